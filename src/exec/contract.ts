@@ -1,0 +1,62 @@
+/**
+ * The operator contract (D3): synchronous, batch at a time, reused from execution to execution.
+ *
+ * `open` resets for a new execution; `next` returns a batch, or undefined at the end; a `Wait` thrown out of `next`
+ * leaves the operator able to go on where it was. `rescan` starts over within the execution (inner side of a loop).
+ * Operators are built once per cached plan and session (never per execution), and hold their buffers.
+ */
+
+import type { Engine, Snapshot, Table, Transaction } from "../mga/contract.js";
+import type { Batch } from "../model/batch.js";
+import type { EvalContext } from "../model/functions.js";
+import type { CatalogReader, ObjectId } from "../model/schema.js";
+import type { Value } from "../model/value.js";
+
+export interface Operator {
+  open(context: ExecContext): void;
+  next(): Batch | undefined;
+  rescan(): void;
+  close(): void;
+}
+
+/** Everything a running statement may use. One per session; its fields are set per statement. */
+export interface ExecContext {
+  readonly engine: Engine;
+  readonly catalog: CatalogReader;
+  readonly transaction: Transaction;
+  readonly snapshot: Snapshot;
+  readonly eval: EvalContext;
+  /** Client parameters, in the types Bind settled on. */
+  readonly params: readonly Value[];
+  /** execParam values, by id. */
+  readonly execParams: Value[];
+  readonly memory: MemoryBudget;
+  table(id: ObjectId): Table;
+  virtualRows(relationId: ObjectId): Iterable<readonly Value[]>;
+  openSpill(): SpillFile;
+  /** Throws DbError queryCanceled when the statement was cancelled or timed out; cheap. */
+  checkInterrupt(): void;
+  /** Rows inserted, updated or deleted by the top modify node. */
+  rowsAffected: number;
+  /** Deferred to the end of the statement: foreign-key checks and actions. */
+  afterStatement(check: () => void): void;
+}
+
+/** Work memory of one statement; `take` throws DbError outOfMemory beyond what may not spill. */
+export interface MemoryBudget {
+  readonly limitBytes: number;
+  readonly usedBytes: number;
+  take(bytes: number): void;
+  give(bytes: number): void;
+  /** Whether an operator that can spill should. */
+  readonly exhausted: boolean;
+}
+
+/** Temporary file in tmp/, gone when closed; counts against temp_file_limit. */
+export interface SpillFile {
+  write(bytes: Uint8Array): void;
+  /** Bytes read; 0 at the end. */
+  read(into: Uint8Array, position: number): number;
+  readonly size: number;
+  close(): void;
+}

@@ -1,0 +1,109 @@
+/**
+ * The doors to the outside world, as interfaces. Everything above is handed a `Platform` and never asks the host
+ * itself for the time, a random number, a file or a socket (D13): the simulator hands in its own.
+ *
+ * Implementations: `host.ts` (clock, random, files), `network.ts` (sockets); twins in `src/sim`.
+ */
+
+export interface Timer {
+  cancel(): void;
+}
+
+export interface Clock {
+  /** Wall clock, milliseconds since 1970 (UTC), with a fraction. */
+  now(): number;
+  /** Milliseconds that never go back; the origin is arbitrary. */
+  monotonic(): number;
+  after(delayMs: number, run: () => void): Timer;
+  /** Runs after other pending work of the loop: the driver's yield. */
+  yield(): Promise<void>;
+}
+
+export interface Random {
+  fill(bytes: Uint8Array): void;
+  /** Uniform in [0, 1). */
+  fraction(): number;
+}
+
+export interface OpenOptions {
+  readonly create?: boolean;
+  /** Each write is on stable storage when it returns (O_DSYNC), past the cache where the host can (O_DIRECT). */
+  readonly durableWrites?: boolean;
+}
+
+/** Reads and writes answer completely or throw: short transfers are the implementation's business. */
+export interface DiskFile {
+  readonly path: string;
+  size(): number;
+  /** Bytes read; fewer than asked only at the end of the file. */
+  readSync(into: Uint8Array, position: number): number;
+  read(into: Uint8Array, position: number): Promise<number>;
+  writeSync(from: Uint8Array, position: number): void;
+  write(from: Uint8Array, position: number): Promise<void>;
+  /** fdatasync: what was written is durable when it returns. A failure is final for the file (MGA-52). */
+  sync(): Promise<void>;
+  syncSync(): void;
+  truncateSync(size: number): void;
+  closeSync(): void;
+}
+
+/** A folder tree; paths are relative to the data folder, with "/". */
+export interface Disk {
+  openSync(path: string, options?: OpenOptions): DiskFile;
+  existsSync(path: string): boolean;
+  /** Names in a folder, sorted; empty when it is absent. */
+  listSync(path: string): string[];
+  makeFolderSync(path: string): void;
+  removeSync(path: string): void;
+  /** Atomic; durable after `syncFolderSync`. */
+  renameSync(from: string, to: string): void;
+  syncFolderSync(path: string): void;
+  /** Whole small files. `writeFileSync` replaces atomically and durably. */
+  readFileSync(path: string): Uint8Array;
+  writeFileSync(path: string, content: Uint8Array, mode?: number): void;
+  /** Takes the folder's lock or throws DbError objectInUse naming the holder; released by the returned call. */
+  lockSync(path: string): () => void;
+}
+
+/** One accepted or opened connection. Bytes are handed over in order; `write` says whether to go on at once. */
+export interface Connection {
+  readonly remoteAddress: string;
+  readonly encrypted: boolean;
+  onData(handler: (chunk: Buffer) => void): void;
+  onClose(handler: () => void): void;
+  /** False: the peer is slow; wait for `drained`. */
+  write(bytes: Uint8Array): boolean;
+  drained(): Promise<void>;
+  pause(): void;
+  resume(): void;
+  end(): void;
+  destroy(): void;
+  /** Upgrades to TLS as the server side; later bytes arrive decrypted through the same handlers. */
+  startTls(): Promise<void>;
+}
+
+export interface Listener {
+  readonly port: number;
+  close(): Promise<void>;
+}
+
+export interface TlsMaterial {
+  readonly certificatePem: string;
+  readonly keyPem: string;
+}
+
+export interface Network {
+  listen(
+    host: string,
+    port: number,
+    tls: TlsMaterial | undefined,
+    accept: (connection: Connection) => void,
+  ): Promise<Listener>;
+}
+
+export interface Platform {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly disk: Disk;
+  readonly network: Network;
+}
