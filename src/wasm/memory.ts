@@ -62,7 +62,8 @@ export class EngineMemory implements PoolMemory {
     this.groups = region(groupBytes);
     this.frames = region(this.frameCount * plan.pageSize);
     const pages = Math.ceil(at / wasmPage);
-    assert(pages <= 65536, "the buffer pool and its regions exceed 4 GiB");
+    // Below 65536 pages: then no end address of a region wraps to 0 in the kernels' 32-bit arithmetic.
+    assert(pages < 65536, "the buffer pool and its regions exceed 4 GiB");
     this.memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
     const buffer = this.memory.buffer;
     this.u8 = new Uint8Array(buffer);
