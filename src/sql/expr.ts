@@ -131,6 +131,7 @@ export type Expr =
   | { readonly kind: "field"; readonly type: TypeRef; readonly arg: Expr; readonly index: number }
   /** Bind stage only: an aggregate of the query at `level`. The planner replaces it by a slot. */
   | AggregateExpr
+  | WindowCallExpr
   /** Bind stage only: a set-returning call in a select list; the planner makes a projectSet of it. */
   | {
       readonly kind: "setCall";
@@ -148,7 +149,7 @@ export type Expr =
       readonly fn: FunctionDef;
       readonly args: readonly Expr[];
     }
-  /** The value a column takes when an INSERT or UPDATE says DEFAULT and its default is bound here. */
+  /** Plan stage: result `index` of the window node below. */
   | { readonly kind: "window"; readonly type: TypeRef; readonly index: number };
 
 export interface AggregateExpr {
@@ -162,6 +163,35 @@ export interface AggregateExpr {
   readonly filter?: Expr | undefined;
   readonly directArgs: readonly Expr[];
   readonly level: number;
+  /** `BoundSelect.id` of the query it is computed in, statement-wide. */
+  readonly owner: number;
+}
+
+/** Bind stage: a window function or an aggregate with OVER. The planner replaces it by a slot. */
+export interface WindowCallExpr {
+  readonly kind: "windowCall";
+  readonly type: TypeRef;
+  /** Name of a built-in window function (row_number, rank, lag, ...), or an aggregate. */
+  readonly builtin?: string | undefined;
+  readonly aggregate?: AggregateDef | undefined;
+  readonly args: readonly Expr[];
+  readonly star: boolean;
+  readonly filter?: Expr | undefined;
+  readonly partitionBy: readonly Expr[];
+  readonly orderBy: readonly SortKey[];
+  readonly frame: WindowFrame;
+}
+
+export interface WindowFrame {
+  readonly mode: "rows" | "range" | "groups";
+  readonly start: FrameBound;
+  readonly end: FrameBound;
+  readonly exclude?: "currentRow" | "group" | "ties" | undefined;
+}
+
+export interface FrameBound {
+  readonly kind: "unboundedPreceding" | "preceding" | "currentRow" | "following" | "unboundedFollowing";
+  readonly offset?: Expr | undefined;
 }
 
 export interface SubqueryExpr {
