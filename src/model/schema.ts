@@ -289,7 +289,7 @@ export interface CatalogReader {
 /** Fixed ids, PostgreSQL's own. */
 export const pgCatalogSchemaId = 11;
 export const publicSchemaId = 2200;
-export const informationSchemaId = 13000;
-export const sysSchemaId = 13500;
+export const informationSchemaId = 14000;
+export const sysSchemaId = 14001;
 export const bootstrapRoleId = 10;
 export const firstUserObjectId = 16384;

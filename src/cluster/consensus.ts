@@ -1,0 +1,331 @@
+/**
+ * The log that the control plane's state is applied from, as an interface (D14), and its one-node provider: entries in
+ * checksummed segments under `raft/`, each synced before it is applied. A cluster's Raft is the other provider.
+ *
+ * Segment file: header (magic, format, index of its first entry, chain value before it), then records
+ * `length u32 | reserved u32 | index u64 | checksum u64 | payload | padding to 8`. The checksum is XXH64 over index, the
+ * checksum before it, and the payload, so records form a chain and a record of another log or place cannot pass.
+ *
+ * Invariants: an entry is applied only after its sync returned; entries are applied in index order, once. At open a
+ * torn tail is dropped (it was never acknowledged); a damaged record with a whole one behind it is corruption (XX001):
+ * nothing is guessed. After a failed sync nothing is accepted any more (MGA-52).
+ */
+import type { XXHashAPI } from "xxhash-wasm";
+import { assert, DbError } from "../base/errors.js";
+import type { Disk, DiskFile } from "../platform/index.js";
+
+export interface ConsensusLog {
+  /** Index of the last entry applied here. */
+  readonly appliedIndex: number;
+  /**
+   * Resolves with the entry's index once it is committed and applied on this node. Rejects with 57P03 where no quorum
+   * is reached, ioError once the log is fenced.
+   */
+  propose(command: Uint8Array): Promise<number>;
+  /** State as of `appliedIndex`, taken now: entries up to it are no longer needed. */
+  saveSnapshot(state: Uint8Array): void;
+  /** Bytes of entries since the last snapshot. */
+  readonly bytesSinceSnapshot: number;
+  close(): void;
+}
+
+export interface LocalLogOptions {
+  readonly disk: Disk;
+  readonly hash: XXHashAPI;
+  readonly folder: string;
+  readonly restore: (state: Uint8Array, index: number) => void;
+  readonly apply: (command: Uint8Array, index: number) => void;
+  readonly segmentBytesMax?: number;
+}
+
+const segmentMagic = 0x4c434253; // "SBCL"
+const snapshotMagic = 0x53434253; // "SBCS"
+const formatVersion = 1;
+const headerBytes = 32;
+const recordHeadBytes = 24;
+const recordBytesMax = 64 * 1024 * 1024;
+
+export function openLocalLog(options: LocalLogOptions): ConsensusLog {
+  return new LocalLog(options);
+}
+
+class LocalLog implements ConsensusLog {
+  readonly #disk: Disk;
+  readonly #hash: XXHashAPI;
+  readonly #folder: string;
+  readonly #apply: (command: Uint8Array, index: number) => void;
+  readonly #segmentBytesMax: number;
+  #file: DiskFile;
+  #position = headerBytes;
+  #chain = 0n;
+  #appliedIndex = 0;
+  #bytesSinceSnapshot = 0;
+  #fenced: DbError | undefined;
+  /** Proposals wait here while a write is under way; one write and one sync take them all. */
+  #waiting: { command: Uint8Array; resolve: (index: number) => void; reject: (error: unknown) => void }[] = [];
+  #writing = false;
+
+  constructor(options: LocalLogOptions) {
+    this.#disk = options.disk;
+    this.#hash = options.hash;
+    this.#folder = options.folder;
+    this.#apply = options.apply;
+    this.#segmentBytesMax = options.segmentBytesMax ?? 16 * 1024 * 1024;
+    this.#disk.makeFolderSync(this.#folder);
+    const snapshot = this.#readSnapshot();
+    if (snapshot !== undefined) {
+      options.restore(snapshot.state, snapshot.index);
+      this.#appliedIndex = snapshot.index;
+      this.#chain = snapshot.chain;
+    }
+    this.#file = this.#replay();
+  }
+
+  get appliedIndex(): number {
+    return this.#appliedIndex;
+  }
+
+  get bytesSinceSnapshot(): number {
+    return this.#bytesSinceSnapshot;
+  }
+
+  propose(command: Uint8Array): Promise<number> {
+    if (this.#fenced !== undefined) return Promise.reject(this.#fenced);
+    if (command.length > recordBytesMax) {
+      return Promise.reject(
+        new DbError("programLimitExceeded", `catalog change of ${command.length} bytes is too large`),
+      );
+    }
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ command, resolve, reject });
+      if (!this.#writing) void this.#drain();
+    });
+  }
+
+  async #drain(): Promise<void> {
+    this.#writing = true;
+    while (this.#waiting.length > 0 && this.#fenced === undefined) {
+      const group = this.#waiting;
+      this.#waiting = [];
+      const records: Uint8Array[] = [];
+      let chain = this.#chain;
+      let index = this.#appliedIndex;
+      for (const { command } of group) {
+        index++;
+        const record = encodeRecord(this.#hash, index, chain, command);
+        chain = record.chain;
+        records.push(record.bytes);
+      }
+      const bytes = Buffer.concat(records);
+      try {
+        if (this.#position + bytes.length > this.#segmentBytesMax && this.#position > headerBytes) this.#roll();
+        await this.#file.write(bytes, this.#position);
+        await this.#file.sync();
+      } catch (cause) {
+        // Whether the bytes arrived is unknown: only a restart, reading the file, can tell.
+        this.#fenced = new DbError("ioError", "the catalog log failed to sync; the node refuses changes until it is restarted", {}, cause);
+        for (const waiter of group) waiter.reject(this.#fenced);
+        break;
+      }
+      this.#position += bytes.length;
+      this.#bytesSinceSnapshot += bytes.length;
+      this.#chain = chain;
+      for (const waiter of group) {
+        this.#appliedIndex++;
+        this.#apply(waiter.command, this.#appliedIndex);
+        waiter.resolve(this.#appliedIndex);
+      }
+    }
+    this.#writing = false;
+    if (this.#fenced !== undefined) {
+      for (const waiter of this.#waiting) waiter.reject(this.#fenced);
+      this.#waiting = [];
+    }
+  }
+
+  saveSnapshot(state: Uint8Array): void {
+    const head = Buffer.alloc(headerBytes);
+    head.writeUInt32LE(snapshotMagic, 0);
+    head.writeUInt32LE(formatVersion, 4);
+    head.writeBigUInt64LE(BigInt(this.#appliedIndex), 8);
+    head.writeBigUInt64LE(this.#chain, 16);
+    head.writeBigUInt64LE(this.#hash.h64Raw(Buffer.concat([head.subarray(0, 24), state])), 24);
+    this.#disk.writeFileSync(`${this.#folder}/snapshot`, Buffer.concat([head, state]));
+    this.#bytesSinceSnapshot = 0;
+    if (!this.#writing) this.#roll();
+    for (const name of this.#segments().slice(0, -1)) this.#disk.removeSync(`${this.#folder}/${name}`);
+  }
+
+  close(): void {
+    this.#fenced ??= new DbError("adminShutdown", "the catalog log is closed");
+    this.#file.closeSync();
+  }
+
+  #segments(): string[] {
+    return this.#disk.listSync(this.#folder).filter((name) => name.endsWith(".log"));
+  }
+
+  #readSnapshot(): { state: Uint8Array; index: number; chain: bigint } | undefined {
+    const path = `${this.#folder}/snapshot`;
+    if (!this.#disk.existsSync(path)) return undefined;
+    const bytes = Buffer.from(this.#disk.readFileSync(path));
+    const damaged =
+      bytes.length < headerBytes ||
+      bytes.readUInt32LE(0) !== snapshotMagic ||
+      bytes.readBigUInt64LE(24) !== this.#hash.h64Raw(Buffer.concat([bytes.subarray(0, 24), bytes.subarray(headerBytes)]));
+    if (damaged) throw new DbError("dataCorrupted", `the catalog snapshot ${path} is damaged`);
+    if (bytes.readUInt32LE(4) !== formatVersion) {
+      throw new DbError("configFileError", `the catalog snapshot ${path} has format ${bytes.readUInt32LE(4)}; this version reads ${formatVersion}`);
+    }
+    return {
+      index: Number(bytes.readBigUInt64LE(8)),
+      chain: bytes.readBigUInt64LE(16),
+      state: bytes.subarray(headerBytes),
+    };
+  }
+
+  #replay(): DiskFile {
+    const names = this.#segments();
+    if (names.length === 0) return this.#create();
+    let file: DiskFile | undefined;
+    names.forEach((name, place) => {
+      file?.closeSync();
+      const path = `${this.#folder}/${name}`;
+      file = this.#disk.openSync(path);
+      this.#replaySegment(file, path, place === names.length - 1);
+    });
+    assert(file !== undefined, "a log has at least one segment");
+    return file;
+  }
+
+  #replaySegment(file: DiskFile, path: string, last: boolean): void {
+    const size = file.size();
+    const bytes = Buffer.alloc(size);
+    file.readSync(bytes, 0);
+    const headerWhole =
+      size >= headerBytes &&
+      bytes.readUInt32LE(0) === segmentMagic &&
+      bytes.readBigUInt64LE(24) === this.#hash.h64Raw(bytes.subarray(0, 24));
+    if (!headerWhole) {
+      // A segment is synced with its header before its first entry: a torn header means no entry was accepted.
+      if (last && findRecord(this.#hash, bytes, headerBytes) === undefined) {
+        this.#writeHeader(file);
+        this.#position = headerBytes;
+        return;
+      }
+      throw new DbError("dataCorrupted", `the head of the catalog log segment ${path} is damaged`);
+    }
+    if (bytes.readUInt32LE(4) !== formatVersion) {
+      throw new DbError("configFileError", `the catalog log ${path} has format ${bytes.readUInt32LE(4)}; this version reads ${formatVersion}`);
+    }
+    let index = Number(bytes.readBigUInt64LE(8)) - 1;
+    let chain = bytes.readBigUInt64LE(16);
+    if (index > this.#appliedIndex) {
+      throw new DbError("dataCorrupted", `the catalog log misses the entries ${this.#appliedIndex + 1} to ${index} before ${path}`);
+    }
+    let at = headerBytes;
+    for (;;) {
+      const record = decodeRecord(this.#hash, bytes, at, index + 1, chain);
+      if (record === undefined) break;
+      index++;
+      chain = record.chain;
+      if (index > this.#appliedIndex) {
+        this.#apply(record.payload, index);
+        this.#appliedIndex = index;
+        this.#chain = chain;
+        this.#bytesSinceSnapshot += record.end - at;
+      }
+      at = record.end;
+    }
+    if (at < size) {
+      const behind = findRecord(this.#hash, bytes, at + 8);
+      if (behind !== undefined || !last) {
+        throw new DbError("dataCorrupted", `the catalog log ${path} is damaged at byte ${at}: entry ${index + 1} does not verify${behind === undefined ? "" : `, but entry ${behind} behind it is whole`}`);
+      }
+      file.truncateSync(at);
+      file.syncSync();
+    }
+    this.#position = at;
+  }
+
+  #create(): DiskFile {
+    const name = `${String(this.#appliedIndex + 1).padStart(16, "0")}.log`;
+    const file = this.#disk.openSync(`${this.#folder}/${name}`, { create: true });
+    this.#writeHeader(file);
+    this.#disk.syncFolderSync(this.#folder);
+    this.#position = headerBytes;
+    return file;
+  }
+
+  #writeHeader(file: DiskFile): void {
+    const head = Buffer.alloc(headerBytes);
+    head.writeUInt32LE(segmentMagic, 0);
+    head.writeUInt32LE(formatVersion, 4);
+    head.writeBigUInt64LE(BigInt(this.#appliedIndex + 1), 8);
+    head.writeBigUInt64LE(this.#chain, 16);
+    head.writeBigUInt64LE(this.#hash.h64Raw(head.subarray(0, 24)), 24);
+    file.truncateSync(0);
+    file.writeSync(head, 0);
+    file.syncSync();
+  }
+
+  #roll(): void {
+    if (this.#position === headerBytes) return;
+    this.#file.closeSync();
+    this.#file = this.#create();
+  }
+}
+
+function recordChecksum(hash: XXHashAPI, index: number, chain: bigint, payload: Uint8Array): bigint {
+  const head = Buffer.alloc(20);
+  head.writeBigUInt64LE(BigInt(index), 0);
+  head.writeBigUInt64LE(chain, 8);
+  head.writeUInt32LE(payload.length, 16);
+  return hash.create64().update(head).update(payload).digest();
+}
+
+function encodeRecord(hash: XXHashAPI, index: number, chain: bigint, payload: Uint8Array): { bytes: Uint8Array; chain: bigint } {
+  const bytes = Buffer.alloc(recordHeadBytes + Math.ceil(payload.length / 8) * 8);
+  const checksum = recordChecksum(hash, index, chain, payload);
+  bytes.writeUInt32LE(payload.length, 0);
+  bytes.writeBigUInt64LE(BigInt(index), 8);
+  bytes.writeBigUInt64LE(checksum, 16);
+  bytes.set(payload, recordHeadBytes);
+  return { bytes, chain: checksum };
+}
+
+/** The record at `at` if it is whole, carries `index` and follows `chain`. */
+function decodeRecord(
+  hash: XXHashAPI,
+  bytes: Buffer,
+  at: number,
+  index: number,
+  chain: bigint,
+): { payload: Uint8Array; end: number; chain: bigint } | undefined {
+  if (at + recordHeadBytes > bytes.length) return undefined;
+  const length = bytes.readUInt32LE(at);
+  const end = at + recordHeadBytes + Math.ceil(length / 8) * 8;
+  if (length > recordBytesMax || end > bytes.length) return undefined;
+  if (bytes.readBigUInt64LE(at + 8) !== BigInt(index)) return undefined;
+  const payload = bytes.subarray(at + recordHeadBytes, at + recordHeadBytes + length);
+  const checksum = bytes.readBigUInt64LE(at + 16);
+  if (recordChecksum(hash, index, chain, payload) !== checksum) return undefined;
+  return { payload, end, chain: checksum };
+}
+
+/**
+ * Index of a record that stands whole somewhere behind a damaged one: its predecessor's checksum is known because
+ * records lie back to back. Two neighbouring records that chain prove that the log went on.
+ */
+function findRecord(hash: XXHashAPI, bytes: Buffer, from: number): number | undefined {
+  for (let at = Math.ceil(from / 8) * 8; at + recordHeadBytes <= bytes.length; at += 8) {
+    const length = bytes.readUInt32LE(at);
+    if (length === 0 || length > recordBytesMax) continue;
+    const next = at + recordHeadBytes + Math.ceil(length / 8) * 8;
+    if (next + recordHeadBytes > bytes.length) continue;
+    const index = Number(bytes.readBigUInt64LE(at + 8));
+    if (!Number.isSafeInteger(index)) continue;
+    if (decodeRecord(hash, bytes, next, index + 1, bytes.readBigUInt64LE(at + 16)) !== undefined) return index + 1;
+  }
+  return undefined;
+}

@@ -1,0 +1,21 @@
+/**
+ * Relations of our own: `sys` (spec/15) and Firebird's MON$ tables (spec/14), in the notation of shapes.ts. MON$ names
+ * live in pg_catalog so that they resolve unqualified. Types: 16 bool, 20 int8, 23 int4, 25 text, 701 float8,
+ * 1184 timestamptz, 2950 uuid.
+ */
+// biome-ignore format: one relation a line
+export const ownShapes: readonly (readonly [schema: "sys" | "pg_catalog", name: string, columns: string])[] = [
+  ["sys", "settings", "name 25!,value 25,default_value 25,unit 25,source 25,description 25"],
+  ["sys", "features", "feature 25!,area 25!,level 25!,milestone 25!,implemented 16!,enabled 16!,deviation_note 25"],
+  ["sys", "sessions", "session_id 23!,connection_id 23!,user_name 25,role_name 25,database_name 25,protocol 25,client_addr 25,client_port 23,state 25,connected_at 1184,last_activity_at 1184,transaction_id 20,statement_id 20,current_query 25,wait_event 25,wait_resource 25"],
+  ["sys", "transactions", "transaction_id 20,transaction_uuid 2950,session_id 23,shard 25,state 25,isolation_level 25,read_only 16,start_time 1184,duration_ms 701,current_query 25,locks_held 20,pages_modified 20"],
+  ["sys", "shards", "shard_id 23!,shard_uuid 2950,shard_name 25!,primary_node 25,replica_nodes 1009,state 25!,generation 20,map_version 20,size_bytes 20"],
+  ["sys", "performance", "metric 25!,value 701,unit 25,scope 25,database_name 25,updated_at 1184"],
+  ["sys", "sweep_status", "shard 25!,oit 20!,oat 20!,ost 20!,next 20!,sweep_interval 20!,sweep_running 16!,last_sweep_at 1184,last_duration_ms 701,versions_removed 20,records_backed_out 20"],
+  ["pg_catalog", "mon$database", "mon$database_name 25,mon$page_size 23,mon$ods_major 23,mon$ods_minor 23,mon$oldest_transaction 20,mon$oldest_active 20,mon$oldest_snapshot 20,mon$next_transaction 20,mon$page_buffers 20,mon$sweep_interval 20,mon$pages 20,mon$shard 25"],
+  ["pg_catalog", "mon$transactions", "mon$transaction_id 20,mon$attachment_id 23,mon$state 23,mon$timestamp 1184,mon$top_transaction 20,mon$oldest_transaction 20,mon$oldest_active 20,mon$isolation_mode 23,mon$lock_timeout 23,mon$read_only 23"],
+  ["pg_catalog", "mon$attachments", "mon$attachment_id 23!,mon$server_pid 23,mon$state 23,mon$attachment_name 25,mon$user 25,mon$role 25,mon$remote_protocol 25,mon$remote_address 25,mon$timestamp 1184"],
+  ["pg_catalog", "mon$statements", "mon$statement_id 20!,mon$attachment_id 23,mon$transaction_id 20,mon$state 23,mon$timestamp 1184,mon$sql_text 25"],
+  ["pg_catalog", "mon$locks", "mon$lock_id 25!,mon$attachment_id 23,mon$lock_type 25,mon$resource 25,mon$granted 16"],
+  ["pg_catalog", "mon$io_stats", "mon$stat_id 23!,mon$stat_group 23!,mon$page_reads 20,mon$page_writes 20,mon$page_fetches 20,mon$page_marks 20"],
+];
