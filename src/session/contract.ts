@@ -8,6 +8,7 @@
 
 import type { DbError } from "../base/errors.js";
 import type { Batch } from "../model/batch.js";
+import type { IoSettings } from "../model/io-settings.js";
 import type { TypeRef } from "../model/schema.js";
 import type { OutputColumn } from "../sql/plan.js";
 
@@ -58,6 +59,16 @@ export interface SessionStart {
   readonly settings: ReadonlyMap<string, string>;
   readonly remoteAddress: string;
   readonly encrypted: boolean;
+  /** The connection, for what reaches a client outside a statement. Always given by the wire listener. */
+  readonly client?: ClientChannel | undefined;
+}
+
+/** What a session may do to its connection at any time, idle or not. */
+export interface ClientChannel {
+  /** Ends the connection with this error (FATAL), at once when idle, else when the running call has ended. */
+  terminate(reason: DbError): void;
+  /** Sent now when the client is idle, else with the next ReadyForQuery. */
+  notification(pid: number, channel: string, payload: string): void;
 }
 
 /** One client's session. Calls come one at a time, in the order of its messages. */
@@ -65,6 +76,10 @@ export interface Session {
   readonly pid: number;
   /** Values reported by ParameterStatus at start. */
   reportedSettings(): Iterable<readonly [name: string, value: string]>;
+  /** Reported settings whose value has changed since the last call; asked before every ReadyForQuery, so keep it cheap. */
+  changedSettings?(): readonly (readonly [name: string, value: string])[];
+  /** Display settings for values sent as text; storage's own when absent. */
+  readonly ioSettings?: IoSettings | undefined;
   readonly status: TransactionStatus;
 
   /** A Query message: all its statements, each ended by `complete`; stops at the first error. */

@@ -1,0 +1,312 @@
+/**
+ * A session's transaction: the engine's rows, the catalog draft, table locks and settings, as one.
+ *
+ * States follow PostgreSQL: `none` between transactions; `implicit` around statements outside a block (one Query
+ * message, or everything up to Sync); `block` after BEGIN; `failed` after an error inside a block, until it ends.
+ *
+ * Invariants: DDL changes only the draft; COMMIT proposes it once, and that entry is the commit point of the rows too
+ * (D8): they wait in limbo until it is applied. Storage made for a draft that never commits is dropped; storage that a
+ * committed change leaves behind is dropped after the commit.
+ */
+import { assert, DbError } from "../base/errors.js";
+import { isWait } from "../base/wait.js";
+import type { CatalogDraft, CatalogState, ControlPlane, DraftMark } from "../cluster/index.js";
+import type { Isolation, SavepointMark, Transaction } from "../mga/contract.js";
+import type { CatalogObject, CatalogReader } from "../model/schema.js";
+import type { Clock } from "../platform/index.js";
+import { LockHolder, type LockMode, type Shard } from "../shard/index.js";
+import type { MaybePromise } from "./contract.js";
+
+export interface TransactionSettings {
+  readonly isolation: Isolation;
+  readonly readOnly: boolean;
+  readonly deferrable: boolean;
+}
+
+export interface TransactionHooks {
+  /** Settings follow the transaction: SET LOCAL ends with it, SET is undone by a rollback. */
+  settingsBegin(): void;
+  settingsEnd(committed: boolean): void;
+  settingsMark(): unknown;
+  settingsRollbackTo(mark: unknown): void;
+  /** Values of the session's defaults for a new transaction. */
+  defaults(): TransactionSettings;
+  lockTimeoutMs(): number;
+  /** After the end, whichever: temporary state of the transaction goes. */
+  ended(committed: boolean): void;
+}
+
+interface SavepointEntry {
+  readonly name: string;
+  readonly rows: SavepointMark | undefined;
+  readonly draft: DraftMark | undefined;
+  readonly created: number;
+  readonly deferred: number;
+  readonly settings: unknown;
+}
+
+export type BlockState = "none" | "implicit" | "block" | "failed";
+
+/** Runs `work` again after each Wait: for statements that are not operators (DDL, utilities). */
+export async function retrying<T>(work: () => T): Promise<T> {
+  for (;;) {
+    try {
+      return work();
+    } catch (thrown) {
+      if (!isWait(thrown)) throw thrown;
+      await thrown.ready;
+    }
+  }
+}
+
+export class SessionTransaction {
+  readonly locks: LockHolder;
+  state: BlockState = "none";
+  /** Microseconds since 2000-01-01: now() of the transaction. */
+  startedAt = 0;
+  #settings: TransactionSettings | undefined;
+  #rows: Transaction | undefined;
+  #draft: CatalogDraft | undefined;
+  #savepoints: SavepointEntry[] = [];
+  /** Storage ids made by this transaction, in order. */
+  #created: number[] = [];
+  /** Checks that wait for COMMIT (deferred constraints). */
+  #deferred: (() => void)[] = [];
+
+  constructor(
+    readonly control: ControlPlane,
+    readonly shard: Shard,
+    readonly clock: Clock,
+    readonly hooks: TransactionHooks,
+    pid: number,
+  ) {
+    this.locks = new LockHolder(pid);
+  }
+
+  /** The catalog as this transaction sees it. */
+  get catalog(): CatalogState | CatalogDraft {
+    return this.#draft ?? this.control.state;
+  }
+  get reader(): CatalogReader {
+    return this.catalog;
+  }
+  get hasRows(): boolean {
+    return this.#rows !== undefined && this.#rows.id !== 0;
+  }
+  get engineTransaction(): Transaction | undefined {
+    return this.#rows;
+  }
+  get settings(): TransactionSettings {
+    this.#settings ??= this.hooks.defaults();
+    return this.#settings;
+  }
+  get savepointDepth(): number {
+    return this.#savepoints.length;
+  }
+
+  /** SET TRANSACTION: only before the first statement that reads or writes. */
+  configure(changes: Partial<TransactionSettings>): void {
+    if (changes.isolation !== undefined && changes.isolation !== this.settings.isolation && this.#rows !== undefined) {
+      throw new DbError("activeSqlTransaction", "SET TRANSACTION ISOLATION LEVEL must be called before any query");
+    }
+    if (changes.readOnly === false && this.settings.readOnly && this.#rows !== undefined) {
+      throw new DbError("activeSqlTransaction", "transaction read-write mode must be set before any query");
+    }
+    this.#settings = { ...this.settings, ...changes };
+    if (changes.readOnly !== undefined && this.#rows !== undefined) {
+      // Reading on after SET TRANSACTION READ ONLY: the session refuses writes itself.
+      this.#settings = { ...this.#settings, readOnly: changes.readOnly };
+    }
+  }
+
+  begin(state: "implicit" | "block", now: number): void {
+    if (this.state === "none") {
+      this.startedAt = now;
+      this.#settings = undefined;
+      this.hooks.settingsBegin();
+    }
+    this.state = state;
+  }
+
+  /** The engine's transaction, begun at the first statement that needs rows. */
+  rows(): Transaction {
+    assert(this.state !== "none" && this.state !== "failed", "rows are read inside a transaction");
+    if (this.#rows === undefined) {
+      const { isolation, readOnly, deferrable } = this.settings;
+      this.#rows = this.shard.engine.begin({ isolation, readOnly, deferrable, lockTimeoutMs: this.hooks.lockTimeoutMs() });
+    }
+    this.#rows.options.lockTimeoutMs = this.hooks.lockTimeoutMs();
+    return this.#rows;
+  }
+
+  /** The draft that this transaction's DDL changes. */
+  draft(): CatalogDraft {
+    if (this.settings.readOnly) {
+      throw new DbError("readOnlySqlTransaction", "cannot execute DDL in a read-only transaction");
+    }
+    this.#draft ??= this.control.draft();
+    return this.#draft;
+  }
+
+  storageCreated(storageId: number): void {
+    this.#created.push(storageId);
+  }
+
+  deferToCommit(check: () => void): void {
+    this.#deferred.push(check);
+  }
+
+  /** SET CONSTRAINTS IMMEDIATE: run now what was put off. */
+  async runDeferred(): Promise<void> {
+    const checks = this.#deferred;
+    this.#deferred = [];
+    for (const check of checks) await retrying(check);
+  }
+
+  lock(tableId: number, mode: LockMode, name: string, noWait = false): void {
+    this.shard.locks.acquire(this.locks, tableId, mode, noWait ? -1 : this.hooks.lockTimeoutMs(), name);
+  }
+
+  // --- savepoints -------------------------------------------------------------------------------------------------
+
+  savepoint(name: string): void {
+    const rows = this.rows();
+    this.#savepoints.push({
+      name,
+      rows: this.shard.engine.savepoint(rows),
+      draft: this.#draft?.mark(),
+      created: this.#created.length,
+      deferred: this.#deferred.length,
+      settings: this.hooks.settingsMark(),
+    });
+  }
+
+  #find(name: string): number {
+    for (let place = this.#savepoints.length - 1; place >= 0; place--) {
+      if (this.#savepoints[place]!.name === name) return place;
+    }
+    throw new DbError("invalidSavepointSpecification", `savepoint "${name}" does not exist`);
+  }
+
+  release(name: string): void {
+    this.#savepoints.length = this.#find(name);
+  }
+
+  rollbackTo(name: string): void {
+    const place = this.#find(name);
+    const entry = this.#savepoints[place]!;
+    this.#savepoints.length = place + 1;
+    this.#undoTo(entry);
+    this.state = "block";
+  }
+
+  #undoTo(entry: SavepointEntry): void {
+    if (this.#rows !== undefined && entry.rows !== undefined) this.shard.engine.rollbackTo(this.#rows, entry.rows);
+    if (this.#draft !== undefined) {
+      if (entry.draft === undefined) this.#draft = undefined;
+      else this.#draft.rollbackTo(entry.draft);
+    }
+    for (const storageId of this.#created.splice(entry.created)) this.shard.engine.dropObject(storageId);
+    this.#deferred.length = Math.min(this.#deferred.length, entry.deferred);
+    this.hooks.settingsRollbackTo(entry.settings);
+  }
+
+  // --- the end ----------------------------------------------------------------------------------------------------
+
+  /** A failing statement inside a block: until ROLLBACK (TO) nothing else is done. */
+  fail(): void {
+    if (this.state === "block") this.state = "failed";
+  }
+
+  /** Answers without a promise when there was nothing to make durable. */
+  commit(): MaybePromise<void> {
+    assert(this.state === "implicit" || this.state === "block", "only a live transaction commits");
+    if (this.#deferred.length > 0 || (this.#draft !== undefined && !this.#draft.isEmpty) || this.#created.length > 0) {
+      return this.#commitSlowly();
+    }
+    const rows = this.#rows;
+    const durable = rows === undefined ? undefined : this.shard.engine.commit(rows);
+    if (durable === undefined) {
+      this.#end(true);
+      return;
+    }
+    return durable.then(
+      () => this.#end(true),
+      (error: unknown) => {
+        this.#end(false);
+        throw error;
+      },
+    );
+  }
+
+  async #commitSlowly(): Promise<void> {
+    const { engine, store } = this.shard;
+    try {
+      await this.runDeferred();
+      const draft = this.#draft;
+      if (draft === undefined || draft.isEmpty) {
+        if (this.#rows !== undefined) await engine.commit(this.#rows);
+        this.#end(true);
+        return;
+      }
+      const differences = [...draft.differences()];
+      if (this.hasRows) {
+        const rows = this.#rows!;
+        await engine.prepare(rows);
+        let committed = false;
+        try {
+          await this.control.propose(draft.toCommand({ shard: this.shard.engine.shard, id: rows.id }));
+          committed = true;
+        } finally {
+          engine.resolve(rows.id, committed);
+        }
+      } else {
+        // New storage holds no rows of this transaction, but built indexes must be there when the entry names them.
+        if (this.#created.length > 0) await store.durable();
+        await this.control.propose(draft.toCommand());
+        if (this.#rows !== undefined) await engine.commit(this.#rows);
+      }
+      this.#created = [];
+      this.#dropReplaced(differences);
+      this.#end(true);
+    } catch (error) {
+      this.rollback();
+      throw error;
+    }
+  }
+
+  /** Storage that the committed change no longer names. */
+  #dropReplaced(differences: readonly { before: CatalogObject | undefined; after: CatalogObject | undefined }[]): void {
+    for (const { before, after } of differences) {
+      const old = storageOf(before);
+      if (old !== undefined && storageOf(after) !== old) this.shard.engine.dropObject(old);
+      if (before?.kind === "table") this.shard.forget(before.id);
+    }
+  }
+
+  rollback(): void {
+    if (this.state === "none") return;
+    const rows = this.#rows;
+    if (rows !== undefined && (rows.state === "active" || rows.state === "limbo")) this.shard.engine.rollback(rows);
+    for (const storageId of this.#created) this.shard.engine.dropObject(storageId);
+    this.#end(false);
+  }
+
+  #end(committed: boolean): void {
+    this.state = "none";
+    this.#rows = undefined;
+    this.#draft = undefined;
+    this.#savepoints = [];
+    this.#created = [];
+    this.#deferred = [];
+    this.#settings = undefined;
+    this.shard.locks.releaseAll(this.locks);
+    this.hooks.settingsEnd(committed);
+    this.hooks.ended(committed);
+  }
+}
+
+export function storageOf(object: CatalogObject | undefined): number | undefined {
+  if (object === undefined) return undefined;
+  return object.kind === "table" || object.kind === "index" || object.kind === "sequence" ? object.storageId : undefined;
+}

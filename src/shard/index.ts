@@ -1,0 +1,53 @@
+/**
+ * One shard behind one door: its engine, its table locks, and the checks that every caller passes, the session next to
+ * it as well as a coordinator far away (D12). Generation, lease and bundle checks join here with the parts they
+ * belong to.
+ */
+import type { Engine, Table, TableSpec } from "../mga/contract.js";
+import type { CatalogReader, ObjectId } from "../model/schema.js";
+import { checkNeeds, type PrivilegeNeed } from "../security/privileges.js";
+import type { PageStore } from "../storage/contract.js";
+import type { TableLocks } from "./table-locks.js";
+import { TableSpecs } from "./table-specs.js";
+
+export { LockHolder, type LockMode, lockModes, TableLocks } from "./table-locks.js";
+export { indexSpec, tableSpec } from "./table-specs.js";
+
+export interface ShardOptions {
+  readonly name: string;
+  readonly engine: Engine;
+  readonly store: PageStore;
+  readonly locks: TableLocks;
+}
+
+export class Shard {
+  readonly name: string;
+  readonly engine: Engine;
+  readonly store: PageStore;
+  readonly locks: TableLocks;
+  readonly #specs = new TableSpecs();
+
+  constructor(options: ShardOptions) {
+    this.name = options.name;
+    this.engine = options.engine;
+    this.store = options.store;
+    this.locks = options.locks;
+  }
+
+  /** Throws insufficientPrivilege (42501) unless the role may do all of it. */
+  admit(catalog: CatalogReader, roleId: ObjectId, needs: readonly PrivilegeNeed[]): void {
+    checkNeeds(catalog, roleId, needs);
+  }
+
+  spec(catalog: CatalogReader, tableId: ObjectId): TableSpec {
+    return this.#specs.of(catalog, tableId);
+  }
+
+  table(catalog: CatalogReader, tableId: ObjectId): Table {
+    return this.engine.table(this.#specs.of(catalog, tableId));
+  }
+
+  forget(tableId: ObjectId): void {
+    this.#specs.forget(tableId);
+  }
+}
