@@ -71,8 +71,9 @@ export interface Connection {
   readonly encrypted: boolean;
   onData(handler: (chunk: Buffer) => void): void;
   onClose(handler: () => void): void;
-  /** False: the peer is slow; wait for `drained`. */
+  /** True: taken wholly, the memory is the caller's again. False: the peer is slow; wait for `drained`, until which it is held. */
   write(bytes: Uint8Array): boolean;
+  /** Resolves once all bytes written before this call are taken, or the connection is gone. Never rejects. */
   drained(): Promise<void>;
   pause(): void;
   resume(): void;

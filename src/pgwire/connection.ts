@@ -1,0 +1,912 @@
+/**
+ * One client connection: the protocol as a state machine over messages.
+ *
+ *   startup -> (tls -> startup) -> authentication -> messages -> closed
+ *
+ * Messages are handled in a plain loop as long as the session answers at once; when it answers with a promise, the loop
+ * stops and goes on when that settles, so one connection never has two calls in its session. Output is collected and
+ * handed to the socket when the loop stops, after ReadyForQuery or Flush: a pipelined batch costs one write.
+ *
+ * After an error in the extended protocol everything up to Sync is skipped. Input that piles up behind a running call
+ * pauses the socket; a slow reader is reported to the session through the sink.
+ *
+ * Invariants: every Query and every Sync is answered by exactly one ReadyForQuery; the session is closed exactly once,
+ * and never while one of its calls is running; nothing is written after the connection is closed.
+ */
+import { assert, DbError, notSupported } from "../base/errors.js";
+import { decodeUtf8 } from "../base/utf8.js";
+import type { Batch } from "../model/batch.js";
+import { defaultSettings } from "../model/io-settings.js";
+import type { Clock, Connection, Random, Timer } from "../platform/index.js";
+import type {
+  ClientChannel,
+  MaybePromise,
+  Notice,
+  ResultSink,
+  Session,
+  SessionHost,
+  StatementDescription,
+} from "../session/contract.js";
+import type { OutputColumn } from "../sql/plan.js";
+import { asDbError, fatal, fatalViolation, isFatal, violation } from "./errors.js";
+import { BodyReader, Input } from "./input.js";
+import {
+  authenticationCode,
+  backendTag,
+  errorField,
+  type FrontendName,
+  frontendMessages,
+  frontendTag,
+} from "./messages.js";
+import { type BufferPool, Output } from "./output.js";
+import type { RowFormats } from "./rows.js";
+import { ScramExchange } from "./scram-exchange.js";
+import { type Opening, readOpening } from "./startup.js";
+
+export interface WireLimits {
+  /** Largest Query, Parse, Bind, CopyData body; larger ones are passed over and refused with 54000. */
+  readonly messageBytesMax: number;
+  /** Unread input behind a running call above which the socket is paused. */
+  readonly inputBytesMax: number;
+  /** Unsent output above which the session is told to wait. */
+  readonly outputBytesMax: number;
+  readonly authenticationTimeoutMs: number;
+  /** How long pipelined messages may hold the loop before others have their turn. */
+  readonly sliceMs: number;
+}
+
+/** What connections of one listener share. */
+export interface WireServer {
+  readonly host: SessionHost;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly limits: WireLimits;
+  readonly pool: BufferPool;
+  readonly formats: RowFormats;
+  readonly mockSecret: Uint8Array;
+  /** SHA-256 of the certificate; undefined: TLS is off and SSLRequest is answered N. */
+  readonly certificateHash: Uint8Array | undefined;
+  /** Refuse clients that do not encrypt. */
+  readonly requireTls: boolean;
+  /** Set while the node stops: new sessions are refused with 57P03. */
+  readonly refuse: () => DbError | undefined;
+  /** The server's own fault; the node decides whether to go on. */
+  readonly internalError: (error: Error) => void;
+  readonly authenticationFailed: (user: string, remoteAddress: string, error: DbError) => void;
+  readonly closed: (connection: PgConnection) => void;
+}
+
+/** What remains to be said when a call of the session has answered. */
+enum Step {
+  query,
+  parse,
+  bind,
+  describe,
+  execute,
+  sync,
+}
+
+type Phase = "startup" | "tls" | "authentication" | "messages" | "closed";
+
+/** A client that stays in a transaction block receives none; beyond this it is not listening any more. */
+const notificationsMax = 10_000;
+
+const noChanges: readonly (readonly [string, string])[] = [];
+const readerScratch = new BodyReader();
+
+export class PgConnection {
+  readonly #input: Input;
+  readonly output: Output;
+  readonly #sink: Sink;
+  #phase: Phase = "startup";
+  #session: Session | undefined;
+  #login: ScramExchange | undefined;
+  #opening: Extract<Opening, { kind: "start" }> | undefined;
+  #timer: Timer | undefined;
+  #sslAsked = false;
+  #gssAsked = false;
+
+  /** A call of the session is under way, or the loop has been given up for a moment. */
+  #busy = false;
+  #pumping = false;
+  #paused = false;
+  #skipToSync = false;
+  /** Something that the client waits for is in the output. */
+  #flushDue = false;
+  #terminating: DbError | undefined;
+  #copy: CopyIn | undefined;
+  readonly #notifications: (readonly [pid: number, channel: string, payload: string])[] = [];
+
+  constructor(
+    private readonly connection: Connection,
+    private readonly server: WireServer,
+  ) {
+    const { limits } = server;
+    this.#input = new Input(limits.messageBytesMax);
+    this.output = new Output(connection, server.pool, limits.outputBytesMax);
+    this.#sink = new Sink(this, this.output, server.formats);
+    this.#timer = server.clock.after(limits.authenticationTimeoutMs, () => {
+      this.#timer = undefined;
+      if (this.#phase === "authentication") {
+        this.#fatal(fatal("queryCanceled", "canceling authentication due to timeout"));
+      } else this.#shut();
+    });
+    connection.onData((chunk) => this.#received(chunk));
+    connection.onClose(() => this.#gone());
+  }
+
+  get remoteAddress(): string {
+    return this.connection.remoteAddress;
+  }
+  get session(): Session | undefined {
+    return this.#session;
+  }
+  get isOpen(): boolean {
+    return this.#phase !== "closed";
+  }
+
+  #received(chunk: Buffer): void {
+    if (this.#phase === "closed") return;
+    // The first decrypted bytes may come before the promise of the handshake is heard of.
+    if (this.#phase === "tls" && this.connection.encrypted) this.#phase = "startup";
+    this.#input.push(chunk);
+    if (this.#copy?.isWaiting === true) this.#copy.wake();
+    else if (!this.#busy && !this.#pumping) this.#pump();
+    this.#limitInput();
+  }
+
+  #limitInput(): void {
+    const { inputBytesMax } = this.server.limits;
+    if (!this.#paused && this.#busy && this.#input.waitingBytes > inputBytesMax) {
+      this.#paused = true;
+      this.connection.pause();
+    } else if (this.#paused && this.#input.waitingBytes <= inputBytesMax) {
+      this.#paused = false;
+      this.connection.resume();
+    }
+  }
+
+  /** Handles messages until one has to wait, none is whole, or the slice is over. */
+  #pump(): void {
+    assert(!this.#pumping && !this.#busy, "one loop per connection");
+    this.#pumping = true;
+    let handled = 0;
+    let sliceEnd = 0;
+    try {
+      while (!this.#busy && this.#phase !== "closed" && this.#input.next()) {
+        this.#handle();
+        if (this.#terminating !== undefined && !this.#busy) throw this.#terminating;
+        handled++;
+        if ((handled & 15) === 0 && !this.#busy && this.#phase === "messages") {
+          const now = this.server.clock.monotonic();
+          if (sliceEnd === 0) sliceEnd = now + this.server.limits.sliceMs;
+          else if (now >= sliceEnd) this.#giveWay();
+        }
+      }
+    } catch (error) {
+      this.#pumping = false;
+      this.#fatal(asDbError(error, this.server.internalError));
+      return;
+    }
+    this.#pumping = false;
+    // A running call may add to what is there; only what a client waits for goes out before it ends.
+    if (this.#flushDue || !this.#busy) this.#flush();
+  }
+
+  #giveWay(): void {
+    this.#busy = true;
+    void this.server.clock.yield().then(() => this.#resume());
+  }
+
+  #resume(): void {
+    this.#busy = false;
+    if (this.#phase === "closed") {
+      this.#release();
+      return;
+    }
+    if (this.#terminating !== undefined) {
+      this.#fatal(this.#terminating);
+      return;
+    }
+    this.#pump();
+    if (this.#paused) this.#limitInput();
+  }
+
+  #flush(): void {
+    this.#flushDue = false;
+    this.output.flush();
+  }
+
+  // ---------------------------------------------------------------------------------------------- start-up
+
+  #handle(): void {
+    const input = this.#input;
+    const body = readerScratch.over(input.buffer, input.start, input.end);
+    switch (this.#phase) {
+      case "messages":
+        if (input.oversizeBytes > 0) this.#refuseOversize(input.tag, input.oversizeBytes);
+        else this.#message(input.tag, body);
+        return;
+      case "startup":
+        this.#open(readOpening(body));
+        return;
+      case "authentication":
+        this.#authenticate(body);
+        return;
+      case "tls":
+        throw fatalViolation("received unencrypted data after SSL request");
+      case "closed":
+        return;
+    }
+  }
+
+  #open(opening: Opening): void {
+    const { server } = this;
+    switch (opening.kind) {
+      case "cancel":
+        server.host.cancel(opening.pid, opening.key);
+        this.#shut();
+        return;
+      case "gssEncryption":
+        if (this.#gssAsked) throw fatalViolation("GSSAPI encryption was refused already");
+        this.#gssAsked = true;
+        this.output.copy(Buffer.from("N"));
+        return;
+      case "ssl":
+        if (this.#sslAsked) throw fatalViolation("SSL was negotiated already");
+        this.#sslAsked = true;
+        if (server.certificateHash === undefined) {
+          this.output.copy(Buffer.from("N"));
+          return;
+        }
+        if (this.#input.bufferedBytes > 0) {
+          throw fatalViolation(
+            "received unencrypted data after SSL request",
+            "This could be either a client-software bug or evidence of an attempted man-in-the-middle attack.",
+          );
+        }
+        this.#phase = "tls";
+        this.output.copy(Buffer.from("S"));
+        this.#flush();
+        this.connection.startTls().then(
+          () => {
+            if (this.#phase === "tls") this.#phase = "startup";
+          },
+          () => this.#shut(), // the peer does not speak TLS: nothing it could read
+        );
+        return;
+      case "start":
+        this.#start(opening);
+        return;
+    }
+  }
+
+  #start(opening: Extract<Opening, { kind: "start" }>): void {
+    const { server, connection, output } = this;
+    if (opening.minor > 0 || opening.protocolOptions.length > 0) {
+      output.begin(backendTag.negotiateProtocolVersion);
+      output.int32(0);
+      output.int32(opening.protocolOptions.length);
+      for (const option of opening.protocolOptions) output.cstring(option);
+      output.end();
+    }
+    const refusal = server.refuse();
+    if (refusal !== undefined) throw refusal;
+    if (server.requireTls && !connection.encrypted) {
+      throw fatal("invalidAuthorizationSpecification", "the server accepts encrypted connections only", {
+        hint: "Connect with sslmode=require.",
+      });
+    }
+    this.#opening = opening;
+    this.#phase = "authentication";
+    this.#input.phase = "authentication";
+    this.#login = new ScramExchange({
+      user: opening.user,
+      passwordOf: (user) => server.host.passwordOf(user),
+      random: server.random,
+      mockSecret: server.mockSecret,
+      channelBinding: connection.encrypted ? server.certificateHash : undefined,
+    });
+    this.#login.offer(output);
+  }
+
+  #authenticate(body: BodyReader): void {
+    const { server, output } = this;
+    const opening = this.#opening!;
+    try {
+      if (!this.#login!.step(body, output)) return;
+    } catch (error) {
+      if (error instanceof DbError) server.authenticationFailed(opening.user, this.remoteAddress, error);
+      throw error;
+    }
+    this.#login = undefined;
+    this.#opening = undefined;
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    output.begin(backendTag.authentication);
+    output.int32(authenticationCode.ok);
+    output.end();
+    const channel: ClientChannel = {
+      terminate: (reason) => this.terminate(reason),
+      notification: (pid, name, payload) => this.#notify(pid, name, payload),
+    };
+    const session = server.host.openSession({
+      user: opening.user,
+      database: opening.database,
+      settings: opening.settings,
+      remoteAddress: this.remoteAddress,
+      encrypted: this.connection.encrypted,
+      client: channel,
+    });
+    this.#session = session;
+    this.#phase = "messages";
+    this.#input.phase = "messages";
+    for (const [name, value] of session.reportedSettings()) this.#sink.parameterStatus(name, value);
+    output.begin(backendTag.backendKeyData);
+    output.int32(session.pid);
+    output.bytes(server.host.cancelKeyOf(session));
+    output.end();
+    this.#ready();
+  }
+
+  // ---------------------------------------------------------------------------------------------- messages
+
+  #message(tag: number, body: BodyReader): void {
+    if (this.#skipToSync && tag !== frontendTag.sync && tag !== frontendTag.terminate) return;
+    const session = this.#session!;
+    let step: Step;
+    let answer: MaybePromise<void | StatementDescription>;
+    try {
+      switch (tag) {
+        case frontendTag.bind: {
+          step = Step.bind;
+          answer = this.#bind(session, body);
+          break;
+        }
+        case frontendTag.execute: {
+          step = Step.execute;
+          const portal = body.cstring();
+          const maxRows = body.int32();
+          body.done();
+          answer = session.execute(portal, maxRows < 0 ? 0 : maxRows, this.#sink);
+          break;
+        }
+        case frontendTag.sync:
+          step = Step.sync;
+          this.#skipToSync = false;
+          body.done();
+          answer = session.sync();
+          break;
+        case frontendTag.query: {
+          step = Step.query;
+          const text = body.cstring();
+          body.done();
+          answer = session.simpleQuery(text, this.#sink);
+          break;
+        }
+        case frontendTag.parse: {
+          step = Step.parse;
+          const name = body.cstring();
+          const text = body.cstring();
+          const types: number[] = [];
+          for (let count = body.uint16(); count > 0; count--) types.push(body.int32() >>> 0);
+          body.done();
+          answer = session.parse(name, text, types);
+          break;
+        }
+        case frontendTag.describe: {
+          step = Step.describe;
+          const what = body.byte();
+          const name = body.cstring();
+          body.done();
+          if (what === 80) {
+            const { columns, formats } = session.describePortal(name);
+            this.#describeRows(columns, formats);
+            return;
+          }
+          if (what !== 83) throw violation(`invalid DESCRIBE message subtype ${what}`);
+          answer = session.describeStatement(name);
+          break;
+        }
+        case frontendTag.close: {
+          step = Step.parse;
+          const what = body.byte();
+          const name = body.cstring();
+          body.done();
+          if (what === 83) session.closeStatement(name);
+          else if (what === 80) session.closePortal(name);
+          else throw violation(`invalid CLOSE message subtype ${what}`);
+          this.output.bare(backendTag.closeComplete);
+          return;
+        }
+        case frontendTag.flush:
+          this.#flushDue = true;
+          return;
+        case frontendTag.functionCall:
+          step = Step.query;
+          throw notSupported("the function call protocol");
+        case frontendTag.terminate:
+          this.#shut();
+          return;
+        case frontendTag.copyData:
+        case frontendTag.copyDone:
+        case frontendTag.copyFail:
+          return; // left over from a COPY that failed
+        default:
+          throw fatalViolation(`unexpected message type ${tag}`);
+      }
+    } catch (error) {
+      this.#stepFailed(
+        tag === frontendTag.query || tag === frontendTag.functionCall ? Step.query : stepOf(tag),
+        error,
+      );
+      return;
+    }
+    if (answer instanceof Promise) this.#await(step, answer);
+    else this.#finish(step, answer);
+  }
+
+  #bind(session: Session, body: BodyReader): MaybePromise<void> {
+    const portal = body.cstring();
+    const statement = body.cstring();
+    const formats: number[] = [];
+    for (let count = body.uint16(); count > 0; count--) formats.push(readFormat(body));
+    const parameters: (Buffer | null)[] = [];
+    const count = body.uint16();
+    for (let index = 0; index < count; index++) {
+      const length = body.int32();
+      if (length < -1) throw violation("insufficient data left in message");
+      parameters.push(length === -1 ? null : body.bytes(length));
+    }
+    if (formats.length > 1 && formats.length !== count) {
+      throw violation(`bind message has ${formats.length} parameter formats but ${count} parameters`);
+    }
+    const resultFormats: number[] = [];
+    for (let left = body.uint16(); left > 0; left--) resultFormats.push(readFormat(body));
+    body.done();
+    return session.bind(portal, statement, formats, parameters, resultFormats);
+  }
+
+  #await(step: Step, answer: Promise<void | StatementDescription>): void {
+    this.#busy = true;
+    answer
+      .then(
+        (value) => {
+          if (this.#phase !== "closed" && this.#terminating === undefined) this.#finish(step, value);
+        },
+        (error) => {
+          if (this.#phase !== "closed" && this.#terminating === undefined) this.#stepFailed(step, error);
+        },
+      )
+      .then(
+        () => this.#resume(),
+        (error) => {
+          this.#busy = false;
+          this.#fatal(asDbError(error, this.server.internalError));
+        },
+      );
+  }
+
+  #finish(step: Step, answer: void | StatementDescription): void {
+    switch (step) {
+      case Step.bind:
+        this.output.bare(backendTag.bindComplete);
+        return;
+      case Step.execute:
+        return;
+      case Step.parse:
+        this.output.bare(backendTag.parseComplete);
+        return;
+      case Step.describe: {
+        const { parameterTypes, columns } = answer!;
+        const { output } = this;
+        output.begin(backendTag.parameterDescription);
+        output.int16(parameterTypes.length);
+        for (const type of parameterTypes) output.int32(type);
+        output.end();
+        this.#describeRows(columns, []);
+        return;
+      }
+      case Step.query:
+      case Step.sync:
+        this.#ready();
+        return;
+    }
+  }
+
+  #describeRows(columns: readonly OutputColumn[] | undefined, formats: readonly number[]): void {
+    if (columns === undefined) this.output.bare(backendTag.noData);
+    else this.server.formats.describe(this.output, columns, formats);
+  }
+
+  /** An error of one message: told to client and session; then silence until Sync, except after Query and Sync. */
+  #stepFailed(step: Step, thrown: unknown): void {
+    const error = asDbError(thrown, this.server.internalError);
+    if (isFatal(error)) {
+      this.#fatal(error);
+      return;
+    }
+    this.#copy?.end();
+    this.output.rewind();
+    this.writeError("ERROR", error);
+    this.#session!.failed(error);
+    if (step === Step.query || step === Step.sync) this.#ready();
+    else {
+      this.#skipToSync = true;
+      this.#flushDue = true;
+    }
+  }
+
+  /** The body was too large to be kept and has been passed over. */
+  #refuseOversize(tag: number, bytes: number): void {
+    if (this.#skipToSync || tag === frontendTag.copyData) return;
+    this.#stepFailed(
+      tag === frontendTag.query || tag === frontendTag.functionCall ? Step.query : Step.parse,
+      oversize(tag, bytes, this.server.limits.messageBytesMax),
+    );
+  }
+
+  #ready(): void {
+    const session = this.#session!;
+    for (const [name, value] of session.changedSettings?.() ?? noChanges)
+      this.#sink.parameterStatus(name, value);
+    if (this.#notifications.length > 0 && session.status === "I") this.#sendNotifications();
+    const { output } = this;
+    output.reserve(6);
+    const { buffer, at } = output;
+    buffer[at] = backendTag.readyForQuery;
+    buffer[at + 1] = buffer[at + 2] = buffer[at + 3] = 0;
+    buffer[at + 4] = 5;
+    buffer[at + 5] = session.status.charCodeAt(0);
+    output.written(6);
+    this.#flushDue = true;
+  }
+
+  #notify(pid: number, channel: string, payload: string): void {
+    if (this.#phase !== "messages") return;
+    this.#notifications.push([pid, channel, payload]);
+    if (this.#notifications.length > notificationsMax) {
+      this.terminate(
+        new DbError("programLimitExceeded", "too many notifications are waiting for this session"),
+      );
+      return;
+    }
+    if (this.#busy || this.#pumping || this.#session!.status !== "I") return;
+    this.#sendNotifications();
+    this.#flush();
+  }
+
+  #sendNotifications(): void {
+    for (const [pid, channel, payload] of this.#notifications.splice(0)) {
+      this.#sink.notification(pid, channel, payload);
+    }
+  }
+
+  // ---------------------------------------------------------------------------------------------- COPY
+
+  copyIn(format: "text" | "binary", columns: number): AsyncIterable<Buffer> {
+    assert(this.#copy === undefined, "one COPY at a time");
+    const { output } = this;
+    writeCopyResponse(output, backendTag.copyInResponse, format, columns);
+    this.#flush();
+    const copy = new CopyIn(this.#input, this.server.limits, () => {
+      this.#copy = undefined;
+    });
+    copy.beforeWait = () => {
+      if (this.#paused) this.#limitInput();
+    };
+    this.#copy = copy;
+    return copy;
+  }
+
+  // ---------------------------------------------------------------------------------------------- the end
+
+  writeError(severity: "ERROR" | "FATAL", error: DbError): void {
+    const { output } = this;
+    const { fields } = error;
+    output.begin(backendTag.errorResponse);
+    writeField(output, errorField.severity, severity);
+    writeField(output, errorField.severityNotLocalized, severity);
+    writeField(output, errorField.code, error.sqlstate);
+    writeField(output, errorField.message, error.message);
+    writeField(output, errorField.detail, fields.detail);
+    writeField(output, errorField.hint, fields.hint);
+    writeField(
+      output,
+      errorField.position,
+      fields.position === undefined ? undefined : String(fields.position),
+    );
+    writeField(output, errorField.where, fields.where);
+    writeField(output, errorField.schema, fields.schema);
+    writeField(output, errorField.table, fields.table);
+    writeField(output, errorField.column, fields.column);
+    writeField(output, errorField.dataType, fields.dataType);
+    writeField(output, errorField.constraint, fields.constraint);
+    output.byte(0);
+    output.end();
+  }
+
+  /** Ends the connection with an error, at once or when the running call has ended (which is cancelled). */
+  terminate(reason: DbError): void {
+    if (this.#phase === "closed" || this.#terminating !== undefined) return;
+    if (!this.#busy && !this.#pumping) {
+      this.#fatal(reason);
+      return;
+    }
+    this.#terminating = reason;
+    this.#session?.cancel(reason);
+  }
+
+  /** The one way a connection ends with an error. */
+  #fatal(error: DbError): void {
+    if (this.#phase === "closed") return;
+    const spoke = this.#phase !== "tls";
+    this.output.rewind();
+    if (spoke) {
+      this.writeError("FATAL", error);
+      this.#flush();
+    }
+    this.#shut();
+  }
+
+  /** Our side closes: what is in the output still goes out. */
+  #shut(): void {
+    if (this.#phase === "closed") return;
+    this.#flush();
+    this.connection.end();
+    this.#gone();
+  }
+
+  /** The socket is closed, by either side. */
+  #gone(): void {
+    if (this.#phase === "closed") return;
+    this.#phase = "closed";
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    this.output.close();
+    if (this.#copy !== undefined) this.#copy.abort(connectionLost());
+    if (!this.#busy) this.#release();
+    else this.#session?.cancel(connectionLost());
+    this.server.closed(this);
+  }
+
+  #release(): void {
+    const session = this.#session;
+    this.#session = undefined;
+    try {
+      session?.close();
+    } catch (error) {
+      asDbError(error, this.server.internalError);
+    }
+  }
+}
+
+function connectionLost(): DbError {
+  return new DbError("connectionFailure", "connection to client lost");
+}
+
+function oversize(tag: number, bytes: number, bytesMax: number): DbError {
+  const name = nameOfTag(tag);
+  return new DbError("programLimitExceeded", `${name} message of ${bytes} bytes is too long`, {
+    detail: `The largest message accepted has ${bytesMax} bytes.`,
+    hint: name === "copyData" ? "Send the data in smaller pieces." : "Use COPY or parameters for bulk data.",
+  });
+}
+
+function nameOfTag(tag: number): FrontendName {
+  const names = Object.keys(frontendMessages) as FrontendName[];
+  const name = names.find((one) => frontendTag[one] === tag);
+  assert(name !== undefined, `tag ${tag} is in the table`);
+  return name;
+}
+
+/** Errors of Query and FunctionCall are followed by ReadyForQuery, those of Sync too; all others skip to Sync. */
+function stepOf(tag: number): Step {
+  return tag === frontendTag.sync ? Step.sync : Step.parse;
+}
+
+function readFormat(body: BodyReader): number {
+  const format = body.int16();
+  if (format !== 0 && format !== 1) {
+    throw new DbError("invalidParameterValue", `unsupported format code: ${format}`);
+  }
+  return format;
+}
+
+function writeField(output: Output, letter: string, value: string | undefined): void {
+  if (value === undefined) return;
+  output.byte(letter.charCodeAt(0));
+  output.cstring(value);
+}
+
+function writeCopyResponse(output: Output, tag: number, format: "text" | "binary", columns: number): void {
+  const code = format === "binary" ? 1 : 0;
+  output.begin(tag);
+  output.byte(code);
+  output.int16(columns);
+  for (let column = 0; column < columns; column++) output.int16(code);
+  output.end();
+}
+
+/** What results are written through: one per connection. */
+class Sink implements ResultSink {
+  constructor(
+    private readonly owner: PgConnection,
+    private readonly output: Output,
+    private readonly formats: RowFormats,
+  ) {}
+
+  rowDescription(columns: readonly OutputColumn[]): void {
+    this.formats.describe(this.output, columns, []);
+  }
+  rows(batch: Batch, columns: readonly OutputColumn[], formats: readonly number[]): boolean {
+    const settings = this.owner.session?.ioSettings ?? defaultSettings;
+    this.formats.encoderFor(columns, formats).encode(this.output, batch, settings);
+    return !this.output.isSlow;
+  }
+  drained(): Promise<void> {
+    return this.output.drained();
+  }
+  complete(tag: string): void {
+    const { output } = this;
+    output.begin(backendTag.commandComplete);
+    output.cstring(tag);
+    output.end();
+  }
+  emptyQuery(): void {
+    this.output.bare(backendTag.emptyQueryResponse);
+  }
+  portalSuspended(): void {
+    this.output.bare(backendTag.portalSuspended);
+  }
+  notice(notice: Notice): void {
+    const { output } = this;
+    output.begin(backendTag.noticeResponse);
+    writeField(output, errorField.severity, notice.severity);
+    writeField(output, errorField.severityNotLocalized, notice.severity);
+    writeField(output, errorField.code, notice.sqlstate);
+    writeField(output, errorField.message, notice.message);
+    writeField(output, errorField.detail, notice.detail);
+    writeField(output, errorField.hint, notice.hint);
+    writeField(
+      output,
+      errorField.position,
+      notice.position === undefined ? undefined : String(notice.position),
+    );
+    output.byte(0);
+    output.end();
+  }
+  parameterStatus(name: string, value: string): void {
+    const { output } = this;
+    output.begin(backendTag.parameterStatus);
+    output.cstring(name);
+    output.cstring(value);
+    output.end();
+  }
+  notification(pid: number, channel: string, payload: string): void {
+    const { output } = this;
+    output.begin(backendTag.notificationResponse);
+    output.int32(pid);
+    output.cstring(channel);
+    output.cstring(payload);
+    output.end();
+  }
+  copyIn(format: "text" | "binary", columns: number): AsyncIterable<Buffer> {
+    return this.owner.copyIn(format, columns);
+  }
+  copyOutBegin(format: "text" | "binary", columns: number): void {
+    writeCopyResponse(this.output, backendTag.copyOutResponse, format, columns);
+  }
+  copyOutData(bytes: Uint8Array): boolean {
+    const { output } = this;
+    output.begin(backendTag.copyData);
+    output.bytes(bytes);
+    output.end();
+    return !output.isSlow;
+  }
+  copyOutDone(): void {
+    this.output.bare(backendTag.copyDone);
+  }
+}
+
+/** Payloads handed on in one piece, so that a client sending a line per message does not cost a promise a line. */
+const copyPieceBytes = 65_536;
+
+/**
+ * COPY FROM STDIN: the client's data as the session asks for it. Reading a piece takes all whole CopyData messages that
+ * have arrived, up to 64 KiB; each piece is memory of its own.
+ */
+class CopyIn implements AsyncIterable<Buffer>, AsyncIterator<Buffer> {
+  #wake: (() => void) | undefined;
+  #ended = false;
+  #aborted: DbError | undefined;
+  #parts: Buffer[] = [];
+  #partBytes = 0;
+  beforeWait: () => void = () => {};
+
+  constructor(
+    private readonly input: Input,
+    private readonly limits: WireLimits,
+    private readonly over: () => void,
+  ) {}
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+  get isWaiting(): boolean {
+    return this.#wake !== undefined;
+  }
+  wake(): void {
+    const wake = this.#wake;
+    this.#wake = undefined;
+    wake?.();
+  }
+  abort(error: DbError): void {
+    this.#aborted = error;
+    this.end();
+  }
+  end(): void {
+    if (!this.#ended) this.over();
+    this.#ended = true;
+    this.wake();
+  }
+
+  async next(): Promise<IteratorResult<Buffer>> {
+    for (;;) {
+      if (this.#aborted !== undefined) throw this.#aborted;
+      const piece = this.#gather();
+      if (piece !== undefined) return { done: false, value: piece };
+      if (this.#ended) return { done: true, value: undefined };
+      this.beforeWait();
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+  }
+
+  /** The consumer stops early: what the client still sends is passed over by the message loop. */
+  async return(): Promise<IteratorResult<Buffer>> {
+    this.end();
+    return { done: true, value: undefined };
+  }
+
+  #gather(): Buffer | undefined {
+    const { input } = this;
+    while (!this.#ended && this.#partBytes < copyPieceBytes && input.next()) {
+      switch (input.tag) {
+        case frontendTag.copyData:
+          if (input.oversizeBytes > 0) {
+            this.end();
+            throw oversize(input.tag, input.oversizeBytes, this.limits.messageBytesMax);
+          }
+          this.#parts.push(input.buffer.subarray(input.start, input.end));
+          this.#partBytes += input.end - input.start;
+          break;
+        case frontendTag.copyDone:
+          this.end();
+          break;
+        case frontendTag.copyFail: {
+          this.end();
+          const reason = decodeUtf8(input.buffer, input.start, Math.max(input.start, input.end - 1));
+          throw new DbError("queryCanceled", `COPY from stdin failed: ${reason}`);
+        }
+        case frontendTag.flush:
+        case frontendTag.sync:
+          break; // clients that do not know whether it is a COPY send these too
+        default:
+          this.end();
+          throw violation(
+            `unexpected message type 0x${input.tag.toString(16).toUpperCase().padStart(2, "0")} during COPY from stdin`,
+          );
+      }
+    }
+    if (this.#partBytes === 0) {
+      this.#parts.length = 0;
+      return undefined;
+    }
+    const piece = Buffer.concat(this.#parts, this.#partBytes);
+    this.#parts = [];
+    this.#partBytes = 0;
+    return piece;
+  }
+}

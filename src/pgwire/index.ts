@@ -1,0 +1,131 @@
+/**
+ * The Postgres wire protocol: a listener that makes a connection of every client, and sessions of those that log in.
+ *
+ *   socket -> input (bytes to messages) -> connection (state machine) -> session
+ *   session -> sink -> rows (values to DataRows) -> output (64 KiB pieces) -> socket
+ *
+ * Read `messages.ts` first (the protocol as two tables), then `connection.ts`. What SQL means is not here: the session does
+ * that; who may log in and how many, the session host.
+ *
+ * Limits: the bytes a connection may hold on either side are bounded (`WireLimits`), an idle one holds no buffer, and
+ * sockets that have not logged in are bounded in number and time.
+ */
+import { createHash, X509Certificate } from "node:crypto";
+import { DbError } from "../base/errors.js";
+import type { Clock, Connection, Listener, Network, Random, TlsMaterial } from "../platform/index.js";
+import type { SessionHost } from "../session/contract.js";
+import { PgConnection, type WireLimits, type WireServer } from "./connection.js";
+import { BufferPool } from "./output.js";
+import { RowFormats, type TypeOutputs } from "./rows.js";
+
+export type { WireLimits } from "./connection.js";
+export type { TypeOutputs } from "./rows.js";
+
+export const defaultWireLimits: WireLimits = {
+  messageBytesMax: 64 * 1024 * 1024,
+  inputBytesMax: 1024 * 1024,
+  outputBytesMax: 1024 * 1024,
+  authenticationTimeoutMs: 60_000,
+  sliceMs: 2,
+};
+
+/** Events worth a log line or a counter; the listener itself writes neither. */
+export interface WireObserver {
+  connected(remoteAddress: string): void;
+  disconnected(remoteAddress: string): void;
+  authenticationFailed(user: string, remoteAddress: string, error: DbError): void;
+  /** Something threw that is no DbError: a defect of the server. The client was told XX000. */
+  internalError(error: Error): void;
+}
+
+export interface PgWireOptions {
+  readonly host: SessionHost;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly network: Network;
+  readonly address: string;
+  readonly port: number;
+  /** undefined: SSLRequest is answered N. */
+  readonly tls: TlsMaterial | undefined;
+  readonly requireTls?: boolean | undefined;
+  readonly limits?: Partial<WireLimits> | undefined;
+  /** Sockets open at once, logged in or not; one more is closed unanswered. The host bounds sessions (53300). */
+  readonly socketsMax?: number | undefined;
+  /** Stable salt of log-ins of unknown roles; drawn anew when absent. */
+  readonly mockSecret?: Uint8Array | undefined;
+  readonly observer: WireObserver;
+  readonly outputs: TypeOutputs;
+}
+
+export class PgWire {
+  readonly #connections = new Set<PgConnection>();
+  readonly #server: WireServer;
+  #listener: Listener | undefined;
+  #refusal: DbError | undefined;
+
+  constructor(private readonly options: PgWireOptions) {
+    const { host, clock, random, tls, observer } = options;
+    let mockSecret = options.mockSecret;
+    if (mockSecret === undefined) random.fill((mockSecret = new Uint8Array(32)));
+    this.#server = {
+      host,
+      clock,
+      random,
+      limits: { ...defaultWireLimits, ...options.limits },
+      pool: new BufferPool(),
+      formats: new RowFormats(options.outputs),
+      mockSecret,
+      certificateHash: tls === undefined ? undefined : certificateHashOf(tls.certificatePem),
+      requireTls: options.requireTls ?? false,
+      refuse: () => this.#refusal,
+      internalError: (error) => observer.internalError(error),
+      authenticationFailed: (user, address, error) => observer.authenticationFailed(user, address, error),
+      closed: (connection) => {
+        this.#connections.delete(connection);
+        observer.disconnected(connection.remoteAddress);
+      },
+    };
+  }
+
+  /** Starts to accept clients; answers the port (which the system chose when 0 was asked). */
+  async listen(): Promise<number> {
+    const { network, address, port, tls } = this.options;
+    this.#listener = await network.listen(address, port, tls, (connection) => this.accept(connection));
+    return this.#listener.port;
+  }
+
+  accept(connection: Connection): void {
+    if (this.#connections.size >= (this.options.socketsMax ?? 2200)) {
+      connection.destroy();
+      return;
+    }
+    this.#connections.add(new PgConnection(connection, this.#server));
+    this.options.observer.connected(connection.remoteAddress);
+  }
+
+  get connectionCount(): number {
+    return this.#connections.size;
+  }
+
+  /** No new sessions from here on: whoever asks is told `reason`, and the port is closed. */
+  async stopAccepting(
+    reason = new DbError("cannotConnectNow", "the database system is shutting down"),
+  ): Promise<void> {
+    this.#refusal = reason;
+    const listener = this.#listener;
+    this.#listener = undefined;
+    await listener?.close();
+  }
+
+  /** Ends every connection with a FATAL error: idle ones at once, others when their call has been cancelled. */
+  terminateAll(
+    reason = new DbError("adminShutdown", "terminating connection due to administrator command"),
+  ): void {
+    for (const connection of [...this.#connections]) connection.terminate(reason);
+  }
+}
+
+/** What SCRAM-SHA-256-PLUS binds to: SHA-256 of the DER certificate (RFC 5929, for certificates signed with SHA-256). */
+export function certificateHashOf(certificatePem: string): Uint8Array {
+  return createHash("sha256").update(new X509Certificate(certificatePem).raw).digest();
+}

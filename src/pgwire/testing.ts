@@ -1,0 +1,385 @@
+/**
+ * For tests of the wire: a session host whose sessions answer from a script instead of a database, and a connection whose
+ * peer is the test. No part of the server imports this file.
+ */
+import { createHash, createHmac, pbkdf2Sync } from "node:crypto";
+import { DbError } from "../base/errors.js";
+import { Batch } from "../model/batch.js";
+import { oids } from "../model/type-table.js";
+import type { Value } from "../model/value.js";
+import type { Clock, Connection, Random, Timer } from "../platform/index.js";
+import { formatVerifier } from "../security/scram.js";
+import type {
+  MaybePromise,
+  ResultSink,
+  Session,
+  SessionHost,
+  SessionStart,
+  StatementDescription,
+  TransactionStatus,
+} from "../session/contract.js";
+import type { OutputColumn } from "../sql/plan.js";
+import { PgWire, type WireLimits } from "./index.js";
+import type { TypeOutputs } from "./rows.js";
+
+export const column = (name: string, oid: number): OutputColumn => ({ name, type: { oid, typmod: -1 } });
+
+/** What a scripted statement does: rows with a tag, an error, or anything a function does with the sink. */
+export interface Scripted {
+  readonly parameters?: readonly number[];
+  readonly columns?: readonly OutputColumn[];
+  readonly rows?: readonly (readonly Value[])[];
+  readonly tag?: string;
+  readonly error?: DbError;
+  readonly run?: (sink: ResultSink, session: FakeSession) => MaybePromise<void>;
+}
+
+function batchOf(rows: readonly (readonly Value[])[], width: number): Batch {
+  const batch = new Batch(width);
+  batch.length = rows.length;
+  for (let position = 0; position < width; position++) {
+    batch.columns[position] = rows.map((row) => row[position]!);
+  }
+  return batch;
+}
+
+interface FakePortal {
+  readonly scripted: Scripted;
+  readonly formats: readonly number[];
+  readonly parameters: readonly (string | null)[];
+  sent: number;
+}
+
+export class FakeSession implements Session {
+  status: TransactionStatus = "I";
+  readonly events: string[] = [];
+  changed: [string, string][] = [];
+  readonly #statements = new Map<string, Scripted>();
+  readonly #portals = new Map<string, FakePortal>();
+  cancelled: DbError | undefined;
+  onCancel: (reason: DbError) => void = () => {};
+
+  constructor(
+    readonly pid: number,
+    readonly start: SessionStart,
+    private readonly script: (text: string) => Scripted | undefined,
+  ) {}
+
+  reportedSettings(): Iterable<readonly [string, string]> {
+    return [
+      ["server_version", "15.0 (ScratchBird test)"],
+      ["client_encoding", "UTF8"],
+      ["DateStyle", "ISO, MDY"],
+      ["integer_datetimes", "on"],
+      ["standard_conforming_strings", "on"],
+    ];
+  }
+  changedSettings(): readonly (readonly [string, string])[] {
+    return this.changed.splice(0);
+  }
+  #find(text: string): Scripted {
+    const scripted = this.script(text.trim().replace(/;$/, ""));
+    if (scripted === undefined) {
+      throw new DbError("syntaxError", `syntax error at or near "${text.slice(0, 20)}"`, { position: 1 });
+    }
+    return scripted;
+  }
+  simpleQuery(text: string, sink: ResultSink): MaybePromise<void> {
+    this.events.push(`query ${text.slice(0, 40)}`);
+    if (text.trim() === "") {
+      sink.emptyQuery();
+      return;
+    }
+    const scripted = this.#find(text);
+    return this.#run(scripted, sink, () => {
+      if (scripted.columns !== undefined) sink.rowDescription(scripted.columns);
+      this.#send(scripted, sink, []);
+    });
+  }
+  #run(scripted: Scripted, sink: ResultSink, send: () => void): MaybePromise<void> {
+    if (scripted.error !== undefined) throw scripted.error;
+    if (scripted.run !== undefined) return scripted.run(sink, this);
+    send();
+  }
+  #send(scripted: Scripted, sink: ResultSink, formats: readonly number[]): void {
+    const { columns, rows } = scripted;
+    if (columns !== undefined && rows !== undefined && rows.length > 0) {
+      sink.rows(batchOf(rows, columns.length), columns, formats);
+    }
+    sink.complete(scripted.tag ?? `SELECT ${rows?.length ?? 0}`);
+  }
+  parse(name: string, text: string): void {
+    this.events.push(`parse ${name}`);
+    if (name !== "" && this.#statements.has(name)) {
+      throw new DbError("duplicatePreparedStatement", `prepared statement "${name}" already exists`);
+    }
+    this.#statements.set(name, text.trim() === "" ? { tag: "" } : this.#find(text));
+  }
+  #statement(name: string): Scripted {
+    const scripted = this.#statements.get(name);
+    if (scripted === undefined) {
+      throw new DbError("invalidSqlStatementName", `prepared statement "${name}" does not exist`);
+    }
+    return scripted;
+  }
+  bind(
+    portal: string,
+    statement: string,
+    _formats: readonly number[],
+    parameters: readonly (Uint8Array | null)[],
+    resultFormats: readonly number[],
+  ): void {
+    this.events.push(`bind ${portal}`);
+    const texts = parameters.map((value) => (value === null ? null : Buffer.from(value).toString()));
+    this.#portals.set(portal, {
+      scripted: this.#statement(statement),
+      formats: resultFormats,
+      parameters: texts,
+      sent: 0,
+    });
+  }
+  describeStatement(name: string): StatementDescription {
+    const scripted = this.#statement(name);
+    return { parameterTypes: scripted.parameters ?? [], columns: scripted.columns };
+  }
+  #portal(name: string): FakePortal {
+    const portal = this.#portals.get(name);
+    if (portal === undefined) throw new DbError("invalidCursorName", `portal "${name}" does not exist`);
+    return portal;
+  }
+  describePortal(name: string) {
+    const { scripted, formats } = this.#portal(name);
+    return { columns: scripted.columns, formats };
+  }
+  execute(name: string, maxRows: number, sink: ResultSink): MaybePromise<void> {
+    this.events.push(`execute ${name}`);
+    const portal = this.#portal(name);
+    const { scripted } = portal;
+    if (scripted.tag === "") {
+      sink.emptyQuery();
+      return;
+    }
+    return this.#run(scripted, sink, () => {
+      const rows = scripted.rows ?? [];
+      if (maxRows === 0 || rows.length - portal.sent <= maxRows) {
+        const left = rows.slice(portal.sent);
+        const echo = scripted.columns?.map((_, index) => portal.parameters[index] ?? null);
+        const sent = scripted.rows === undefined && echo !== undefined ? [echo] : left;
+        this.#send({ ...scripted, rows: sent }, sink, portal.formats);
+        portal.sent = rows.length;
+        return;
+      }
+      const piece = rows.slice(portal.sent, portal.sent + maxRows);
+      portal.sent += maxRows;
+      sink.rows(batchOf(piece, scripted.columns!.length), scripted.columns!, portal.formats);
+      sink.portalSuspended();
+    });
+  }
+  closeStatement(name: string): void {
+    this.#statements.delete(name);
+  }
+  closePortal(name: string): void {
+    this.#portals.delete(name);
+  }
+  sync(): void {
+    this.events.push("sync");
+  }
+  failed(error: DbError): void {
+    this.events.push(`failed ${error.sqlstate}`);
+  }
+  cancel(reason: DbError): void {
+    this.events.push(`cancel ${reason.sqlstate}`);
+    this.cancelled = reason;
+    this.onCancel(reason);
+  }
+  close(): void {
+    this.events.push("close");
+  }
+}
+
+/** Role `ann` with password `secret`. */
+const verifier = (() => {
+  const salt = Buffer.from("0123456789abcdef");
+  const salted = pbkdf2Sync("secret", salt, 4096, 32, "sha256");
+  const hmac = (key: Buffer, text: string) => createHmac("sha256", key).update(text).digest();
+  const clientKey = hmac(salted, "Client Key");
+  const storedKey = createHash("sha256").update(clientKey).digest();
+  return formatVerifier({ iterations: 4096, salt, storedKey, serverKey: hmac(salted, "Server Key") });
+})();
+
+export class FakeHost implements SessionHost {
+  readonly sessions: FakeSession[] = [];
+  sessionsMax = Number.POSITIVE_INFINITY;
+  constructor(readonly script: (text: string) => Scripted | undefined) {}
+  passwordOf(user: string): string | undefined {
+    return user === "ann" ? verifier : undefined;
+  }
+  openSession(start: SessionStart): Session {
+    if (start.database === "absent") {
+      throw new DbError("invalidCatalogName", 'database "absent" does not exist');
+    }
+    if (this.sessions.length >= this.sessionsMax) {
+      throw new DbError("tooManyConnections", "sorry, too many clients already");
+    }
+    const session = new FakeSession(this.sessions.length + 1, start, this.script);
+    this.sessions.push(session);
+    return session;
+  }
+  cancelKeyOf(): Uint8Array {
+    return Uint8Array.of(1, 2, 3, 4);
+  }
+  cancel(pid: number, key: Uint8Array): void {
+    const session = this.sessions[pid - 1];
+    if (session !== undefined && Buffer.from(key).equals(Buffer.from([1, 2, 3, 4]))) {
+      session.cancel(new DbError("queryCanceled", "canceling statement due to user request"));
+    }
+  }
+}
+
+/** A clock whose timers the test fires; yields are immediate. */
+export class FakeClock implements Clock {
+  time = 0;
+  readonly timers: { at: number; run: () => void }[] = [];
+  now(): number {
+    return this.time;
+  }
+  monotonic(): number {
+    return this.time;
+  }
+  after(delayMs: number, run: () => void): Timer {
+    const timer = { at: this.time + delayMs, run };
+    this.timers.push(timer);
+    return {
+      cancel: () => {
+        const index = this.timers.indexOf(timer);
+        if (index >= 0) this.timers.splice(index, 1);
+      },
+    };
+  }
+  yield(): Promise<void> {
+    return Promise.resolve();
+  }
+  advance(ms: number): void {
+    this.time += ms;
+    for (const timer of [...this.timers].filter(({ at }) => at <= this.time)) {
+      this.timers.splice(this.timers.indexOf(timer), 1);
+      timer.run();
+    }
+  }
+}
+
+/** Repeats: exchanges with it can be replayed byte by byte. */
+export class FakeRandom implements Random {
+  #state = 1;
+  fill(bytes: Uint8Array): void {
+    for (let at = 0; at < bytes.length; at++) {
+      this.#state = (this.#state * 1103515245 + 12345) & 0x7fffffff;
+      bytes[at] = this.#state >>> 16;
+    }
+  }
+  fraction(): number {
+    const bytes = new Uint8Array(2);
+    this.fill(bytes);
+    return ((bytes[0]! << 8) | bytes[1]!) / 65536;
+  }
+}
+
+/** The server's end of a connection whose other end is the test. */
+export class FakeConnection implements Connection {
+  readonly remoteAddress = "test:1";
+  encrypted = false;
+  readonly sent: Buffer[] = [];
+  writes = 0;
+  ended = false;
+  paused = false;
+  /** While set, writes are held as if the peer did not read. */
+  stalled = false;
+  #waiting: (() => void)[] = [];
+  #onData: (chunk: Buffer) => void = () => {};
+  #onClose: () => void = () => {};
+
+  onData(handler: (chunk: Buffer) => void): void {
+    this.#onData = handler;
+  }
+  onClose(handler: () => void): void {
+    this.#onClose = handler;
+  }
+  write(bytes: Uint8Array): boolean {
+    this.writes++;
+    this.sent.push(Buffer.from(bytes));
+    return !this.stalled;
+  }
+  drained(): Promise<void> {
+    if (!this.stalled) return Promise.resolve();
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+  unstall(): void {
+    this.stalled = false;
+    for (const resolve of this.#waiting.splice(0)) resolve();
+  }
+  pause(): void {
+    this.paused = true;
+  }
+  resume(): void {
+    this.paused = false;
+  }
+  end(): void {
+    this.ended = true;
+  }
+  destroy(): void {
+    this.ended = true;
+    this.#onClose();
+  }
+  async startTls(): Promise<void> {
+    this.encrypted = true;
+  }
+
+  receive(bytes: Buffer): void {
+    this.#onData(bytes);
+  }
+  hangUp(): void {
+    this.#onClose();
+  }
+  /** Everything the server has sent since the last call. */
+  take(): Buffer {
+    return Buffer.concat(this.sent.splice(0));
+  }
+}
+
+export const plainOutputs: TypeOutputs = {
+  textOutputOf: () => (value) => String(value),
+  binaryOutputOf: (oid) => (oid === oids.numeric ? undefined : (value) => Buffer.from(String(value))),
+};
+
+/** A listener over fakes; `accept` a FakeConnection to talk to it. */
+export function fakeWire(
+  script: (text: string) => Scripted | undefined,
+  limits: Partial<WireLimits> = {},
+): { wire: PgWire; host: FakeHost; clock: FakeClock; internalErrors: Error[] } {
+  const host = new FakeHost(script);
+  const clock = new FakeClock();
+  const internalErrors: Error[] = [];
+  const wire = new PgWire({
+    host,
+    clock,
+    random: new FakeRandom(),
+    network: {
+      listen: () => {
+        throw new Error("the fake wire accepts connections by hand");
+      },
+    },
+    address: "test",
+    port: 0,
+    tls: undefined,
+    limits,
+    mockSecret: new Uint8Array(32),
+    outputs: plainOutputs,
+    observer: {
+      connected: () => {},
+      disconnected: () => {},
+      authenticationFailed: () => {},
+      internalError: (error) => internalErrors.push(error),
+    },
+  });
+  return { wire, host, clock, internalErrors };
+}

@@ -1,0 +1,173 @@
+/**
+ * Real sockets: TCP listeners whose connections can turn to TLS (the Postgres client port).
+ *
+ * Invariants: a handler registered with `onData` keeps receiving after the turn to TLS, decrypted; `onClose` is called
+ * exactly once; a socket error is never thrown, it closes the connection; memory given to `write` is free again when it
+ * answered true.
+ */
+import net from "node:net";
+import tls from "node:tls";
+import { assert, DbError } from "../base/errors.js";
+import type { Connection, Listener, Network, TlsMaterial } from "./index.js";
+
+const nothing = Buffer.alloc(0);
+/** A peer that neither reads nor closes is cut off this long after our side has ended. */
+const lingerMs = 5_000;
+/** First keep-alive probe on a silent connection: a vanished client is noticed without its help. */
+const keepAliveMs = 60_000;
+
+class SocketConnection implements Connection {
+  #socket: net.Socket;
+  #secure: tls.SecureContext | undefined;
+  #encrypted = false;
+  #onData: (chunk: Buffer) => void = () => {};
+  #onClose: () => void = () => {};
+  #ended = false;
+  #closed = false;
+  readonly remoteAddress: string;
+
+  constructor(socket: net.Socket, secure: tls.SecureContext | undefined) {
+    this.#socket = socket;
+    this.#secure = secure;
+    this.remoteAddress = `${socket.remoteAddress ?? "?"}:${socket.remotePort ?? 0}`;
+    socket.on("error", this.#failed);
+    socket.on("close", this.#wasClosed);
+  }
+
+  get encrypted(): boolean {
+    return this.#encrypted;
+  }
+
+  /** An error is followed by "close"; which error it was does not matter to the protocol. */
+  readonly #failed = (): void => {
+    this.#socket.destroy();
+  };
+
+  readonly #wasClosed = (): void => {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#onClose();
+  };
+
+  onData(handler: (chunk: Buffer) => void): void {
+    this.#onData = handler;
+    this.#socket.on("data", handler);
+  }
+  onClose(handler: () => void): void {
+    this.#onClose = handler;
+  }
+
+  write(bytes: Uint8Array): boolean {
+    if (this.#ended || this.#socket.destroyed) return true;
+    this.#socket.write(bytes);
+    return this.#socket.writableLength === 0;
+  }
+
+  drained(): Promise<void> {
+    const socket = this.#socket;
+    if (socket.writableLength === 0 || socket.destroyed || this.#ended) return Promise.resolve();
+    return new Promise((resolve) => {
+      // An empty write is done after those before it; when the socket dies it is answered with the error.
+      socket.write(nothing, () => resolve());
+    });
+  }
+
+  pause(): void {
+    this.#socket.pause();
+  }
+  resume(): void {
+    this.#socket.resume();
+  }
+
+  end(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    const socket = this.#socket;
+    socket.end();
+    socket.resume(); // what the peer still sends is dropped, so that its end is seen
+    setTimeout(() => socket.destroy(), lingerMs).unref();
+  }
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
+  startTls(): Promise<void> {
+    assert(!this.#encrypted && this.#secure !== undefined, "TLS starts once, where there is a certificate");
+    const raw = this.#socket;
+    raw.removeListener("data", this.#onData);
+    raw.removeListener("error", this.#failed);
+    raw.on("error", () => raw.destroy());
+    const secured = new tls.TLSSocket(raw, { isServer: true, secureContext: this.#secure });
+    this.#socket = secured;
+    secured.on("error", this.#failed);
+    secured.on("close", this.#wasClosed);
+    secured.on("data", this.#onData);
+    return new Promise((resolve, reject) => {
+      secured.once("secure", () => {
+        this.#encrypted = true;
+        resolve();
+      });
+      secured.once("close", () => reject(new DbError("connectionFailure", "the TLS handshake failed")));
+    });
+  }
+}
+
+export class HostNetwork implements Network {
+  /** @throws DbError ioError when the address cannot be bound: in use, forbidden or not of this host */
+  listen(
+    host: string,
+    port: number,
+    material: TlsMaterial | undefined,
+    accept: (connection: Connection) => void,
+  ): Promise<Listener> {
+    const secure =
+      material === undefined
+        ? undefined
+        : tls.createSecureContext({
+            cert: material.certificatePem,
+            key: material.keyPem,
+            minVersion: "TLSv1.2",
+          });
+    const server = net.createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: keepAliveMs });
+    server.on("connection", (socket) => accept(new SocketConnection(socket, secure)));
+    return new Promise((resolve, reject) => {
+      server.once("error", (error: NodeJS.ErrnoException) => reject(listenError(host, port, error)));
+      server.listen({ host, port, backlog: 1024 }, () => {
+        server.removeAllListeners("error");
+        // A failed accept (out of file descriptors, say) concerns one client; the listener goes on.
+        server.on("error", () => {});
+        const address = server.address();
+        assert(address !== null && typeof address === "object", "a TCP listener has a port");
+        resolve({
+          port: address.port,
+          // Open connections live on: their owner ends them.
+          close: async () => {
+            server.close();
+          },
+        });
+      });
+    });
+  }
+}
+
+function listenError(host: string, port: number, error: NodeJS.ErrnoException): DbError {
+  const where = `${host}:${port}`;
+  switch (error.code) {
+    case "EADDRINUSE":
+      return new DbError("ioError", `port ${port} on ${host} is in use`, {
+        hint: "Stop the program that uses it, or choose another port with --port (0 takes any free one).",
+      });
+    case "EACCES":
+      return new DbError("ioError", `no permission to listen on ${where}`, {
+        hint: "Choose a port above 1023 with --port.",
+      });
+    case "EADDRNOTAVAIL":
+    case "ENOTFOUND":
+    case "EAI_AGAIN":
+      return new DbError("ioError", `${host} is not an address of this host`, {
+        hint: "Choose an address of this host with --host, such as 127.0.0.1 or 0.0.0.0.",
+      });
+    default:
+      return new DbError("ioError", `cannot listen on ${where}: ${error.message}`);
+  }
+}
