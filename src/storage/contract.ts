@@ -83,3 +83,18 @@ export interface PageStore {
   durable(): Promise<void>;
   readonly pagesAllocated: number;
 }
+
+/**
+ * Pages that nothing durable points to yet (bulk load, index build): written in place without the journal (V2). A
+ * store offers it when it has `allocateBulk`; others are filled by `allocate`.
+ */
+export interface BulkPages {
+  /** Like `allocate`, but changes of the page are not journaled. A crash before the link leaves it free. */
+  allocateBulk(type: PageType, owner: number): number;
+  /**
+   * Writes this store's bulk pages in place and syncs them; then, in one operation, makes them ordinary pages and
+   * runs `link`, which makes them reachable. The load's pages may not change while it is under way. Rejects with the
+   * I/O error.
+   */
+  finishBulk(link: () => void): Promise<void>;
+}

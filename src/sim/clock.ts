@@ -1,0 +1,114 @@
+/**
+ * Simulated time: an event queue in which the next event is always due at once. Time stands still while code runs and
+ * jumps to the next event when nothing else is left to do, so a test of hours takes milliseconds.
+ *
+ * Invariant: events run in order of time, then of scheduling; the same calls give the same history.
+ */
+import { hostClock } from "../platform/host.js";
+import type { Clock, Timer } from "../platform/index.js";
+
+interface Event {
+  readonly at: number;
+  readonly order: number;
+  run: (() => void) | undefined;
+}
+
+export class SimClock implements Clock {
+  #time = 0;
+  #order = 0;
+  readonly #origin: number;
+  /** Binary heap by (at, order). */
+  readonly #events: Event[] = [];
+  #pumping = false;
+
+  constructor(originMs = defaultOriginMs) {
+    this.#origin = originMs;
+  }
+
+  now(): number {
+    return this.#origin + this.#time;
+  }
+
+  monotonic(): number {
+    return this.#time;
+  }
+
+  after(delayMs: number, run: () => void): Timer {
+    const event: Event = { at: this.#time + Math.max(0, delayMs), order: this.#order++, run };
+    this.#push(event);
+    if (!this.#pumping) {
+      this.#pumping = true;
+      this.#pump();
+    }
+    return {
+      cancel: () => {
+        event.run = undefined;
+      },
+    };
+  }
+
+  yield(): Promise<void> {
+    return new Promise((resolve) => this.after(0, resolve));
+  }
+
+  /** Time passes while synchronous code waits for something (an inline read of a slow disk). */
+  advance(ms: number): void {
+    this.#time += ms;
+  }
+
+  #pump(): void {
+    // The host's own turn drains every promise first: only then is nothing left to do at this instant.
+    void hostClock.yield().then(() => {
+      for (;;) {
+        const event = this.#pop();
+        if (event === undefined) {
+          this.#pumping = false;
+          return;
+        }
+        if (event.run === undefined) continue;
+        this.#time = Math.max(this.#time, event.at);
+        this.#pump();
+        event.run();
+        return;
+      }
+    });
+  }
+
+  #before(a: Event, b: Event): boolean {
+    return a.at < b.at || (a.at === b.at && a.order < b.order);
+  }
+
+  #push(event: Event): void {
+    const heap = this.#events;
+    let at = heap.length;
+    heap.push(event);
+    while (at > 0) {
+      const parent = (at - 1) >>> 1;
+      if (!this.#before(event, heap[parent]!)) break;
+      heap[at] = heap[parent]!;
+      at = parent;
+    }
+    heap[at] = event;
+  }
+
+  #pop(): Event | undefined {
+    const heap = this.#events;
+    const first = heap[0];
+    const last = heap.pop();
+    if (first === undefined || last === undefined || heap.length === 0) return first;
+    let at = 0;
+    for (;;) {
+      let child = at * 2 + 1;
+      if (child >= heap.length) break;
+      if (child + 1 < heap.length && this.#before(heap[child + 1]!, heap[child]!)) child++;
+      if (!this.#before(heap[child]!, last)) break;
+      heap[at] = heap[child]!;
+      at = child;
+    }
+    heap[at] = last;
+    return first;
+  }
+}
+
+/** 2030-01-01T00:00:00Z: any fixed instant does, as long as it is no host's present. */
+const defaultOriginMs = 1_893_456_000_000;

@@ -1,0 +1,473 @@
+/**
+ * A disk that forgets: files in memory whose unsynced writes are kept apart, so that a crash can lose, reorder or tear
+ * them. Everything that happens is recorded, and from the record every crash image can be made.
+ *
+ * Model: a write is pending from its call on. It becomes stable when a later-called sync of the file returns, or when
+ * the write itself returns on a file opened with `durableWrites`. At a crash each pending write is lost, kept, or kept
+ * in part by 512-byte sectors, each by itself (so later writes may survive earlier ones). Creating, removing, renaming
+ * and truncating files is atomic and stable at once.
+ */
+import { assert, DbError } from "../base/errors.js";
+import type { Disk, DiskFile, OpenOptions } from "../platform/index.js";
+import { SimClock } from "./clock.js";
+import { SimRandom } from "./random.js";
+
+const sectorBytes = 512;
+
+interface PendingWrite {
+  readonly id: number;
+  readonly position: number;
+  readonly bytes: Uint8Array;
+}
+
+/** What a file holds: a growable array. */
+class Content {
+  bytes: Uint8Array;
+  size: number;
+
+  constructor(initial: Uint8Array = new Uint8Array(0)) {
+    this.bytes = initial;
+    this.size = initial.length;
+  }
+
+  write(from: Uint8Array, position: number): void {
+    const end = position + from.length;
+    if (end > this.bytes.length) {
+      const grown = new Uint8Array(
+        Math.max(end, Math.min(this.bytes.length * 2, this.bytes.length + (8 << 20))),
+      );
+      grown.set(this.bytes.subarray(0, this.size));
+      this.bytes = grown;
+    }
+    this.bytes.set(from, position);
+    if (end > this.size) this.size = end;
+  }
+
+  truncate(size: number): void {
+    if (size < this.size) this.bytes.fill(0, size, this.size);
+    else if (size > this.bytes.length) this.write(new Uint8Array(size - this.size), this.size);
+    this.size = size;
+  }
+
+  copy(): Content {
+    return new Content(this.bytes.slice(0, this.size));
+  }
+}
+
+class SimNode {
+  /** What reads see. */
+  readonly content: Content;
+  /** What surely survives a crash. */
+  readonly stable: Content;
+  pending: PendingWrite[] = [];
+  syncFailed = false;
+
+  constructor(content: Content) {
+    this.content = content;
+    this.stable = content.copy();
+  }
+}
+
+export type TraceEvent =
+  | { readonly kind: "create"; readonly path: string }
+  | { readonly kind: "write"; readonly path: string; readonly write: PendingWrite }
+  | { readonly kind: "stable"; readonly path: string; readonly ids: readonly number[] }
+  | { readonly kind: "truncate"; readonly path: string; readonly size: number }
+  | { readonly kind: "remove"; readonly path: string }
+  | { readonly kind: "rename"; readonly path: string; readonly to: string }
+  | { readonly kind: "note"; readonly note: number };
+
+export interface SimDiskOptions {
+  readonly clock?: SimClock;
+  readonly seed?: number;
+  /** Record every event from the start (or `startTrace`). */
+  readonly trace?: boolean;
+  readonly readMs?: number;
+  readonly writeMs?: number;
+  readonly syncMs?: number;
+  /** Bytes that all files together may have. */
+  readonly capacity?: number;
+}
+
+export interface CrashImage {
+  /** Events that had happened. */
+  readonly events: number;
+  readonly variant: string;
+  /** The last `note()` before the crash. */
+  readonly note: number;
+  /** A disk as it is found after the crash. */
+  open(): SimDisk;
+}
+
+export class SimDisk implements Disk {
+  readonly clock: SimClock;
+  readonly random: SimRandom;
+  readMs: number;
+  writeMs: number;
+  syncMs: number;
+  capacity: number;
+  readonly #files = new Map<string, SimNode>();
+  readonly #folders = new Set<string>();
+  readonly #locks = new Set<string>();
+  #trace: TraceEvent[] | undefined;
+  /** Files as they stood when the trace began. */
+  #origin = new Map<string, Content>();
+  #nextId = 1;
+  /** How many further syncs (or durable writes) of files whose path contains the key will fail. */
+  readonly #failing = new Map<string, number>();
+
+  constructor(options: SimDiskOptions = {}) {
+    this.clock = options.clock ?? new SimClock();
+    this.random = new SimRandom(options.seed ?? 1);
+    this.readMs = options.readMs ?? 0;
+    this.writeMs = options.writeMs ?? 0;
+    this.syncMs = options.syncMs ?? 0;
+    this.capacity = options.capacity ?? Number.POSITIVE_INFINITY;
+    if (options.trace === true) this.startTrace();
+  }
+
+  // --- faults -------------------------------------------------------------------------------------------------
+
+  /** The next `times` syncs and durable writes of files whose path contains `part` fail, and all later ones of that file. */
+  failSync(part: string, times = 1): void {
+    this.#failing.set(part, times);
+  }
+
+  /** Damages what is stored: reads see it, and so does every later crash. */
+  flipBit(path: string, offset: number, bit = 0): void {
+    const { content, stable } = this.#node(path);
+    assert(offset < content.size && offset < stable.size, "no such byte");
+    content.bytes[offset] = content.bytes[offset]! ^ (1 << bit);
+    stable.bytes[offset] = stable.bytes[offset]! ^ (1 << bit);
+  }
+
+  bytesOf(path: string): Uint8Array {
+    const { content } = this.#node(path);
+    return content.bytes.subarray(0, content.size);
+  }
+
+  /** What is left after a crash now; the disk itself goes on unharmed. */
+  crash(): SimDisk {
+    const left = this.#empty();
+    for (const [path, node] of this.#files) {
+      const content = node.stable.copy();
+      for (const write of node.pending) this.#tear(content, write, this.random);
+      left.#files.set(path, new SimNode(content));
+    }
+    return left;
+  }
+
+  get bytesUsed(): number {
+    let sum = 0;
+    for (const node of this.#files.values()) sum += node.content.size;
+    return sum;
+  }
+
+  // --- trace --------------------------------------------------------------------------------------------------
+
+  startTrace(): void {
+    this.#trace = [];
+    this.#origin = new Map();
+    for (const [path, node] of this.#files) {
+      assert(node.pending.length === 0, "a trace starts from a synced disk");
+      this.#origin.set(path, node.content.copy());
+    }
+  }
+
+  /** Marks the record: what had been acknowledged when. */
+  note(note: number): void {
+    this.#trace?.push({ kind: "note", note });
+  }
+
+  get eventCount(): number {
+    return this.#trace?.length ?? 0;
+  }
+
+  /**
+   * The disk as a crash after each `every`-th event would leave it: with all pending writes lost, with all kept, and
+   * `variants` times with a random part of them lost or torn.
+   */
+  *traceImages(
+    options: { readonly every?: number; readonly variants?: number; readonly from?: number } = {},
+  ): Generator<CrashImage> {
+    const trace = this.#trace;
+    assert(trace !== undefined, "no trace was recorded");
+    const stable = new Map<string, Content>();
+    for (const [path, content] of this.#origin) stable.set(path, content.copy());
+    const pending = new Map<string, PendingWrite[]>();
+    const every = options.every ?? 1;
+    let note = -1;
+    for (let index = 0; index < trace.length; index++) {
+      const event = trace[index]!;
+      if (event.kind === "note") {
+        note = event.note;
+        continue;
+      }
+      this.#replay(event, stable, pending);
+      if (index < (options.from ?? 0) || index % every !== 0) continue;
+      const image = (
+        variant: string,
+        apply: (content: Content, write: PendingWrite) => void,
+      ): CrashImage => ({
+        events: index + 1,
+        variant,
+        note,
+        open: () => {
+          const left = this.#empty();
+          for (const [path, content] of stable) {
+            const copy = content.copy();
+            for (const write of pending.get(path) ?? []) apply(copy, write);
+            left.#files.set(path, new SimNode(copy));
+          }
+          return left;
+        },
+      });
+      yield image("lost", () => undefined);
+      yield image("kept", (content, write) => content.write(write.bytes, write.position));
+      for (let variant = 0; variant < (options.variants ?? 1); variant++) {
+        const random = new SimRandom(this.random.bits());
+        yield image(`torn ${variant}`, (content, write) => this.#tear(content, write, random));
+      }
+    }
+  }
+
+  #replay(event: TraceEvent, stable: Map<string, Content>, pending: Map<string, PendingWrite[]>): void {
+    switch (event.kind) {
+      case "create":
+        stable.set(event.path, new Content());
+        pending.set(event.path, []);
+        break;
+      case "write": {
+        const writes = pending.get(event.path) ?? [];
+        writes.push(event.write);
+        pending.set(event.path, writes);
+        break;
+      }
+      case "stable": {
+        const ids = new Set(event.ids);
+        const left: PendingWrite[] = [];
+        for (const write of pending.get(event.path) ?? []) {
+          if (ids.has(write.id)) stable.get(event.path)?.write(write.bytes, write.position);
+          else left.push(write);
+        }
+        pending.set(event.path, left);
+        break;
+      }
+      case "truncate":
+        stable.get(event.path)?.truncate(event.size);
+        break;
+      case "remove":
+        stable.delete(event.path);
+        pending.delete(event.path);
+        break;
+      case "rename": {
+        const content = stable.get(event.path);
+        if (content !== undefined) stable.set(event.to, content);
+        stable.delete(event.path);
+        pending.set(event.to, pending.get(event.path) ?? []);
+        pending.delete(event.path);
+        break;
+      }
+      case "note":
+        break;
+    }
+  }
+
+  #empty(): SimDisk {
+    const left = new SimDisk({ clock: this.clock, seed: this.random.bits() });
+    for (const folder of this.#folders) left.#folders.add(folder);
+    return left;
+  }
+
+  #tear(content: Content, write: PendingWrite, random: SimRandom): void {
+    const fate = random.below(4);
+    if (fate === 0) return;
+    if (fate === 1) {
+      content.write(write.bytes, write.position);
+      return;
+    }
+    for (let at = 0; at < write.bytes.length; at += sectorBytes) {
+      if (random.below(2) === 0) continue;
+      content.write(write.bytes.subarray(at, at + sectorBytes), write.position + at);
+    }
+  }
+
+  // --- Disk ---------------------------------------------------------------------------------------------------
+
+  #node(path: string): SimNode {
+    const node = this.#files.get(path);
+    if (node === undefined) throw new DbError("ioError", `could not open file "${path}": no such file`);
+    return node;
+  }
+
+  openSync(path: string, options: OpenOptions = {}): DiskFile {
+    if (!this.#files.has(path) && options.create === true) {
+      this.#files.set(path, new SimNode(new Content()));
+      this.#trace?.push({ kind: "create", path });
+    }
+    return new SimFile(this, path, this.#node(path), options.durableWrites === true);
+  }
+
+  existsSync(path: string): boolean {
+    if (this.#files.has(path) || this.#folders.has(path)) return true;
+    return [...this.#files.keys()].some((name) => name.startsWith(`${path}/`));
+  }
+
+  listSync(path: string): string[] {
+    const names = new Set<string>();
+    for (const name of [...this.#files.keys(), ...this.#folders]) {
+      if (name.startsWith(`${path}/`)) names.add(name.slice(path.length + 1).split("/")[0]!);
+    }
+    return [...names].sort();
+  }
+
+  makeFolderSync(path: string): void {
+    this.#folders.add(path);
+  }
+
+  removeSync(path: string): void {
+    for (const name of [...this.#files.keys()]) {
+      if (name !== path && !name.startsWith(`${path}/`)) continue;
+      this.#files.delete(name);
+      this.#trace?.push({ kind: "remove", path: name });
+    }
+    for (const folder of [...this.#folders]) {
+      if (folder === path || folder.startsWith(`${path}/`)) this.#folders.delete(folder);
+    }
+  }
+
+  renameSync(from: string, to: string): void {
+    const node = this.#node(from);
+    this.#files.delete(from);
+    this.#files.set(to, node);
+    this.#trace?.push({ kind: "rename", path: from, to });
+  }
+
+  syncFolderSync(_path: string): void {
+    // Names are stable at once in this model.
+  }
+
+  readFileSync(path: string): Uint8Array {
+    return this.bytesOf(path).slice();
+  }
+
+  writeFileSync(path: string, content: Uint8Array): void {
+    this.removeSync(path);
+    const file = this.openSync(path, { create: true, durableWrites: true });
+    file.writeSync(content, 0);
+    file.closeSync();
+  }
+
+  lockSync(path: string): () => void {
+    if (this.#locks.has(path)) throw new DbError("objectInUse", `data folder is in use: lock "${path}"`);
+    this.#locks.add(path);
+    return () => this.#locks.delete(path);
+  }
+
+  // --- for SimFile --------------------------------------------------------------------------------------------
+
+  begin(path: string, node: SimNode, from: Uint8Array, position: number): PendingWrite {
+    const growth = position + from.length - node.content.size;
+    if (growth > 0 && this.bytesUsed + growth > this.capacity) {
+      throw new DbError("diskFull", `could not write file "${path}": no space left on device`);
+    }
+    const write: PendingWrite = { id: this.#nextId++, position, bytes: from.slice() };
+    node.content.write(from, position);
+    node.pending.push(write);
+    this.#trace?.push({ kind: "write", path, write });
+    return write;
+  }
+
+  makeStable(path: string, node: SimNode, writes: readonly PendingWrite[]): void {
+    for (const [part, times] of this.#failing) {
+      if (times > 0 && path.includes(part)) {
+        this.#failing.set(part, times - 1);
+        node.syncFailed = true;
+      }
+    }
+    if (node.syncFailed) throw new DbError("ioError", `could not sync file "${path}": input/output error`);
+    if (writes.length === 0) return;
+    const ids = new Set(writes.map((write) => write.id));
+    for (const write of writes) node.stable.write(write.bytes, write.position);
+    node.pending = node.pending.filter((write) => !ids.has(write.id));
+    this.#trace?.push({ kind: "stable", path, ids: [...ids] });
+  }
+
+  truncated(path: string, size: number): void {
+    this.#trace?.push({ kind: "truncate", path, size });
+  }
+}
+
+class SimFile implements DiskFile {
+  readonly path: string;
+  readonly #disk: SimDisk;
+  readonly #node: SimNode;
+  readonly #durable: boolean;
+
+  constructor(disk: SimDisk, path: string, node: SimNode, durable: boolean) {
+    this.#disk = disk;
+    this.path = path;
+    this.#node = node;
+    this.#durable = durable;
+  }
+
+  size(): number {
+    return this.#node.content.size;
+  }
+
+  readSync(into: Uint8Array, position: number): number {
+    if (this.#disk.readMs > 0) this.#disk.clock.advance(this.#disk.readMs);
+    return this.#copy(into, position);
+  }
+
+  async read(into: Uint8Array, position: number): Promise<number> {
+    await this.#later(this.#disk.readMs);
+    return this.#copy(into, position);
+  }
+
+  #copy(into: Uint8Array, position: number): number {
+    const { content } = this.#node;
+    const end = Math.min(content.size, position + into.length);
+    if (end <= position) return 0;
+    into.set(content.bytes.subarray(position, end));
+    return end - position;
+  }
+
+  writeSync(from: Uint8Array, position: number): void {
+    if (this.#disk.writeMs > 0) this.#disk.clock.advance(this.#disk.writeMs);
+    const write = this.#disk.begin(this.path, this.#node, from, position);
+    if (this.#durable) this.#disk.makeStable(this.path, this.#node, [write]);
+  }
+
+  async write(from: Uint8Array, position: number): Promise<void> {
+    const write = this.#disk.begin(this.path, this.#node, from, position);
+    await this.#later(this.#disk.writeMs + (this.#durable ? this.#disk.syncMs : 0));
+    if (this.#durable) this.#disk.makeStable(this.path, this.#node, [write]);
+  }
+
+  async sync(): Promise<void> {
+    const writes = this.#node.pending.slice();
+    await this.#later(this.#disk.syncMs);
+    this.#disk.makeStable(this.path, this.#node, writes);
+  }
+
+  syncSync(): void {
+    if (this.#disk.syncMs > 0) this.#disk.clock.advance(this.#disk.syncMs);
+    this.#disk.makeStable(this.path, this.#node, this.#node.pending.slice());
+  }
+
+  truncateSync(size: number): void {
+    assert(this.#node.pending.length === 0, "truncating unsynced files is not modelled");
+    this.#node.content.truncate(size);
+    this.#node.stable.truncate(size);
+    this.#disk.truncated(this.path, size);
+  }
+
+  closeSync(): void {
+    // Nothing is held per handle.
+  }
+
+  #later(ms: number): Promise<void> {
+    return new Promise((resolve) => this.#disk.clock.after(ms, resolve));
+  }
+}

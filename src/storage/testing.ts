@@ -1,0 +1,48 @@
+/** Stores for tests of the layers above: over a simulated disk, with the node's real pool and journal. */
+import { hostClock } from "../platform/host.js";
+import { SimDisk } from "../sim/disk.js";
+import { SimRandom } from "../sim/random.js";
+import { EngineMemory, type Kernels, twinKernels } from "../wasm/index.js";
+import { openStorage, type Storage, type StorageOptions } from "./index.js";
+import type { ShardStore } from "./pager.js";
+
+export interface TestStoreOptions {
+  /** 16384 by default. */
+  readonly pageSize?: number;
+  /** Frames of the pool; 2048 by default. */
+  readonly frames?: number;
+  readonly seed?: number;
+  readonly shards?: number;
+  /** A disk that already holds a database is opened, an empty one gets a new database. */
+  readonly disk?: SimDisk;
+  /** Kernels over the store's memory; TypeScript twins by default. */
+  readonly kernels?: (memory: EngineMemory) => Kernels;
+  readonly storage?: Partial<StorageOptions>;
+}
+
+export function openTestStorage(options: TestStoreOptions = {}): Storage & { readonly disk: SimDisk } {
+  const pageSize = options.pageSize ?? 16384;
+  const disk = options.disk ?? new SimDisk({ seed: options.seed ?? 1 });
+  const memory = new EngineMemory({
+    pageSize,
+    poolBytes: (options.frames ?? 2048) * pageSize,
+    scratchBytes: 4 << 20,
+    arenaBytes: 32 << 20,
+    groupBytes: 4 << 20,
+  });
+  const storage = openStorage({
+    platform: { clock: hostClock, random: new SimRandom((options.seed ?? 1) + 17), disk },
+    memory,
+    kernels: (options.kernels ?? twinKernels)(memory),
+    pageSize,
+    shardCount: options.shards ?? 1,
+    create: !disk.existsSync("shards"),
+    ...options.storage,
+  });
+  return Object.assign(storage, { disk });
+}
+
+/** One shard's store in a new database. */
+export function openTestStore(options: TestStoreOptions = {}): ShardStore {
+  return openTestStorage(options).shards[0]!;
+}
