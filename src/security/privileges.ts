@@ -109,7 +109,7 @@ export function holdsPrivileges(
 export interface PrivilegeNeed {
   readonly relationId: ObjectId;
   /** One letter of `allPrivileges.table` or `.sequence`. */
-  readonly letter: string;
+  readonly privilege: string;
   /** 0-based columns; empty: the whole relation. Column grants suffice when each column has one. */
   readonly columns: readonly number[];
   /** A view's owner, for what the view itself reads. */
@@ -128,13 +128,13 @@ export function checkNeeds(catalog: CatalogReader, roleId: ObjectId, needs: read
       throw new DbError("insufficientPrivilege", `permission denied for schema ${schema.name}`);
     }
     const kind = relation.kind === "sequence" ? "sequence" : "table";
-    if (holdsPrivileges(catalog, role, kind, relation.owner, relation.acl, need.letter)) continue;
+    if (holdsPrivileges(catalog, role, kind, relation.owner, relation.acl, need.privilege)) continue;
     const columns = relation.kind === "sequence" ? [] : relation.columns;
     const byColumn =
       need.columns.length > 0 &&
       need.columns.every((column) => {
         const acl = columns[column]?.acl;
-        return acl !== undefined && holdsPrivileges(catalog, role, "column", relation.owner, acl, need.letter);
+        return acl !== undefined && holdsPrivileges(catalog, role, "column", relation.owner, acl, need.privilege);
       });
     if (!byColumn) throw new DbError("insufficientPrivilege", `permission denied for ${relation.kind} ${relation.name}`);
   }
