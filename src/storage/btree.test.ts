@@ -90,6 +90,7 @@ class HostileStore {
     return address;
   }
   changed(address: number, offset: number, length: number): void {
+    expect(length > 0 && offset + length <= this.pageSize).toBe(true);
     for (const [page, at] of this.frames) {
       if (at !== address) continue;
       let lines = this.marked.get(page);
@@ -108,8 +109,8 @@ class HostileStore {
     this.memory.view.setUint32(address + PageHead.owner, owner, true);
     this.pages.set(page, new Uint8Array(this.pageSize));
     this.frames.set(page, address);
-    this.changed(address, 0, this.pageSize);
-    return address;
+    this.changed(address, 0, PageHead.size);
+    return page;
   }
   free(page: number): void {
     expect(this.pages.delete(page)).toBe(true);

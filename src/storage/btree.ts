@@ -33,7 +33,7 @@
 import { assert, DbError } from "../base/errors.js";
 import { layout, u8, u16, u32 } from "../base/layout.js";
 import { isWait } from "../base/wait.js";
-import { type PageStore, PageType, type PoolMemory } from "./contract.js";
+import { type BulkPages, type PageStore, PageType, type PoolMemory } from "./contract.js";
 import { PageHead, pageBodyStart } from "./layouts.js";
 
 /** The 24 bytes of the page head that belong to the tree, from byte 8 on. */
@@ -512,6 +512,7 @@ class TreePages {
     u16[(address + keyLengthAt) >>> 1] = this.shape.keyLength;
     u32[(address + firstChildAt) >>> 2] = firstChild;
     this.store.changed(address, headAt, TreeHead.size);
+    if (from === to) return;
     this.store.changed(address, pageBodyStart, slots - address - pageBodyStart + 2 * (to - from));
     this.store.changed(address, heap, this.pageSize - heap);
   }
@@ -549,8 +550,8 @@ export class BTree {
 
   /** Allocates an empty tree and returns its root page; one page is changed. */
   static create(store: PageStore, owner: number, shape: TreeShape): number {
-    const address = store.allocate(PageType.btreeRoot, owner);
-    const rootPage = store.pool.view.getUint32(address + PageHead.pageNumber, true);
+    const rootPage = store.allocate(PageType.btreeRoot, owner);
+    const address = store.page(rootPage, PageType.btreeRoot);
     states.get(store)?.delete(rootPage);
     assert(shape.keyLength <= keyBytesMax(store.pageSize), "fixed keys exceed a third of a page");
     const pages = new TreePages(store, rootPage, owner, shape);
@@ -797,8 +798,8 @@ export class BTree {
     state.splits++;
     const type = level === 0 ? PageType.btreeLeaf : PageType.btreeInner;
     if (level === this.#rootLevel) {
-      const left = this.#store.allocate(type, this.owner);
-      const right = this.#store.allocate(type, this.owner);
+      const left = this.#allocate(type);
+      const right = this.#allocate(type);
       pages.rebuild(left, level, level > 0 ? firstChild : 0, list, 0, cut);
       pages.rebuild(right, level, rightFirst, list, rightFrom, count + 1);
       const root = splitList(level + 1);
@@ -806,7 +807,7 @@ export class BTree {
       pages.rebuild(address, level + 1, this.#numberOf(left), root, 0, 1);
       return;
     }
-    const right = this.#store.allocate(type, this.owner);
+    const right = this.#allocate(type);
     pages.rebuild(right, level, rightFirst, list, rightFrom, count + 1);
     // A pure append leaves the left page as it is.
     if (!(cut === count && position === count))
@@ -821,6 +822,10 @@ export class BTree {
     );
   }
 
+  /** A new page's address; it stays in its frame for this operation. */
+  #allocate(type: PageType): number {
+    return this.#store.page(this.#store.allocate(type, this.owner), type);
+  }
   #numberOf(address: number): number {
     return this.#pages.view.getUint32(address + PageHead.pageNumber, true);
   }
@@ -918,9 +923,12 @@ export class BTree {
   cursor(): TreeCursor {
     return new TreeCursor(this.#pages);
   }
-  /** For a tree that is still empty. */
-  loader(fill = 1): TreeLoader {
-    return new TreeLoader(this.#pages, fill);
+  /**
+   * For a tree that is still empty; pages are filled to `fill`. With `bulk` its pages skip the journal (V2): after the
+   * last entry, `loader.finishPages()`, then `bulk.finishBulk(() => loader.link())`.
+   */
+  loader(fill = 1, bulk?: BulkPages): TreeLoader {
+    return new TreeLoader(this.#pages, fill, bulk);
   }
   check(): TreeCheck {
     return new TreeCheck(this.#pages);
@@ -1157,6 +1165,7 @@ function successor(bytes: Uint8Array, length: number): number {
 export class TreeLoader {
   readonly #pages: TreePages;
   readonly #room: number;
+  readonly #bulk: BulkPages | undefined;
   /** Entries that wait for their page, by level. At inner levels the first separator is the low end and is not stored. */
   readonly #waiting: EntryList[] = [];
   readonly #sizes: number[] = [];
@@ -1167,8 +1176,9 @@ export class TreeLoader {
   #previousLength = -1;
   #entries = 0;
 
-  constructor(pages: TreePages, fill: number) {
+  constructor(pages: TreePages, fill: number, bulk: BulkPages | undefined) {
     this.#pages = pages;
+    this.#bulk = bulk;
     assert(fill > 0.4 && fill <= 1, "a page is filled by 40 to 100 percent");
     this.#room = Math.floor(pages.room * fill);
     const bytes = keyBytesMax(pages.pageSize) + 8;
@@ -1215,14 +1225,29 @@ export class TreeLoader {
 
   /** Writes what waits and links it all under the root. One operation; throws Wait before it changes anything. */
   finish(): void {
+    this.finishPages();
+    this.link();
+  }
+
+  /** Writes every page but the root. One operation; throws Wait before it changes anything. */
+  finishPages(): void {
     const pages = this.#pages;
     pages.store.reserve(2 * this.#waiting.length + 2);
     const root = pages.root();
     assert(pages.level(root) === 0 && pages.entries(root) === 0, "only an empty tree can be loaded");
-    let level = 0;
     // Every level but the last gives its rest to the one above; the last is the root's content.
+    let level = 0;
     while (level + 1 < this.#waiting.length) this.#flush(level++);
+    this.#level(level);
+  }
+
+  /** Writes the root: the tree has its entries. Fetches the root page before it changes anything. */
+  link(): void {
+    const pages = this.#pages;
+    const level = Math.max(0, this.#waiting.length - 1);
     const list = this.#level(level);
+    const root = pages.root();
+    assert(pages.level(root) === 0 && pages.entries(root) === 0, "only an empty tree can be loaded");
     pages.state.changes++;
     pages.state.splits++;
     if (level === 0) {
@@ -1283,8 +1308,12 @@ export class TreeLoader {
     const list = this.#level(level);
     const first = this.#firstStored(level);
     assert(list.count > 0, "a level to be written is empty");
-    const address = pages.store.allocate(level === 0 ? PageType.btreeLeaf : PageType.btreeInner, pages.owner);
-    const page = pages.view.getUint32(address + PageHead.pageNumber, true);
+    const type = level === 0 ? PageType.btreeLeaf : PageType.btreeInner;
+    const page =
+      this.#bulk === undefined
+        ? pages.store.allocate(type, pages.owner)
+        : this.#bulk.allocateBulk(type, pages.owner);
+    const address = pages.store.page(page, type);
     pages.rebuild(address, level, level > 0 ? list.children[0]! : 0, list, first, list.count);
     const above = this.#level(level + 1);
     // The page's low end: for a leaf, what tells its first entry from the last of the leaf before.
