@@ -355,7 +355,7 @@ export class PgConnection {
     if (this.#skipToSync && tag !== frontendTag.sync && tag !== frontendTag.terminate) return;
     const session = this.#session!;
     let step: Step;
-    let answer: MaybePromise<void | StatementDescription>;
+    let answer: unknown;
     try {
       switch (tag) {
         case frontendTag.bind: {
@@ -368,7 +368,7 @@ export class PgConnection {
           const portal = body.cstring();
           const maxRows = body.int32();
           body.done();
-          answer = session.execute(portal, maxRows < 0 ? 0 : maxRows, this.#sink);
+          answer = session.execute(portal, Math.max(maxRows, 0), this.#sink);
           break;
         }
         case frontendTag.sync:
@@ -467,7 +467,7 @@ export class PgConnection {
     return session.bind(portal, statement, formats, parameters, resultFormats);
   }
 
-  #await(step: Step, answer: Promise<void | StatementDescription>): void {
+  #await(step: Step, answer: Promise<unknown>): void {
     this.#busy = true;
     answer
       .then(
@@ -487,7 +487,7 @@ export class PgConnection {
       );
   }
 
-  #finish(step: Step, answer: void | StatementDescription): void {
+  #finish(step: Step, answer: unknown): void {
     switch (step) {
       case Step.bind:
         this.output.bare(backendTag.bindComplete);
@@ -498,7 +498,7 @@ export class PgConnection {
         this.output.bare(backendTag.parseComplete);
         return;
       case Step.describe: {
-        const { parameterTypes, columns } = answer!;
+        const { parameterTypes, columns } = answer as StatementDescription;
         const { output } = this;
         output.begin(backendTag.parameterDescription);
         output.int16(parameterTypes.length);

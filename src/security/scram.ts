@@ -42,13 +42,13 @@ function equal(left: Uint8Array, right: Uint8Array): boolean {
 }
 
 /** Characters that SASLprep maps to nothing (RFC 3454 table B.1). */
-const mappedToNothing = /[\u00ad\u034f\u1806\u180b-\u180d\u200b-\u200d\u2060\ufe00-\ufe0f\ufeff]/gu;
+const mappedToNothing = /\u034f|[\u180b-\u180d\ufe00-\ufe0f]|\u200d|[\u00ad\u1806\u200b\u200c\u2060\ufeff]/gu;
 /** Spaces other than U+0020 (table C.1.2). */
 const otherSpaces = /[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]/gu;
 /** Prohibited output: controls, private use, surrogates, non-characters, tagging and display characters (C.2 to C.9). */
 const prohibited =
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
-  /[\u0000-\u001f\u007f-\u009f\u06dd\u070f\u180e\u200e\u200f\u2028-\u202e\u206a-\u206f\ufdd0-\ufdef\ufff9-\uffff\u2ff0-\u2ffb\u0340\u0341\p{Co}\p{Cs}\p{Cn}]/u;
+  /[\u0000-\u001f\u007f-\u009f\u06dd\u070f\u180e\u200e\u200f\u2028-\u202e\u206a-\u206f\ufdd0-\ufdef\ufff9-\uffff\u2ff0-\u2ffb\p{Co}\p{Cs}\p{Cn}]|\u0340|\u0341/u;
 const rightToLeft =
   /[\u05be\u05c0\u05c3\u05d0-\u05f4\u061b-\u064a\u066d-\u06d5\u06e5\u06e6\u06fa-\u070d\u0710-\u07b1\ufb1d-\ufdfc\ufe70-\ufefc]/u;
 

@@ -1,0 +1,5 @@
+/** The product's version, as in package.json, and what it tells PostgreSQL's clients (design/contract.md, "SQL for tools"). */
+export const productVersion = "0.1.0";
+/** `server_version`: clients read the major number to choose their catalog queries. */
+export const serverVersion = `15.0 (ScratchBird ${productVersion})`;
+export const serverVersionNumber = 150_000;
