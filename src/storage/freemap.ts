@@ -70,6 +70,10 @@ export class FreeMap {
     return (this.#store.pool.u8[address + pageBodyStart + (index >>> 3)]! & (1 << (index & 7))) !== 0;
   }
 
+  *pageNumbers(): Generator<number> {
+    for (let k = 0; k < this.#maps.length; k++) yield this.#mapPage(k);
+  }
+
   isAllocated(page: number): boolean {
     const k = Math.floor(page / this.coverage);
     const map = this.#maps[k];

@@ -313,6 +313,26 @@ export class ShardStore implements PageStore, BulkPages {
     link();
   }
 
+  /** Is the page newer in the pool than on disk? */
+  isBehind(page: number): boolean {
+    const frame = this.#frames.find(this.shard, page);
+    const newer = FrameFlag.unjournaled | FrameFlag.behind | FrameFlag.writing;
+    return frame >= 0 && (this.#flags[frame]! & newer) !== 0;
+  }
+
+  get loadsRunning(): number {
+    return this.#loading.size;
+  }
+
+  /** One of the reads under way, however it ends. */
+  async nextLoad(): Promise<void> {
+    await Promise.race([...this.#loading.values()].map((load) => load.catch(() => undefined)));
+  }
+
+  async loadsDone(): Promise<void> {
+    await Promise.allSettled([...this.#loading.values()]);
+  }
+
   /** Brings a page in and keeps it for as long as the storage is open; returns its address. */
   pinned(page: number, type: PageType): number {
     const address = this.page(page, type);

@@ -37,12 +37,7 @@ export const FrameFlag = {
 } as const;
 
 const heldMask =
-  FrameFlag.loading |
-  FrameFlag.unjournaled |
-  FrameFlag.pinned |
-  FrameFlag.writing |
-  FrameFlag.behind |
-  FrameFlag.bulkDirty;
+  FrameFlag.loading | FrameFlag.unjournaled | FrameFlag.pinned | FrameFlag.writing | FrameFlag.behind;
 
 /** Uses within so many operations of coming in count as one: a scan step that returns to its page is not a habit. */
 const correlatedOperations = 64;
@@ -399,7 +394,6 @@ export class FramePool {
     let frame = fromProbation ? this.#probationVictim() : this.#hotVictim();
     if (frame < 0) frame = fromProbation ? this.#hotVictim() : this.#probationVictim();
     if (frame < 0) return -1;
-    if ((this.flags[frame]! & FrameFlag.bulk) !== 0) this.clearLines(frame);
     this.evictions++;
     this.#remove(frame);
     return frame;
@@ -448,13 +442,10 @@ export class FramePool {
   /** In use by this operation or held. A changed bulk page is written to its place and then free to go. */
   #busy(frame: number): boolean {
     if (this.touched[frame] === this.operation) return true;
-    const held = this.flags[frame]! & heldMask;
-    if (held === 0) return false;
-    if (held === FrameFlag.bulkDirty) {
-      this.writeBulk(frame);
-      return false;
-    }
-    return true;
+    const flags = this.flags[frame]!;
+    if ((flags & heldMask) !== 0) return true;
+    if ((flags & FrameFlag.bulkDirty) !== 0) this.writeBulk(frame);
+    return false;
   }
 }
 

@@ -3,8 +3,7 @@ import { hostClock } from "../platform/host.js";
 import { SimDisk } from "../sim/disk.js";
 import { SimRandom } from "../sim/random.js";
 import { EngineMemory, type Kernels, twinKernels } from "../wasm/index.js";
-import { openStorage, type Storage, type StorageOptions } from "./index.js";
-import type { ShardStore } from "./pager.js";
+import { openStorage, type ShardStore, type Storage, type StorageOptions } from "./index.js";
 
 export interface TestStoreOptions {
   /** 16384 by default. */
@@ -36,7 +35,9 @@ export function openTestStorage(options: TestStoreOptions = {}): Storage & { rea
     kernels: (options.kernels ?? twinKernels)(memory),
     pageSize,
     shardCount: options.shards ?? 1,
-    create: !disk.existsSync("shards"),
+    create: !disk.existsSync("journal/groups"),
+    journalHalfBytes: 4 << 20,
+    doublewriteBytes: 4 << 20,
     ...options.storage,
   });
   return Object.assign(storage, { disk });
