@@ -284,6 +284,15 @@ describe.each(trials)("$name", ({ pageSize, shape, key }) => {
         for (let i = 0; i < all.length; i++) expect(compareEntries(all[i]!, twin.entries[i]!)).toBe(0);
         const reversed = readAll(store, tree, true).reverse();
         for (let i = 0; i < all.length; i++) expect(compareEntries(reversed[i]!, twin.entries[i]!)).toBe(0);
+        const rows: number[] = [];
+        for (let n = 0; n < 60; n++) {
+          const bytes = key(Math.floor((n * 5000) / 60) + (n % 3));
+          const count = store.run(() => tree.lookup(bytes, 0, bytes.length, rows, 1, n % 4 === 0 ? 2 : 1e6));
+          const expected = twin.entries.filter((e) => Buffer.compare(e.key, bytes) === 0).map((e) => e.row);
+          expect(rows.slice(1, 1 + count)).toEqual(n % 4 === 0 ? expected.slice(0, 2) : expected);
+        }
+        for (const { key } of twin.entries.slice(0, 40))
+          expect(store.run(() => tree.lookup(key, 0, key.length, rows, 0, 1e6))).toBeGreaterThan(0);
         for (const entry of twin.entries.slice())
           expect(store.run(() => tree.remove(entry.key, 0, entry.key.length, entry.row))).toBe(true);
         expect(checkTree(store, tree)).toEqual({ entries: 0, levels: 1, pages: 1 });
