@@ -815,6 +815,23 @@ export class BTree {
       return;
     }
     const count = pages.entries(address);
+    // Appends at the end of the tree, and at the end of a run, leave the left page full.
+    const run =
+      level === 0 &&
+      position > 0 &&
+      state.lastLeaf === this.#pathPage[0] &&
+      state.lastPosition === position - 1;
+    const append = position > 0 && (run || (this.#rightmost && position === count));
+    if (
+      append &&
+      level === 0 &&
+      position === count &&
+      this.#rootLevel > 0 &&
+      this.#isTight(address, bytes, length)
+    ) {
+      this.#splitOff(address, bytes, length);
+      return;
+    }
     const list = splitList(level);
     pages.collect(address, 0, position, list);
     list.push(bytes, 0, length, child);
@@ -825,13 +842,7 @@ export class BTree {
       pages.rebuild(address, level, level > 0 ? firstChild : 0, list, 0, count + 1);
       return;
     }
-    // Appends at the end of the tree, and at the end of a run, leave the left page full.
-    const run =
-      level === 0 &&
-      position > 0 &&
-      state.lastLeaf === this.#pathPage[0] &&
-      state.lastPosition === position - 1;
-    const cut = this.#chooseCut(list, level, position, run || (this.#rightmost && position === count));
+    const cut = this.#chooseCut(list, level, position, append);
     // An inner page gives its middle separator to the parent; its child becomes the right page's first.
     const rightFrom = level > 0 ? cut + 1 : cut;
     const rightFirst = level > 0 ? list.children[cut]! : 0;
@@ -865,9 +876,7 @@ export class BTree {
     }
     const right = this.#allocate(type);
     pages.rebuild(right, level, rightFirst, list, rightFrom, count + 1);
-    // A pure append leaves the left page as it is.
-    if (!(cut === count && position === count))
-      pages.rebuild(address, level, level > 0 ? firstChild : 0, list, 0, cut);
+    pages.rebuild(address, level, level > 0 ? firstChild : 0, list, 0, cut);
     const separator = this.#separator.slice(0, separatorLength);
     this.#insertAt(
       level + 1,
@@ -876,6 +885,30 @@ export class BTree {
       separatorLength,
       this.#numberOf(right),
     );
+  }
+
+  /** Whether writing the full leaf anew, with an entry added at its end, would gain less than a sixteenth of it. */
+  #isTight(address: number, bytes: Uint8Array, length: number): boolean {
+    const pages = this.#pages;
+    const first = pages.copyEntry(address, 0, this.#separator, 0);
+    const row = this.shape.rowBytes;
+    const common = commonLength(this.#separator, 0, first - row, bytes, 0, length - row);
+    const gain = (common - pages.prefixLength(address)) * pages.entries(address);
+    return gain + pages.u32[(address + garbageAt) >>> 2]! < pages.room >>> 4;
+  }
+
+  /** Puts an entry above all of a full leaf into a leaf of its own; the old one stays as it is. */
+  #splitOff(address: number, bytes: Uint8Array, length: number): void {
+    const pages = this.#pages;
+    const last = pages.copyEntry(address, pages.entries(address) - 1, this.#separator, 0);
+    const separatorLength = 1 + commonLength(this.#separator, 0, last, bytes, 0, length);
+    const right = this.#allocate(PageType.btreeLeaf);
+    const list = splitList(0);
+    list.push(bytes, 0, length, 0);
+    pages.rebuild(right, 0, 0, list, 0, 1);
+    this.#state.splits++;
+    const separator = bytes.slice(0, separatorLength);
+    this.#insertAt(1, this.#pathIndex[1]! + 1, separator, separatorLength, this.#numberOf(right));
   }
 
   /** A new page's address; it stays in its frame for this operation. */
