@@ -107,7 +107,7 @@ export function inspectStorage(disk: Platform["disk"]): StorageShape | undefined
 
 export function openStorage(options: StorageOptions): Storage {
   assert(pageSizes.includes(options.pageSize), "the page size is one of the known ones");
-  assert(options.shardCount >= 1 && options.shardCount <= 65535, "shards are numbered from 1 to 65535");
+  assert(options.shardCount >= 1 && options.shardCount <= 2047, "shards are numbered from 1 to 2047");
   if (options.create === true) createStorage(options);
   return new Storage(options);
 }

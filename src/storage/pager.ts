@@ -112,12 +112,9 @@ export class ShardStore implements PageStore, BulkPages {
   }
 
   page(pageNumber: number, type: PageType): number {
-    const frame = this.#frames.find(this.shard, pageNumber);
+    const frame = this.#frames.findReady(this.shard, pageNumber);
     if (frame < 0) return this.#miss(pageNumber, type);
     this.#touched[frame] = this.#frames.operation;
-    if ((this.#flags[frame]! & FrameFlag.loading) !== 0) {
-      throw new Wait("page", this.#loading.get(frame)!);
-    }
     const address = this.#base + ((frame << this.#shift) >>> 0);
     if (this.#u16[(address + PageHead.type) >>> 1] !== type) throw this.#wrongType(pageNumber, address, type);
     return address;
@@ -129,10 +126,11 @@ export class ShardStore implements PageStore, BulkPages {
   }
 
   #miss(pageNumber: number, type: PageType): number {
+    const loading = this.#frames.find(this.shard, pageNumber);
+    if (loading >= 0) throw new Wait("page", this.#loading.get(loading)!);
     this.#checkNumber(pageNumber);
     if (this.#node.readTimes.slow) {
-      const loading = this.#startLoad(pageNumber);
-      throw new Wait("page", loading ?? this.#node.framesFreed());
+      throw new Wait("page", this.#startLoad(pageNumber) ?? this.#node.framesFreed());
     }
     const frame = this.#frames.assign(this.shard, pageNumber);
     if (frame < 0) throw new Wait("frames", this.#node.framesFreed());
@@ -160,11 +158,11 @@ export class ShardStore implements PageStore, BulkPages {
   #startLoad(pageNumber: number): Promise<void> | undefined {
     const frame = this.#frames.assign(this.shard, pageNumber);
     if (frame < 0) return undefined;
-    this.#frames.raise(frame, FrameFlag.loading);
+    this.#frames.setLoading(frame, true);
     const loading = this.file.read(pageNumber, this.#frames.addressOf(frame)).then(
       () => {
         this.#loading.delete(frame);
-        this.#frames.lower(frame, FrameFlag.loading);
+        this.#frames.setLoading(frame, false);
         this.#keepBulk(pageNumber, frame);
         // Whoever waits is to find it: it counts as used by the operation now under way.
         this.#touched[frame] = this.#frames.operation;

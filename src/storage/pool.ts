@@ -39,6 +39,10 @@ export const FrameFlag = {
 const heldMask =
   FrameFlag.loading | FrameFlag.unjournaled | FrameFlag.pinned | FrameFlag.writing | FrameFlag.behind;
 
+const frameMask = 0xfffff;
+const shardMask = 0x7ff;
+const loadingBit = 0x80000000;
+
 /** Uses within so many operations of coming in count as one: a scan step that returns to its page is not a habit. */
 const correlatedOperations = 64;
 
@@ -73,7 +77,11 @@ export class FramePool {
   /** Counters for monitoring and tests. */
   evictions = 0;
 
-  readonly #slots: Int32Array;
+  /**
+   * Open-addressing map in pairs: page number; then shard (11 bits from 20) and frame + 1 (20 bits), bit 31 while the
+   * page is being read, so that the one comparison of a hit leaves such pages out. 0 in the second: empty.
+   */
+  readonly #slots: Uint32Array;
   readonly #slotMask: number;
   readonly #slotShift: number;
   readonly #free: Int32Array;
@@ -104,6 +112,7 @@ export class FramePool {
     this.base = memory.frames.start;
     const count = Math.floor(memory.frames.bytes / pageSize);
     assert(count === memory.frameCount, "the memory was planned for another page size");
+    assert(count < frameMask, "frame numbers have 20 bits");
     this.frameCount = count;
     this.wordsPerFrame = pageSize / lineBytes / 32;
     this.pageOf = new Uint32Array(count);
@@ -119,7 +128,7 @@ export class FramePool {
     this.#loadedAt = new Int32Array(count);
     this.#seen = new Int32Array(count);
     const slots = 1 << (32 - Math.clz32(count * 2 - 1));
-    this.#slots = new Int32Array(slots);
+    this.#slots = new Uint32Array(slots * 2);
     this.#slotMask = slots - 1;
     this.#slotShift = 32 - (31 - Math.clz32(slots));
     this.#free = new Int32Array(count);
@@ -151,17 +160,47 @@ export class FramePool {
     return (address - this.base) >>> this.pageShift;
   }
 
-  /** The frame of a page, -1 when absent. Does not touch it. */
-  find(shard: number, page: number): number {
+  /** The frame of a page that can be used, -1 when it is absent or being read. Does not touch it. */
+  findReady(shard: number, page: number): number {
     const slots = this.#slots;
     const mask = this.#slotMask;
     let slot = Math.imul(page ^ (shard << 24), 0x9e3779b1) >>> this.#slotShift;
     for (;;) {
-      const frame = slots[slot]! - 1;
-      if (frame < 0) return -1;
-      if (this.pageOf[frame] === page && this.shardOf[frame] === shard) return frame;
+      const entry = slots[slot * 2 + 1]!;
+      if (entry === 0) return -1;
+      if (slots[slot * 2] === page && entry >>> 20 === shard) return (entry & frameMask) - 1;
       slot = (slot + 1) & mask;
     }
+  }
+
+  /** The frame of a page, being read or not; -1 when absent. */
+  find(shard: number, page: number): number {
+    const slot = this.#slotOf(shard, page);
+    return slot < 0 ? -1 : (this.#slots[slot * 2 + 1]! & frameMask) - 1;
+  }
+
+  #slotOf(shard: number, page: number): number {
+    const slots = this.#slots;
+    let slot = this.#home(shard, page);
+    for (;;) {
+      const entry = slots[slot * 2 + 1]!;
+      if (entry === 0) return -1;
+      if (slots[slot * 2] === page && ((entry >>> 20) & shardMask) === shard) return slot;
+      slot = (slot + 1) & this.#slotMask;
+    }
+  }
+
+  #home(shard: number, page: number): number {
+    return Math.imul(page ^ (shard << 24), 0x9e3779b1) >>> this.#slotShift;
+  }
+
+  /** The frame's page is being read, or has been. */
+  setLoading(frame: number, loading: boolean): void {
+    const at = this.#slotOf(this.shardOf[frame]!, this.pageOf[frame]!) * 2 + 1;
+    const entry = this.#slots[at]!;
+    this.#slots[at] = loading ? entry | loadingBit : entry & ~loadingBit;
+    if (loading) this.raise(frame, FrameFlag.loading);
+    else this.lower(frame, FrameFlag.loading);
   }
 
   /** Frames that could take further pages: neither held nor (counted by the caller's margin) in use. */
@@ -189,7 +228,7 @@ export class FramePool {
     this.firstGroup[frame] = 0;
     this.lastGroup[frame] = 0;
     this.#insert(shard, page, frame);
-    const ghost = Math.imul(page ^ (shard << 24), 0x9e3779b1) >>> this.#slotShift;
+    const ghost = this.#home(shard, page);
     const missed =
       this.#ghostShard[ghost] === shard &&
       this.#ghostPage[ghost] === page &&
@@ -329,36 +368,34 @@ export class FramePool {
 
   #insert(shard: number, page: number, frame: number): void {
     const slots = this.#slots;
-    let slot = Math.imul(page ^ (shard << 24), 0x9e3779b1) >>> this.#slotShift;
-    while (slots[slot] !== 0) slot = (slot + 1) & this.#slotMask;
-    slots[slot] = frame + 1;
+    let slot = this.#home(shard, page);
+    while (slots[slot * 2 + 1] !== 0) slot = (slot + 1) & this.#slotMask;
+    slots[slot * 2] = page;
+    slots[slot * 2 + 1] = (shard << 20) | (frame + 1);
   }
 
   /** Takes the frame out of map and list; entries behind it in its probe chain move up. */
   #remove(frame: number): void {
     const slots = this.#slots;
     const mask = this.#slotMask;
-    let hole = Math.imul(this.pageOf[frame]! ^ (this.shardOf[frame]! << 24), 0x9e3779b1) >>> this.#slotShift;
-    while (slots[hole] !== frame + 1) {
-      assert(slots[hole] !== 0, "a used frame is in the map");
-      hole = (hole + 1) & mask;
-    }
+    let hole = this.#slotOf(this.shardOf[frame]!, this.pageOf[frame]!);
+    assert(hole >= 0, "a used frame is in the map");
     let probe = hole;
     for (;;) {
-      slots[hole] = 0;
+      slots[hole * 2 + 1] = 0;
       for (;;) {
         probe = (probe + 1) & mask;
-        const other = slots[probe]! - 1;
-        if (other < 0) {
+        const entry = slots[probe * 2 + 1]!;
+        if (entry === 0) {
           this.#unlink(frame);
           return;
         }
-        const home =
-          Math.imul(this.pageOf[other]! ^ (this.shardOf[other]! << 24), 0x9e3779b1) >>> this.#slotShift;
+        const home = this.#home((entry >>> 20) & shardMask, slots[probe * 2]!);
         // It may move up unless its home lies behind the hole (cyclically).
         if (((probe - home) & mask) >= ((probe - hole) & mask)) break;
       }
-      slots[hole] = slots[probe]!;
+      slots[hole * 2] = slots[probe * 2]!;
+      slots[hole * 2 + 1] = slots[probe * 2 + 1]!;
       hole = probe;
     }
   }
@@ -417,8 +454,7 @@ export class FramePool {
         this.#append(this.#hot, frame);
         continue;
       }
-      const ghost =
-        Math.imul(this.pageOf[frame]! ^ (this.shardOf[frame]! << 24), 0x9e3779b1) >>> this.#slotShift;
+      const ghost = this.#home(this.shardOf[frame]!, this.pageOf[frame]!);
       this.#ghostPage[ghost] = this.pageOf[frame]!;
       this.#ghostShard[ghost] = this.shardOf[frame]!;
       this.#ghostAge[ghost] = this.evictions;
