@@ -7,7 +7,7 @@
 export class Wait {
   /** `ready` never rejects for reasons of the waiter's own; a rejection is the statement's error. */
   constructor(
-    readonly reason: "page" | "frames" | "row" | "lock" | "journal",
+    readonly reason: "page" | "frames" | "row" | "lock" | "journal" | "slice",
     readonly ready: Promise<void>,
   ) {}
 }

@@ -9,7 +9,7 @@
 import type { Engine, Snapshot, Table, Transaction } from "../mga/contract.js";
 import type { Batch } from "../model/batch.js";
 import type { EvalContext } from "../model/functions.js";
-import type { CatalogReader, ObjectId } from "../model/schema.js";
+import type { CatalogReader, ConstraintDesc, ObjectId } from "../model/schema.js";
 import type { Value } from "../model/value.js";
 
 export interface Operator {
@@ -40,6 +40,17 @@ export interface ExecContext {
   rowsAffected: number;
   /** Deferred to the end of the statement: foreign-key checks and actions. */
   afterStatement(check: () => void): void;
+  /** Deferred constraints: runs before the transaction commits. Without it, deferrable constraints act at once. */
+  atCommit?(check: () => void): void;
+  /** Whether SET CONSTRAINTS or the constraint itself defers it now; without it: as it is initially. */
+  isDeferred?(constraint: ConstraintDesc): boolean;
+  /** Set while a driver runs the statement: operators give up the loop through it (see `driver.ts`). */
+  slice?: TimeSlice | undefined;
+}
+
+/** How long a step may hold the event loop (D3: 2 ms). */
+export interface TimeSlice {
+  expired(): boolean;
 }
 
 /** Work memory of one statement; `take` throws DbError outOfMemory beyond what may not spill. */

@@ -186,6 +186,11 @@ export interface Engine {
   begin(options: TransactionOptions): Transaction;
   /** The snapshot for the statement that starts now: new under READ COMMITTED, the transaction's own otherwise. */
   statementSnapshot(transaction: Transaction): Snapshot;
+  /**
+   * Sees the newest committed state and everything the transaction itself has done so far: for foreign keys and row
+   * locks (rule P3). Holds nothing back, is not released. Without it the executor takes a statement snapshot.
+   */
+  newestSnapshot?(transaction: Transaction): Snapshot;
   /** The statement is over: its snapshot no longer holds back collection. */
   releaseSnapshot(transaction: Transaction): void;
   /** Rejects or resolves once durable and visible; undefined when there was nothing to write. */
