@@ -6,7 +6,7 @@
  */
 import { DbError } from "../base/errors.js";
 import type { Random } from "../platform/index.js";
-import { mechanisms, parseVerifier, ScramServer } from "../security/scram.js";
+import { mechanisms, parseVerifier, ScramServer } from "../security/index.js";
 import { fatal, fatalViolation } from "./errors.js";
 import type { BodyReader } from "./input.js";
 import { authenticationCode, backendTag } from "./messages.js";

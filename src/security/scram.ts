@@ -54,7 +54,6 @@ const rightToLeft =
 
 /** SASLprep (RFC 4013). A password it prohibits is used as it is, as PostgreSQL's client and server do. */
 export function saslPrep(password: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: the ASCII range
   if (/^[\u0020-\u007e]*$/.test(password)) return password;
   const mapped = password.replace(otherSpaces, " ").replace(mappedToNothing, "").normalize("NFKC");
   if (mapped === "" || prohibited.test(mapped)) return password;

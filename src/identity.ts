@@ -1,0 +1,153 @@
+/**
+ * node.json: what a data folder says about the node it belongs to. Written when the node is created and when it is started
+ * with other ports or names, so that a later start without options takes the same.
+ *
+ *   {"format":1,"nodeId":"…uuid…","nodeName":"node-1","clusterId":"…uuid…","clusterName":"scratchbird","createdAt":…,
+ *    "host":"127.0.0.1","ports":{"pg":5433,"http":8433,"rpc":7433,"control":6433},"hostLabel":"…",
+ *    "creation":{"shards":16,"pageSize":16384,"encryption":true},"mockSecret":"…base64…"}
+ *
+ * Invariants: the uuids never change; a file of a newer format, or one that is damaged, is refused by name.
+ */
+import { DbError } from "./base/errors.js";
+import type { ConfigValue, OptionName } from "./config.js";
+import { uuidFromBytes } from "./model/uuid.js";
+import type { Disk, Random } from "./platform/index.js";
+
+export const identityPath = "node.json";
+/** Format of a node.json written by this version. */
+export const identityFormat = 1;
+
+export interface NodePorts {
+  readonly pg: number;
+  readonly http: number;
+  readonly rpc: number;
+  readonly control: number;
+}
+
+export interface NodeIdentity {
+  readonly format: number;
+  readonly nodeId: string;
+  readonly nodeName: string;
+  readonly clusterId: string;
+  readonly clusterName: string;
+  /** Milliseconds since 1970. */
+  readonly createdAt: number;
+  readonly host: string;
+  readonly hostLabel: string;
+  /** As asked for: 0 stays "any free port". */
+  readonly ports: NodePorts;
+  readonly creation: { readonly shards: number; readonly pageSize: number; readonly encryption: boolean };
+  /** Base64, 32 bytes: makes the answers to unknown roles the same from start to start. */
+  readonly mockSecret: string;
+}
+
+/** UUID version 7 (RFC 9562): milliseconds, then random bits. */
+export function newUuid(nowMs: number, random: Random): string {
+  const bytes = new Uint8Array(16);
+  random.fill(bytes);
+  let time = Math.floor(nowMs);
+  for (let at = 5; at >= 0; at--) {
+    bytes[at] = time % 256;
+    time = Math.floor(time / 256);
+  }
+  bytes[6] = (bytes[6]! & 0x0f) | 0x70;
+  bytes[8] = (bytes[8]! & 0x3f) | 0x80;
+  return uuidFromBytes(bytes);
+}
+
+export function newMockSecret(random: Random): string {
+  const bytes = new Uint8Array(32);
+  random.fill(bytes);
+  return Buffer.from(bytes).toString("base64");
+}
+
+function damaged(what: string): DbError {
+  return new DbError("configFileError", `${identityPath} is damaged: ${what}`, {
+    hint: "Restore the file from a backup of the data folder; it is not written while the node runs.",
+  });
+}
+
+const isPort = (value: unknown): boolean =>
+  Number.isInteger(value) && Number(value) >= 0 && Number(value) <= 65_535;
+const isText = (value: unknown): boolean => typeof value === "string" && value !== "";
+const isUuid = (value: unknown): boolean =>
+  typeof value === "string" && /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(value);
+
+const checks: readonly (readonly [path: string, holds: (value: unknown) => boolean])[] = [
+  ["nodeId", isUuid],
+  ["nodeName", isText],
+  ["clusterId", isUuid],
+  ["clusterName", isText],
+  ["createdAt", (value) => typeof value === "number"],
+  ["host", isText],
+  ["hostLabel", isText],
+  ["ports.pg", isPort],
+  ["ports.http", isPort],
+  ["ports.rpc", isPort],
+  ["ports.control", isPort],
+  ["creation.shards", (value) => Number.isInteger(value) && Number(value) > 0],
+  ["creation.pageSize", (value) => Number.isInteger(value) && Number(value) > 0],
+  ["creation.encryption", (value) => typeof value === "boolean"],
+  ["mockSecret", (value) => typeof value === "string" && Buffer.from(value, "base64").length === 32],
+];
+
+/** Checks the text of a node.json. @throws DbError configFileError (F0000) */
+export function parseIdentity(text: string): NodeIdentity {
+  let document: unknown;
+  try {
+    document = JSON.parse(text);
+  } catch {
+    throw damaged("it is no JSON");
+  }
+  const at = (path: string): unknown => {
+    let value: unknown = document;
+    for (const key of path.split(".")) {
+      if (typeof value !== "object" || value === null) return undefined;
+      value = (value as Record<string, unknown>)[key];
+    }
+    return value;
+  };
+  const format = at("format");
+  if (typeof format !== "number") throw damaged("it has no format");
+  if (format > identityFormat) {
+    throw new DbError(
+      "configFileError",
+      `${identityPath} has format ${format}; this version reads up to ${identityFormat}`,
+      {
+        hint: "The data folder was written by a newer version of ScratchBird: start that one.",
+      },
+    );
+  }
+  for (const [path, holds] of checks) {
+    if (!holds(at(path))) throw damaged(`"${path}" is missing or wrong`);
+  }
+  return document as NodeIdentity;
+}
+
+/** undefined: the folder holds no node yet. */
+export function readIdentity(disk: Disk): NodeIdentity | undefined {
+  if (!disk.existsSync(identityPath)) return undefined;
+  return parseIdentity(Buffer.from(disk.readFileSync(identityPath)).toString("utf8"));
+}
+
+export function writeIdentity(disk: Disk, identity: NodeIdentity): void {
+  disk.writeFileSync(identityPath, Buffer.from(`${JSON.stringify(identity, undefined, 2)}\n`), 0o600);
+}
+
+/** Options that a start takes from the data folder when nobody gives them. */
+export function rememberedOptions(identity: NodeIdentity): Partial<Record<OptionName, ConfigValue>> {
+  const { ports, creation } = identity;
+  return {
+    host: identity.host,
+    port: ports.pg,
+    "http-port": ports.http,
+    "rpc-port": ports.rpc,
+    "control-port": ports.control,
+    "node-name": identity.nodeName,
+    "host-label": identity.hostLabel,
+    name: identity.clusterName,
+    shards: creation.shards,
+    "page-size": creation.pageSize,
+    encryption: creation.encryption,
+  };
+}

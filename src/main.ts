@@ -1,0 +1,297 @@
+#!/usr/bin/env node
+/**
+ * Command line: scratchbird start, init, sql, verify, version. Builds the real Platform and hands it to the node; nothing
+ * below this file asks the process for anything.
+ *
+ * Invariants: the ready line is printed once, on standard output, when SQL is accepted; a command that fails prints one line
+ * with cause and cure on standard error and exits non-zero (2 for a wrong command line).
+ */
+import { mkdirSync, readFileSync } from "node:fs";
+import { totalmem } from "node:os";
+import { resolve } from "node:path";
+import { constrainedMemory } from "node:process";
+import { DbError, notSupported } from "./base/errors.js";
+import { productVersion, serverVersion } from "./base/version.js";
+import { runSql, sqlHelp } from "./cli/sql.js";
+import { type Config, type ConfigSources, loadConfig, nearest, optionHelp, parseFlags } from "./config.js";
+import { identityPath, parseIdentity, rememberedOptions } from "./identity.js";
+import type { OpenNode, ReadyInfo, RunningNode, VerifyNode } from "./node-contract.js";
+import { createLog, type Log } from "./observe/index.js";
+import { HostDisk, hostClock, hostRandom } from "./platform/host.js";
+import type { Platform } from "./platform/index.js";
+import { HostNetwork } from "./platform/network.js";
+
+const help = `usage: scratchbird COMMAND [OPTIONS]
+
+  start      open or create a node and serve until SIGTERM
+  init       create a cluster and exit
+  sql        run SQL statements
+  verify     check every page, index and log of a data folder, offline
+  version    print the version
+  token, join, audit, restore
+             not supported yet
+
+--help after a command shows its options.
+`;
+
+/** Commands of parts that are not built: refused by name. */
+const futureCommands: Readonly<Record<string, string>> = {
+  token: "scratchbird token",
+  join: "scratchbird join",
+  audit: "scratchbird audit",
+  restore: "scratchbird restore",
+};
+
+const commands: Readonly<Record<string, (args: readonly string[]) => Promise<number>>> = {
+  start,
+  init,
+  sql,
+  verify,
+  version: async () => {
+    process.stdout.write(
+      `scratchbird ${productVersion} (PostgreSQL protocol 3.0, server_version ${serverVersion})\n`,
+    );
+    return 0;
+  },
+};
+
+async function main(args: readonly string[]): Promise<number> {
+  const [command = "--help", ...rest] = args;
+  if (command === "--help" || command === "-h" || command === "help") {
+    process.stdout.write(help);
+    return 0;
+  }
+  if (command === "--version" || command === "-V") return commands["version"]!([]);
+  const future = futureCommands[command];
+  if (future !== undefined) throw notSupported(future);
+  const run = commands[command];
+  if (run === undefined) {
+    const guess = nearest(command, [...Object.keys(commands), ...Object.keys(futureCommands)]);
+    process.stderr.write(
+      `scratchbird: unknown command "${command}"${guess === undefined ? "" : `. Did you mean "${guess}"?`}\n${help}`,
+    );
+    return 2;
+  }
+  return run(rest);
+}
+
+function sources(args: readonly string[]): ConfigSources {
+  return {
+    args,
+    environment: process.env,
+    readFile: (path) => readText(path),
+    remembered: (dataFolder) => {
+      try {
+        return rememberedOptions(parseIdentity(readFileSync(resolve(dataFolder, identityPath), "utf8")));
+      } catch (error) {
+        if (error instanceof DbError) throw error;
+        if ((error as NodeJS.ErrnoException).code === "ENOENT") return {};
+        throw unreadable(resolve(dataFolder, identityPath), error);
+      }
+    },
+    machineMemoryBytes: Math.min(totalmem(), constrainedMemory() || Number.POSITIVE_INFINITY),
+    isTerminal: process.stdout.isTTY === true,
+  };
+}
+
+function unreadable(path: string, error: unknown): DbError {
+  const cause = error instanceof Error ? error.message : String(error);
+  return new DbError("configFileError", `cannot read ${path}: ${cause}`, {}, error);
+}
+function readText(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    throw unreadable(path, error);
+  }
+}
+
+function platformOf(config: Config): Platform {
+  const root = resolve(config.data);
+  try {
+    mkdirSync(root, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw new DbError("ioError", `cannot create the data folder ${root}: ${(error as Error).message}`, {
+      hint: "Choose a folder that can be written with --data DIR.",
+    });
+  }
+  return { clock: hostClock, random: hostRandom, disk: new HostDisk(root), network: new HostNetwork() };
+}
+
+function logOf(config: Config): Log {
+  return createLog({
+    format: config.logFormat,
+    level: config.logLevel,
+    clock: hostClock,
+    write: (line) => process.stderr.write(line),
+  });
+}
+
+async function start(args: readonly string[]): Promise<number> {
+  if (parseFlags(args).help) {
+    process.stdout.write(`usage: scratchbird start [OPTIONS]\n\n${optionHelp(true)}\n`);
+    return 0;
+  }
+  const config = loadConfig(sources(args));
+  if (config.nodes > 1) throw notSupported("start --nodes with more than one node");
+  const log = logOf(config);
+  const platform = platformOf(config);
+  const { openNode }: { openNode: OpenNode } = await import("./node.js");
+  // Signals during the opening end the process at once: the data folder is crash safe.
+  const node = await openNode(config, platform, log);
+  announce(config, node.ready);
+  return serve(node, config, log);
+}
+
+/** The lines that scripts and people wait for (design/contract.md, "Ready"). */
+function announce(config: Config, ready: ReadyInfo): void {
+  const { node, pg, http, rpc, adminPassword } = ready;
+  if (adminPassword !== undefined) {
+    const kept = resolve(config.data, "admin-password");
+    process.stdout.write(
+      config.logFormat === "json"
+        ? `${JSON.stringify({ event: "created", user: "admin", password: adminPassword, kept })}\n`
+        : `password of the first user, admin: ${adminPassword} (kept in ${kept})\n`,
+    );
+  }
+  const line = { event: "ready", node, pid: process.pid, pg, http, rpc, data: resolve(config.data) };
+  process.stdout.write(`${JSON.stringify(line)}\n`);
+  if (config.logFormat === "pretty") process.stdout.write(`psql "postgres://admin@${pg}/scratchbird"\n`);
+}
+
+/** Serves until a signal; a second one ends the process without waiting. */
+function serve(node: RunningNode, config: Config, log: Log): Promise<number> {
+  return new Promise((done) => {
+    let stopping = false;
+    const stop = (signal: string) => {
+      if (stopping) {
+        log.warn("second signal: ending at once", { signal });
+        process.exit(1);
+      }
+      stopping = true;
+      log.info("stopping", { signal, statementsHaveMs: config.stopTimeout });
+      node.stop().then(
+        () => {
+          log.info("stopped");
+          done(0);
+        },
+        (error: unknown) => {
+          log.error("stopping failed", { error });
+          done(1);
+        },
+      );
+    };
+    process.on("SIGTERM", stop);
+    process.on("SIGINT", stop);
+    process.on("SIGHUP", () => {}); // a closed terminal does not end a server
+    void node.failed?.then((error) => {
+      log.error("the node has ended itself", { error });
+      done(1);
+    });
+  });
+}
+
+async function init(args: readonly string[]): Promise<number> {
+  if (parseFlags(args).help) {
+    process.stdout.write(`usage: scratchbird init [OPTIONS]\n\n${optionHelp(true)}\n`);
+    return 0;
+  }
+  const config = loadConfig(sources(args));
+  if (config.nodes > 1) throw notSupported("init --nodes with more than one node");
+  const platform = platformOf(config);
+  if (platform.disk.existsSync(identityPath)) {
+    throw new DbError("objectInUse", `${resolve(config.data)} holds a node already`, {
+      hint: "Start it with: scratchbird start, or choose another folder with --data DIR.",
+    });
+  }
+  const { openNode }: { openNode: OpenNode } = await import("./node.js");
+  const node = await openNode(config, platform, logOf(config), "create");
+  await node.stop();
+  const { adminPassword } = node.ready;
+  const kept = resolve(config.data, "admin-password");
+  process.stdout.write(
+    `created cluster ${config.name} in ${resolve(config.data)}\n${
+      adminPassword === undefined
+        ? ""
+        : `password of the first user, admin: ${adminPassword} (kept in ${kept})\n`
+    }`,
+  );
+  return 0;
+}
+
+async function verify(args: readonly string[]): Promise<number> {
+  if (parseFlags(args).help) {
+    process.stdout.write(
+      "usage: scratchbird verify --data DIR\n\nLists what is wrong and exits with 1, or 0 when nothing is.\n",
+    );
+    return 0;
+  }
+  const config = loadConfig(sources(args));
+  if (readIdentityMissing(config)) {
+    throw new DbError("configFileError", `${resolve(config.data)} holds no node`, {
+      hint: "Name the data folder with --data DIR.",
+    });
+  }
+  const node: { verifyNode?: VerifyNode } = await import("./node.js");
+  if (node.verifyNode === undefined) throw notSupported("scratchbird verify");
+  const findings = await node.verifyNode(config, platformOf(config), logOf(config));
+  for (const { file, problem } of findings) process.stdout.write(`${file}: ${problem}\n`);
+  process.stdout.write(findings.length === 0 ? "nothing wrong\n" : `${findings.length} problems\n`);
+  return findings.length === 0 ? 0 : 1;
+}
+
+function readIdentityMissing(config: Config): boolean {
+  return !new HostDisk(resolve(config.data)).existsSync(identityPath);
+}
+
+async function sql(args: readonly string[]): Promise<number> {
+  if (args.includes("--help") || args.includes("-h")) {
+    process.stdout.write(sqlHelp);
+    return 0;
+  }
+  return runSql(args, {
+    random: hostRandom,
+    environment: process.env,
+    readFile: readText,
+    print: (text) => process.stdout.write(text),
+    printError: (text) => process.stderr.write(text),
+    input: process.stdin,
+    isTerminal: process.stdin.isTTY === true,
+  });
+}
+
+/** What went wrong and what to do, in one line. */
+function oneLine(error: unknown): string {
+  if (error instanceof DbError) {
+    const { detail, hint } = error.fields;
+    return [error.message, detail, hint]
+      .filter((part) => part !== undefined && part !== "")
+      .map((part) => part!.replace(/[.\s]+$/, ""))
+      .join(". ");
+  }
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}
+
+// Whoever reads our output may go away first.
+process.stdout.on("error", () => {});
+process.stderr.on("error", () => {});
+for (const event of ["uncaughtException", "unhandledRejection"] as const) {
+  process.on(event, (error: unknown) => {
+    // A broken invariant: what is on disk is consistent, so the safe thing is to end at once.
+    process.stderr.write(
+      `scratchbird: internal error: ${error instanceof Error ? error.stack : String(error)}\n`,
+    );
+    process.exit(70);
+  });
+}
+main(process.argv.slice(2)).then(
+  (code) => {
+    process.exitCode = code;
+    // Sockets or timers left behind must not keep a finished command alive.
+    setImmediate(() => process.stdout.write("", () => process.exit(code)));
+  },
+  (error: unknown) => {
+    process.stderr.write(`scratchbird: ${oneLine(error)}\n`);
+    process.exit(error instanceof DbError && error.condition === "configFileError" ? 2 : 1);
+  },
+);
