@@ -1,0 +1,223 @@
+/**
+ * Text to syntax trees: the one door to the grammar.
+ *
+ * Cuts the text into tokens, splits it at semicolons, runs the parser's rules and turns its failures into PostgreSQL's
+ * errors: 42601 `syntax error at or near "X"` or `at end of input`, with the position in characters.
+ *
+ * Invariants: the parser is one instance, used synchronously and never re-entered; a failed parse leaves nothing behind.
+ * Statement text above `textMax` is 54001 (rule M3), except INSERT .. VALUES lists, which `openInsertRows` reads row by row.
+ */
+import {
+  End,
+  GrammarError,
+  Identifier,
+  keywords,
+  LeftParen,
+  RightParen,
+  Scanner,
+  Semicolon,
+  SqlParser,
+  StringLiteral,
+  Token,
+  UnexpectedToken,
+} from "../../grammar/index.js";
+import { type Condition, DbError } from "../base/errors.js";
+import type { Expr, Insert, LiteralClass, Statement } from "./ast.js";
+
+/** Longest statement text in UTF-16 units, but for lists of VALUES (M3). */
+export const textMax = 4 * 1024 * 1024;
+
+/** One statement of a text; `start` and `end` (exclusive) are 0-based offsets without the semicolon. */
+export interface ParsedStatement {
+  readonly ast: Statement;
+  readonly start: number;
+  readonly end: number;
+}
+
+export interface ParseNotice {
+  readonly sqlstate: string;
+  readonly message: string;
+  readonly position: number;
+}
+
+export interface ParseOptions {
+  /** Told of identifiers cut to 63 bytes (42622). */
+  readonly onNotice?: ((notice: ParseNotice) => void) | undefined;
+}
+
+const scanner = new Scanner();
+const parser = new SqlParser();
+
+/** Rows of pg_get_keywords(): word, category code and whether it may be a label without AS. */
+export const keywordTable = keywords;
+
+/** All statements of a text; empty ones are skipped. Throws DbError 42601, 22025, 22021, 54001, 0A000. */
+export function parseStatements(text: string, options: ParseOptions = {}): ParsedStatement[] {
+  if (text.length > textMax) throw tooLong();
+  const statements: ParsedStatement[] = [];
+  try {
+    scanner.reset(text);
+    scanner.onTruncation = truncationNotice(text, options);
+    for (;;) {
+      const parsed = nextStatement(text);
+      if (parsed === undefined) return statements;
+      statements.push(parsed);
+    }
+  } catch (error) {
+    throw asDbError(error, text);
+  } finally {
+    scanner.onTruncation = undefined;
+  }
+}
+
+/** The only statement of a text (extended protocol); undefined for none. More than one is 42601. */
+export function parseOne(text: string, options: ParseOptions = {}): ParsedStatement | undefined {
+  const statements = parseStatements(text, options);
+  if (statements.length > 1) {
+    throw new DbError("syntaxError", "cannot insert multiple commands into a prepared statement");
+  }
+  return statements[0];
+}
+
+/** A lone expression, as stored in catalogs (defaults, checks, index expressions). Throws DbError like parseStatements. */
+export function parseExpressionText(text: string): Expr {
+  try {
+    scanner.reset(text);
+    const tokens = statementTokens(false);
+    parser.begin(tokens);
+    return parser.expressionOnly();
+  } catch (error) {
+    throw asDbError(error, text);
+  }
+}
+
+/**
+ * Parses one statement with literals replaced: `offsets` are the 0-based offsets of the literals that a fingerprint of
+ * this text stripped, `classes` their classes. Undefined when the parser finds one of them in a place where its value
+ * matters to the tree: then the statement must be parsed plainly and not be shared.
+ */
+export function parseShared(
+  text: string,
+  offsets: readonly number[],
+  classes: readonly LiteralClass[],
+): ParsedStatement | undefined {
+  if (text.length > textMax) throw tooLong();
+  try {
+    scanner.reset(text);
+    const parsed = nextStatement(text, offsets, classes);
+    if (parsed === undefined || !parser.allLiteralsTaken) return undefined;
+    return nextStatement(text) === undefined ? parsed : undefined;
+  } catch (error) {
+    throw asDbError(error, text);
+  }
+}
+
+/** Tokens up to the next semicolon that ends a statement (BEGIN ATOMIC bodies contain some), and the end. */
+function statementTokens(splitting: boolean): Token[] {
+  const tokens: Token[] = [];
+  let atomic = 0;
+  let depth = 0;
+  let previous: Token | undefined;
+  for (;;) {
+    const type = scanner.next();
+    if (type === End) break;
+    if (type === Semicolon && splitting && atomic === 0 && depth === 0) {
+      tokens.push(new Token(End, ";", scanner.start, scanner.end, false));
+      return tokens;
+    }
+    const token = new Token(type, scanner.value, scanner.start, scanner.end, scanner.quoted);
+    if (type === LeftParen) depth++;
+    else if (type === RightParen && depth > 0) depth--;
+    else if (type.name === "atomic" && previous?.tokenType.name === "begin") atomic++;
+    else if (atomic > 0 && type.name === "case") atomic++;
+    else if (atomic > 0 && type.name === "end") atomic--;
+    tokens.push(token);
+    previous = token;
+  }
+  tokens.push(new Token(End, "", scanner.start, scanner.start, false));
+  return tokens;
+}
+
+function nextStatement(
+  text: string,
+  offsets?: readonly number[],
+  classes?: readonly LiteralClass[],
+): ParsedStatement | undefined {
+  for (;;) {
+    const tokens = statementTokens(true);
+    const last = tokens.at(-1)!;
+    const first = tokens[0]!;
+    if (tokens.length === 1) {
+      if (last.value === "") return undefined;
+      continue; // an empty statement
+    }
+    parser.begin(tokens, offsets, classes);
+    const ast = parser.statement(text);
+    return { ast, start: first.startOffset, end: tokens[tokens.length - 2]!.endOffset };
+  }
+}
+
+function tooLong(): DbError {
+  return new DbError("statementTooComplex", "statement text is too long", {
+    detail: `Statements other than lists of VALUES may have ${textMax} characters.`,
+  });
+}
+
+function truncationNotice(text: string, options: ParseOptions) {
+  const { onNotice } = options;
+  if (onNotice === undefined) return undefined;
+  return (name: string, cut: string, offset: number): void =>
+    onNotice({
+      sqlstate: "42622",
+      message: `identifier "${name}" will be truncated to "${cut}"`,
+      position: characterPosition(text, offset),
+    });
+}
+
+/** 1-based position in characters (code points) of a UTF-16 offset. */
+export function characterPosition(text: string, offset: number): number {
+  let pairs = 0;
+  for (let at = 0; at < offset; at++) {
+    const code = text.charCodeAt(at);
+    if (code >= 0xd800 && code <= 0xdbff) pairs++;
+  }
+  return offset - pairs + 1;
+}
+
+/** What went wrong, as the client is told. RangeError is the stack's end: the depth limits make it a last resort. */
+function asDbError(error: unknown, text: string): unknown {
+  if (error instanceof UnexpectedToken) {
+    const { token } = error;
+    const atEnd = token.tokenType === End && token.value === "";
+    if (atEnd || Number.isNaN(token.startOffset)) {
+      return new DbError("syntaxError", "syntax error at end of input", {
+        position: characterPosition(text, text.length),
+      });
+    }
+    const near = nearText(token, text);
+    return new DbError("syntaxError", `syntax error at or near "${near}"`, {
+      position: characterPosition(text, token.startOffset),
+    });
+  }
+  if (error instanceof GrammarError) {
+    const position = error.offset === undefined ? undefined : characterPosition(text, error.offset);
+    return new DbError(error.condition satisfies Condition, error.message, {
+      position,
+      hint: error.hint,
+    });
+  }
+  if (error instanceof RangeError && /call stack/i.test(error.message)) {
+    return new DbError("statementTooComplex", "stack depth limit exceeded");
+  }
+  return error;
+}
+
+/** The token as written; of a string that spans lines PostgreSQL shows the same. */
+function nearText(token: Token, text: string): string {
+  if (token.tokenType === Identifier || token.tokenType === StringLiteral) {
+    return text.slice(token.startOffset, token.endOffset);
+  }
+  return text.slice(token.startOffset, token.endOffset);
+}
+
+export type { Insert };
