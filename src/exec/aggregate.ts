@@ -445,6 +445,7 @@ class AggregateSet {
         : {
             kind: "case",
             type: expr.type,
+            // biome-ignore lint/suspicious/noThenProperty: the result of a WHEN, never awaited
             whens: [{ when: filter, then: expr }],
             otherwise: { kind: "const", type: expr.type, value: null },
           };

@@ -6,6 +6,7 @@
  * Operators are built once per cached plan and session (never per execution), and hold their buffers.
  */
 
+import type { Wait } from "../base/wait.js";
 import type { Engine, Snapshot, Table, Transaction } from "../mga/contract.js";
 import type { Batch } from "../model/batch.js";
 import type { EvalContext } from "../model/functions.js";
@@ -44,6 +45,8 @@ export interface ExecContext {
   atCommit?(check: () => void): void;
   /** Whether SET CONSTRAINTS or the constraint itself defers it now; without it: as it is initially. */
   isDeferred?(constraint: ConstraintDesc): boolean;
+  /** Resolves with `ready`, or rejects at once when the statement is cancelled. Without it the driver awaits `ready`. */
+  waitFor?(ready: Promise<void>, reason: Wait["reason"]): Promise<void>;
   /** Set while a driver runs the statement: operators give up the loop through it (see `driver.ts`). */
   slice?: TimeSlice | undefined;
 }

@@ -8,7 +8,7 @@
  * statement checks (foreign keys) run before the first row of a modifying statement is handed on.
  */
 import { assert, DbError } from "../base/errors.js";
-import { isWait } from "../base/wait.js";
+import { isWait, type Wait } from "../base/wait.js";
 import { Batch } from "../model/batch.js";
 import type { ExecContext, Operator, TimeSlice } from "./contract.js";
 import { isRestart, SliceEnd } from "./runtime.js";
@@ -104,11 +104,12 @@ async function goOn<T>(
   context: ExecContext,
   slice: ClockSlice,
   step: () => T,
-  first: { readonly ready: Promise<void> },
+  first: Wait,
 ): Promise<T> {
   try {
-    for (let wait: { readonly ready: Promise<void> } = first; ; ) {
-      await (wait instanceof SliceEnd ? clock.yield() : wait.ready);
+    for (let wait = first; ; ) {
+      if (wait instanceof SliceEnd) await clock.yield();
+      else await (context.waitFor?.(wait.ready, wait.reason) ?? wait.ready);
       // A cancel that came while waiting is noticed before any more work is done.
       context.checkInterrupt();
       slice.restart();

@@ -10,9 +10,12 @@
  *
  * Limits: what a plan cannot have yet answers 0A000 when it is built.
  */
-import { assert, notSupported, unreachable } from "../base/errors.js";
+import { assert, DbError, notSupported, unreachable } from "../base/errors.js";
 import type { Batch } from "../model/batch.js";
+import type { EvalContext } from "../model/functions.js";
 import type { CatalogReader } from "../model/schema.js";
+import { defaultSettings } from "../model/types.js";
+import type { Value } from "../model/value.js";
 import type { Expr } from "../sql/expr.js";
 import type { PlanNode } from "../sql/plan.js";
 import { HashAggregate, SortedAggregate } from "./aggregate.js";
@@ -99,7 +102,7 @@ export function buildPlan(plan: PlanNode, context: BuildContext): Operator {
 }
 
 /** Evaluates an expression without input (a default, a setting's value); subplans are not allowed in it. */
-export function evaluateConstant(expr: Expr, context: ExecContext): unknown {
+export function evaluateConstant(expr: Expr, context: ExecContext): Value {
   const runtime = new Runtime();
   const scope: ExprScope = {
     runtime,
@@ -110,6 +113,49 @@ export function evaluateConstant(expr: Expr, context: ExecContext): unknown {
   const evaluate = compileExpr(expr, scope);
   runtime.bind(context);
   return evaluate(noColumns, 0);
+}
+
+/**
+ * A row-wise function of a bound table expression (index keys and predicates): slots are the table's columns. Such
+ * expressions are immutable, so they need no running statement.
+ */
+export function compileRowExpression(expr: Expr): (row: readonly Value[]) => Value {
+  const scope: ExprScope = {
+    runtime: new Runtime(),
+    build: () => {
+      throw notSupported("a subquery in an index expression");
+    },
+  };
+  scope.runtime.eval = constantEval;
+  const evaluate = compileExpr(expr, scope);
+  const columns: Value[][] = [];
+  return (row) => {
+    for (let c = 0; c < row.length; c++) {
+      const column = columns[c];
+      if (column === undefined) columns[c] = [row[c]!];
+      else column[0] = row[c]!;
+    }
+    return evaluate(columns, 0);
+  };
+}
+
+/** What an immutable function may see: nothing that differs between sessions. */
+const constantEval: EvalContext = {
+  ...defaultSettings,
+  statementTimestamp: 0,
+  clockTimestamp: () => refuseContext("the time"),
+  currentUser: "",
+  sessionUser: "",
+  currentDatabase: "",
+  backendPid: 0,
+  random: () => refuseContext("a random number"),
+  setting: () => refuseContext("a setting"),
+  setSetting: () => refuseContext("a setting"),
+  searchPath: () => refuseContext("the search path"),
+};
+
+function refuseContext(what: string): never {
+  throw new DbError("invalidObjectDefinition", `an immutable expression asks for ${what}`);
 }
 
 class Root implements Operator {

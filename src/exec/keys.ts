@@ -118,14 +118,14 @@ class IdentityInterner implements Interner {
     return this.#numbers.bytes + this.#otherBytes;
   }
   find(value: Value): number {
-    if (typeof value === "number" && value === value) {
+    if (typeof value === "number" && !Number.isNaN(value)) {
       const id = this.#numbers.find(value);
       return id < 0 || this.#numberIds === undefined ? id : this.#numberIds[id]!;
     }
     return this.#others.get(value) ?? -1;
   }
   intern(value: Value): number {
-    if (typeof value === "number" && value === value) {
+    if (typeof value === "number" && !Number.isNaN(value)) {
       const before = this.#numbers.size;
       // -0 and 0 are one key; comparing doubles makes them so, the sum makes their hashes equal.
       const id = this.#numbers.intern(value + 0);

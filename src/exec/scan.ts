@@ -222,7 +222,8 @@ export class IndexRangeScan implements Operator {
             break;
           }
         }
-        this.#foundCount = this.#scan!.next(found, this.#single ? 1 : this.#want);
+        // Asked for one more than it can have, a single probe runs to its end and gives its cursor back.
+        this.#foundCount = this.#scan!.next(found, this.#single ? 2 : this.#want);
         this.#at = 0;
         if (this.#want < 256) this.#want *= 4;
         if (this.#foundCount === 0) {

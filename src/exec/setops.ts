@@ -199,7 +199,6 @@ export class RecursiveUnion implements Operator {
   #selection = new Int32Array(batchRowsMax);
   #inStep = false;
   #ended = false;
-  #moveReader: RowStoreReader | undefined;
   constructor(
     readonly base: Operator,
     readonly step: Operator,
@@ -229,7 +228,6 @@ export class RecursiveUnion implements Operator {
     this.workTable.store.open(context);
     this.#inStep = false;
     this.#ended = false;
-    this.#moveReader = undefined;
   }
   close(): void {
     this.#seen?.clear();

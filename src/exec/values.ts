@@ -51,7 +51,7 @@ export function comparatorOf(key: SortKey): Comparator {
 
 /** Equality in which NULL equals NULL (grouping, DISTINCT, set operations). */
 export function groupEqualsOf(oid: number): (a: Value, b: Value) => boolean {
-  if (isIdentityType(oid)) return (a, b) => a === b || (a !== a && b !== b);
+  if (isIdentityType(oid)) return (a, b) => a === b || (Number.isNaN(a) && Number.isNaN(b));
   const equals = equalsOf(oid);
   return (a, b) => (a === null || b === null ? a === b : equals(a, b));
 }
