@@ -17,6 +17,9 @@ export interface TestStoreOptions {
   /** Kernels over the store's memory; TypeScript twins by default. */
   readonly kernels?: (memory: EngineMemory) => Kernels;
   readonly storage?: Partial<StorageOptions>;
+  /** Buffers of journal and checkpoint together; small ones split groups into parts. 4 MiB by default. */
+  readonly groupBytes?: number;
+  readonly arenaBytes?: number;
 }
 
 export function openTestStorage(options: TestStoreOptions = {}): Storage & { readonly disk: SimDisk } {
@@ -25,9 +28,9 @@ export function openTestStorage(options: TestStoreOptions = {}): Storage & { rea
   const memory = new EngineMemory({
     pageSize,
     poolBytes: (options.frames ?? 2048) * pageSize,
-    scratchBytes: 4 << 20,
-    arenaBytes: 32 << 20,
-    groupBytes: 4 << 20,
+    scratchBytes: 1 << 20,
+    arenaBytes: options.arenaBytes ?? 32 << 20,
+    groupBytes: options.groupBytes ?? 4 << 20,
   });
   const storage = openStorage({
     platform: { clock: hostClock, random: new SimRandom((options.seed ?? 1) + 17), disk },
