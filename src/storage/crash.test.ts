@@ -23,6 +23,8 @@ interface Shape {
   readonly large: number;
   readonly groupBytes: number;
   readonly images: number;
+  /** Pages of a shard below which none is freed; twice as many at most. */
+  readonly pages: number;
 }
 
 class Run {
@@ -100,10 +102,10 @@ class Run {
       touched.set(page, store.page(page, PageType.data));
     }
     const roll = random.below(10);
-    if ((roll < 3 && mine.length < 80) || mine.length === 0) {
+    if ((roll < 3 && mine.length < this.#shape.pages * 2) || mine.length === 0) {
       const page = store.allocate(PageType.data, 7);
       touched.set(page, store.page(page, PageType.data));
-    } else if (roll < 5 && mine.length > 8) {
+    } else if (roll < 5 && mine.length > this.#shape.pages) {
       const page = [...touched.keys()][0]!;
       touched.delete(page);
       store.free(page);
@@ -242,14 +244,14 @@ async function crashes(seed: number, shape: Shape): Promise<void> {
 
 describe("crash images show a prefix with everything acknowledged", () => {
   it("with small changes", async () => {
-    await crashes(1, { steps: 60, frames: 256, large: 5, groupBytes: 1 << 20, images: 40 });
+    await crashes(1, { steps: 60, frames: 256, large: 5, groupBytes: 1 << 20, images: 40, pages: 8 });
   });
 
   it("with whole pages, a journal that turns over and groups in parts", async () => {
-    await crashes(2, { steps: 60, frames: 512, large: 70, groupBytes: 128 << 10, images: 40 });
+    await crashes(2, { steps: 60, frames: 512, large: 70, groupBytes: 128 << 10, images: 40, pages: 20 });
   });
 
   it("with a pool smaller than the data", async () => {
-    await crashes(3, { steps: 60, frames: 64, large: 30, groupBytes: 256 << 10, images: 40 });
+    await crashes(3, { steps: 60, frames: 64, large: 30, groupBytes: 256 << 10, images: 40, pages: 60 });
   });
 });

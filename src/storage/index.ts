@@ -19,7 +19,7 @@
  */
 import { assert, DbError } from "../base/errors.js";
 import { Wait } from "../base/wait.js";
-import type { Platform } from "../platform/index.js";
+import type { Platform, Timer } from "../platform/index.js";
 import type { EngineMemory } from "../wasm/index.js";
 import { Checkpointer, type DoublewritePlan, PageBatch } from "./checkpoint.js";
 import { adoptIdentity, createShardFile, readHeaderSize, shardFolder, shardPath } from "./create.js";
@@ -48,6 +48,8 @@ export type { RecoveryReport } from "./recovery.js";
 export type { PageVerifier, VerifyProblem, VerifyReport } from "./verify.js";
 
 const journalPath = "journal/groups";
+/** The journal gets its name last: a folder with a journal holds a whole database. */
+const newJournalPath = "journal/groups.new";
 const doublewritePath = "journal/doublewrite";
 
 export interface StorageOptions {
@@ -138,7 +140,7 @@ function createStorage(options: StorageOptions): void {
   disk.makeFolderSync("journal");
   for (const [path, bytes] of [
     [doublewritePath, doublewriteBytes],
-    [journalPath, controlBytes + 2 * halfBytes],
+    [newJournalPath, controlBytes + 2 * halfBytes],
   ] as const) {
     const file = disk.openSync(path, { create: true });
     const zeros = new Uint8Array(pageSize);
@@ -149,7 +151,7 @@ function createStorage(options: StorageOptions): void {
   const id = new Uint8Array(16);
   random.fill(id);
   const words = new DataView(id.buffer);
-  const journal = disk.openSync(journalPath, { durableWrites: true });
+  const journal = disk.openSync(newJournalPath, { durableWrites: true });
   const at = memory.groups.start;
   buildControl(
     memory,
@@ -168,6 +170,7 @@ function createStorage(options: StorageOptions): void {
   );
   journal.writeSync(memory.u8.subarray(at, at + blockBytes), blockBytes);
   journal.closeSync();
+  disk.renameSync(newJournalPath, journalPath);
   disk.syncFolderSync("journal");
 }
 
@@ -183,7 +186,7 @@ export class Storage implements NodeStorage {
   readonly #doublewrite: DoublewritePlan;
   readonly #margin: number;
   readonly #idleMs: number;
-  #idleArmed = false;
+  #idle: Timer | undefined;
   #closed = false;
 
   constructor(options: StorageOptions) {
@@ -341,14 +344,13 @@ export class Storage implements NodeStorage {
   #groupDurable(): void {
     for (const store of this.shards) store.map.groupDurable();
     this.checkpointer.noteGroup();
-    if (!this.#idleArmed && this.frames.behindCount > 0) this.#armIdle(this.#idleMs);
+    if (this.#idle === undefined && this.frames.behindCount > 0) this.#armIdle(this.#idleMs);
   }
 
   #armIdle(delayMs: number): void {
     const { clock } = this.#options.platform;
-    this.#idleArmed = true;
-    clock.after(delayMs, () => {
-      this.#idleArmed = false;
+    this.#idle = clock.after(delayMs, () => {
+      this.#idle = undefined;
       if (this.#closed || this.journal.fence !== undefined || this.frames.behindCount === 0) return;
       const rest = this.#idleMs - (clock.monotonic() - this.journal.lastGroupAt);
       if (rest <= 0) this.checkpointer.want();
@@ -445,6 +447,7 @@ export class Storage implements NodeStorage {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    this.#idle?.cancel();
     try {
       await this.durable();
       await this.checkpoint();
@@ -460,6 +463,7 @@ export class Storage implements NodeStorage {
   /** Ends without writing anything more, as a crash would; for tests. */
   abandon(): void {
     this.#closed = true;
+    this.#idle?.cancel();
     this.journal.stop(new DbError("adminShutdown", "storage is abandoned"));
   }
 }
