@@ -28,8 +28,9 @@ import {
 import type { ShardStore } from "./pager.js";
 import { FrameFlag, type FramePool } from "./pool.js";
 
-const sliceMs = 1;
-const runPagesMax = 64;
+const sliceMs = 0.7;
+/** A longer write would hold the loop by itself. */
+const runBytesMax = 256 << 10;
 const diskFullRetryMs = 500;
 
 export interface DoublewritePlan {
@@ -144,7 +145,7 @@ export class PageBatch {
     let end = index + 1;
     while (
       end < this.count &&
-      end - index < runPagesMax &&
+      (end - index) * this.#frames.pageSize < runBytesMax &&
       this.#shards[end] === this.#shards[index] &&
       this.#pages[end] === this.#pages[index]! + (end - index)
     ) {
@@ -280,7 +281,7 @@ export class Checkpointer {
     batch.clear();
     const started = this.#clock.monotonic();
     while (next < keys.length && batch.count < batch.capacity) {
-      if ((next & 15) === 15 && this.#clock.monotonic() - started > sliceMs) break;
+      if ((next & 7) === 7 && this.#clock.monotonic() - started > sliceMs) break;
       const key = keys[next]!;
       const shard = Math.floor(key / 4294967296);
       const frame = frames.find(shard, key - shard * 4294967296);

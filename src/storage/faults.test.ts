@@ -220,8 +220,8 @@ describe("a failing disk", () => {
     await storage.close();
     const rate = async (readers: number): Promise<number> => {
       const left = disk.crash();
-      const again = open(left, 256);
       left.readMs = 5;
+      const again = open(left, 256);
       const store = again.shards[0]!;
       const { clock } = left;
       const random = new SimRandom(3);

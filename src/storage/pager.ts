@@ -64,6 +64,8 @@ export class ShardStore implements PageStore, BulkPages {
   #headerAddress = -1;
   #systemAddress = -1;
   pagesTotal = 0;
+  /** Until then nothing else wants the loop, and every read is inline. */
+  #opened = false;
 
   constructor(node: NodeStorage, file: ShardFile) {
     this.#node = node;
@@ -100,6 +102,7 @@ export class ShardStore implements PageStore, BulkPages {
     this.#systemAddress = this.pinned(FixedPage.system, PageType.system);
     this.map.load();
     this.directory.load();
+    this.#opened = true;
   }
 
   beginOperation(): void {
@@ -129,7 +132,7 @@ export class ShardStore implements PageStore, BulkPages {
     const loading = this.#frames.find(this.shard, pageNumber);
     if (loading >= 0) throw new Wait("page", this.#loading.get(loading)!);
     this.#checkNumber(pageNumber);
-    if (this.#node.readTimes.slow) {
+    if (this.#node.readTimes.slow && this.#opened) {
       throw new Wait("page", this.#startLoad(pageNumber) ?? this.#node.framesFreed());
     }
     const frame = this.#frames.assign(this.shard, pageNumber);
