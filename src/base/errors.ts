@@ -40,6 +40,7 @@ export const conditions = {
   invalidEscapeSequence: "22025",
   invalidRegularExpression: "2201B",
   invalidTextRepresentation: "22P02",
+  sequenceGeneratorLimitExceeded: "2200H",
   invalidBinaryRepresentation: "22P03",
   badCopyFileFormat: "22P04",
   untranslatableCharacter: "22P05",

@@ -3,6 +3,7 @@
  * sequences. Synchronous; whatever cannot go on throws `Wait` before its first change (base/wait.ts).
  */
 
+import type { ErrorFields } from "../base/errors.js";
 import type { TypeRef } from "../model/schema.js";
 import type { Value } from "../model/value.js";
 
@@ -81,6 +82,8 @@ export interface TableSpec {
   readonly format: number;
   readonly columns: readonly ColumnSpec[];
   readonly indexes: readonly IndexSpec[];
+  /** What a unique violation says besides its message: detail, schema, table (names and type output are the catalog's). */
+  readonly describeKey?: ((index: IndexSpec, key: readonly Value[]) => ErrorFields) | undefined;
 }
 
 /** A unique key already there: `row` is the newest committed or own row that holds it. */
@@ -103,6 +106,8 @@ export interface PageScan {
   readonly visibleCount: number;
   /** Rows whose visible version is an older one: slots, for `readOld`. */
   readonly oldSlots: readonly number[];
+  /** Writes the visible older version of one of `oldSlots`. `materialize` includes them. */
+  readOld?(slot: number, columns: readonly number[], into: Value[][], at: number): void;
   /** Appends the wanted columns of the visible rows to `into`, from index `at` on; returns how many rows. */
   materialize(columns: readonly number[], into: Value[][], at: number, rowIds: Value[] | undefined): number;
 }
@@ -210,11 +215,20 @@ export interface Engine {
   /** Opened tables are kept by storage id and spec identity. */
   table(spec: TableSpec): Table;
   /** Steps of at most `budgetRows` rows; each call is one slice; true when done (rule P2's phases). */
-  buildIndex(table: TableSpec, index: IndexSpec): IndexBuild;
+  /** `own`: the transaction that builds, whose own writes are not waited for. */
+  buildIndex(table: TableSpec, index: IndexSpec, own?: Transaction): IndexBuild;
   sequence(storageId: number): SequenceState;
 
   sweep(verbose: boolean): Sweep;
   readonly markers: Markers;
+  /** Durable with the next commit; 0: no automatic sweep (MGA-31). */
+  setSweepInterval?(interval: number): void;
+  /** OST - OIT has passed the interval (MGA-30): the caller runs `sweep`. */
+  readonly needsSweep?: boolean;
+  /** One unit of background collection; false when there is nothing to do. Throws Wait. */
+  collect?(): boolean;
+  /** Ends background work. Open transactions read as aborted afterwards. */
+  close?(): void;
 }
 
 export interface IndexBuild {

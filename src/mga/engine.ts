@@ -1,0 +1,882 @@
+/**
+ * One shard's engine: begins and ends transactions, hands out snapshots, keeps tables, and drives collection.
+ *
+ * ## Life of a commit (V1)
+ * `commit` sets the TIP bits, asks the store for durability and returns. Until the group's sync has returned the
+ * transaction reads as active to everybody. Then, in log order, each transaction of the group gets its commit number,
+ * becomes visible, wakes who waits for its rows, and is answered.
+ *
+ * ## Snapshots
+ * A list in the order they were taken, so the oldest is its head and the horizon of collection costs nothing to know.
+ *
+ * Invariants: commit numbers rise in log order; a version is collected only when a newer one of its row is committed
+ * within the horizon; an id is in `#records` exactly while it may still write or is in limbo.
+ */
+import { assert, DbError } from "../base/errors.js";
+import { isWait } from "../base/wait.js";
+import type { Value } from "../model/value.js";
+import type { Clock, Timer } from "../platform/index.js";
+import { BTree } from "../storage/btree.js";
+import { type PageStore, PageType } from "../storage/contract.js";
+import { type PageFormat, rowFlag } from "../storage/heap.js";
+import { TableSpace } from "../storage/table-space.js";
+import type { EngineMemory } from "../wasm/memory.js";
+import type {
+  Engine,
+  IndexBuild,
+  IndexSpec,
+  Markers,
+  SavepointMark,
+  SequenceState,
+  Snapshot,
+  Sweep,
+  Table,
+  TableSpec,
+  Transaction,
+  TransactionOptions,
+} from "./contract.js";
+import { EngineIndexBuild, type SpillFactory } from "./index-build.js";
+import { encoderOf, IndexState } from "./index-state.js";
+import { commitNumberEnd, Inventory, stateAborted, stateLimbo, tipBits } from "./inventory.js";
+import { LockManager } from "./locks.js";
+import { EngineSequence, sequenceRoot } from "./sequence.js";
+import { type SerializableState, SerializableTracker } from "./ssi.js";
+import { Collector, EngineSweep } from "./sweep.js";
+import { EngineTable } from "./table.js";
+import { TableState } from "./table-state.js";
+import { HeldSnapshot, TransactionRecord, undoKind } from "./transaction.js";
+
+/** Kinds of storage objects in the shard's directory. */
+export const ObjectKind = { table: 1, index: 2, sequence: 3, doomedTable: 17, doomedIndex: 18 } as const;
+
+export interface EngineOptions {
+  readonly store: PageStore;
+  readonly clock: Clock;
+  /** Its scratch region's last 32 KiB hold visibility bitmaps. */
+  readonly memory: Pick<EngineMemory, "scratch">;
+  /** All tables of the shard, for the sweep; without it only those that were used since the start are swept. */
+  readonly tableSpecs?: (() => Iterable<TableSpec>) | undefined;
+  /** Where an index build puts sorted runs beyond its memory. */
+  readonly openSpill?: SpillFactory | undefined;
+  /** Milliseconds between slices of background collection; 0: only `collect()` collects. */
+  readonly collectEveryMs?: number | undefined;
+}
+
+const bitmapBytes = 512;
+const bitmapCount = 64;
+const collectSliceMs = 1;
+
+export class EngineCore implements Engine {
+  readonly store: PageStore;
+  readonly clock: Clock;
+  readonly inventory: Inventory;
+  readonly locks: LockManager;
+  readonly serializable = new SerializableTracker();
+  readonly collector: Collector;
+  readonly #options: EngineOptions;
+
+  /** Transactions that have an id and are not over. */
+  readonly #records = new Map<number, TransactionRecord>();
+  #firstWriter: TransactionRecord | undefined;
+  #lastWriter: TransactionRecord | undefined;
+  #firstSnapshot: HeldSnapshot | undefined;
+  #lastSnapshot: HeldSnapshot | undefined;
+  readonly #commits: TransactionRecord[] = [];
+  readonly #states = new Map<number, TableState>();
+  readonly #tables = new WeakMap<TableSpec, EngineTable>();
+  readonly #indexes = new WeakMap<IndexSpec, IndexState>();
+  readonly #sequences = new Map<number, EngineSequence>();
+  #sweep: EngineSweep | undefined;
+  #timer: Timer | undefined;
+  #closed = false;
+  /** A sequence took a block that no durable group holds yet. */
+  sequencesAhead = false;
+
+  // Per frame: highest commit number of the page, joined row flags, and when that was true.
+  readonly #limits: Float64Array;
+  readonly #limitEpochs: Float64Array;
+  readonly #limitEndings: Float64Array;
+  readonly #limitFlags: Uint8Array;
+  pageFlags = 0;
+  readonly #bitmaps: number;
+  #bitmapNext = 0;
+
+  constructor(options: EngineOptions) {
+    this.#options = options;
+    this.store = options.store;
+    this.clock = options.clock;
+    this.inventory = new Inventory(options.store);
+    this.locks = new LockManager(options.clock);
+    this.collector = new Collector(this);
+    const frames = options.store.frameCount;
+    this.#limits = new Float64Array(frames);
+    this.#limitEpochs = new Float64Array(frames).fill(-1);
+    this.#limitEndings = new Float64Array(frames);
+    this.#limitFlags = new Uint8Array(frames);
+    const { scratch } = options.memory;
+    this.#bitmaps = scratch.start + scratch.bytes - bitmapBytes * bitmapCount;
+  }
+
+  get shard(): number {
+    return this.store.shard;
+  }
+
+  /** Reads the inventory; may throw Wait, and is called again then. */
+  load(): void {
+    this.inventory.load();
+    for (const id of this.inventory.limbo) {
+      if (this.#records.has(id)) continue;
+      const record = new TransactionRecord(
+        { isolation: "readCommitted", readOnly: false, lockTimeoutMs: 0 },
+        this.clock.now(),
+      );
+      record.id = id;
+      record.state = "limbo";
+      this.#enlist(record);
+    }
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#timer?.cancel();
+    this.#timer = undefined;
+  }
+
+  // Transactions.
+
+  begin(options: TransactionOptions): Transaction {
+    return new TransactionRecord(options, this.clock.now());
+  }
+
+  /** The record behind a transaction that may still run. Throws what another's check decided about it. */
+  reader(transaction: Transaction): TransactionRecord {
+    const record = transaction as TransactionRecord;
+    if (record.doomed !== undefined) throw record.doomed;
+    assert(record.state === "active", `transaction ${record.id} is ${record.state}`);
+    return record;
+  }
+  /** The same for a write: it has an id from here on. */
+  writer(transaction: Transaction): TransactionRecord {
+    const record = this.reader(transaction);
+    if (record.id === 0) {
+      if (record.options.readOnly) {
+        throw new DbError("readOnlySqlTransaction", "cannot write in a read-only transaction");
+      }
+      record.id = this.inventory.allocate();
+      this.#enlist(record);
+    }
+    return record;
+  }
+  recordOf(id: number): TransactionRecord | undefined {
+    return this.#records.get(id);
+  }
+  serializableOf(id: number): SerializableState | undefined {
+    return this.#records.get(id)?.serializable ?? this.#recent.get(id);
+  }
+  /** Committed serializable transactions that some active one ran beside. */
+  readonly #recent = new Map<number, SerializableState>();
+
+  #enlist(record: TransactionRecord): void {
+    this.#records.set(record.id, record);
+    record.previous = this.#lastWriter;
+    if (this.#lastWriter === undefined) this.#firstWriter = record;
+    else this.#lastWriter.following = record;
+    this.#lastWriter = record;
+  }
+  #delist(record: TransactionRecord): void {
+    if (!this.#records.delete(record.id)) return;
+    if (record.previous === undefined) this.#firstWriter = record.following;
+    else record.previous.following = record.following;
+    if (record.following === undefined) this.#lastWriter = record.previous;
+    else record.following.previous = record.previous;
+    record.previous = undefined;
+    record.following = undefined;
+  }
+  /** Oldest id that may still commit (limbo included), or the next one. */
+  oldestUnfinished(): number {
+    return this.#firstWriter?.id ?? this.inventory.next;
+  }
+
+  #takeSnapshot(record: TransactionRecord): HeldSnapshot {
+    const snapshot = new HeldSnapshot(
+      this.inventory.commitNumber,
+      record.id,
+      record.undoLength,
+      this.oldestUnfinished(),
+      record,
+    );
+    record.seal();
+    snapshot.previous = this.#lastSnapshot;
+    if (this.#lastSnapshot === undefined) this.#firstSnapshot = snapshot;
+    else this.#lastSnapshot.next = snapshot;
+    this.#lastSnapshot = snapshot;
+    return snapshot;
+  }
+  #dropSnapshot(snapshot: HeldSnapshot): void {
+    if (snapshot.previous === undefined) {
+      if (this.#firstSnapshot !== snapshot) return;
+      this.#firstSnapshot = snapshot.next;
+    } else snapshot.previous.next = snapshot.next;
+    if (snapshot.next === undefined) this.#lastSnapshot = snapshot.previous;
+    else snapshot.next.previous = snapshot.previous;
+    snapshot.previous = undefined;
+    snapshot.next = undefined;
+  }
+  /** Versions behind one committed at or before this number are nobody's. */
+  horizon(): number {
+    return this.#firstSnapshot?.commitNumber ?? this.inventory.commitNumber;
+  }
+
+  statementSnapshot(transaction: Transaction): Snapshot {
+    const record = this.reader(transaction);
+    if (record.options.isolation === "readCommitted") {
+      const snapshot = this.#takeSnapshot(record);
+      record.statements.push(snapshot);
+      return snapshot;
+    }
+    if (record.snapshot === undefined) {
+      record.snapshot = this.#takeSnapshot(record);
+      if (record.options.isolation === "serializable") {
+        record.serializable = this.serializable.begin(record, record.snapshot.commitNumber);
+      }
+    }
+    record.seal();
+    const first = record.snapshot;
+    // Own changes of earlier statements show, others' later commits do not.
+    return new HeldSnapshot(first.commitNumber, record.id, record.undoLength, first.oldestActive, record);
+  }
+  newestSnapshot(transaction: Transaction): Snapshot {
+    const record = transaction as TransactionRecord;
+    return new HeldSnapshot(
+      this.inventory.commitNumber,
+      record.id,
+      Number.POSITIVE_INFINITY,
+      this.oldestUnfinished(),
+      record,
+    );
+  }
+  releaseSnapshot(transaction: Transaction): void {
+    const record = transaction as TransactionRecord;
+    const snapshot = record.statements.pop();
+    if (snapshot !== undefined) this.#dropSnapshot(snapshot);
+    if (record.waiter !== undefined || record.locks.size > 0) this.locks.leave(record);
+  }
+  #releaseAll(record: TransactionRecord): void {
+    for (const snapshot of record.statements.splice(0)) this.#dropSnapshot(snapshot);
+    if (record.snapshot !== undefined) this.#dropSnapshot(record.snapshot);
+    record.snapshot = undefined;
+  }
+
+  commit(transaction: Transaction): Promise<void> | undefined {
+    const record = this.reader(transaction);
+    if (record.serializable !== undefined) this.serializable.beforeCommit(record.serializable);
+    if (record.id === 0) {
+      record.state = "committed";
+      this.#ended(record);
+      // Values of a sequence were shown to a client: they must not come again after a crash.
+      if (!this.sequencesAhead) return undefined;
+      this.sequencesAhead = false;
+      return this.store.durable();
+    }
+    this.inventory.writeBits(record.id, tipBits.committed);
+    record.state = "committing";
+    this.#commits.push(record);
+    return this.#finishWhenDurable(record);
+  }
+
+  #finishWhenDurable(record: TransactionRecord): Promise<void> {
+    return this.store.durable().then(
+      () => this.#publish(record),
+      (error: unknown) => {
+        // Fenced: whether it is committed shows after the restart. Nobody may build on it or wait for it.
+        const at = this.#commits.indexOf(record);
+        if (at >= 0) this.#commits.splice(at, 1);
+        this.#releaseAll(record);
+        this.locks.release(
+          record,
+          new DbError("ioError", "the transaction waited for could not be made durable", {}, error),
+        );
+        throw error;
+      },
+    );
+  }
+
+  /** Makes transactions visible, in log order, up to and including `record`: all before it are durable too. */
+  #publish(record: TransactionRecord): void {
+    const last = this.#commits.indexOf(record);
+    if (last < 0) return;
+    for (const one of this.#commits.splice(0, last + 1)) {
+      this.inventory.commitNumber++;
+      assert(this.inventory.commitNumber < commitNumberEnd, "commit numbers are used up");
+      this.inventory.setOutcome(one.id, this.inventory.commitNumber);
+      one.state = "committed";
+      this.#ended(one);
+    }
+  }
+
+  #ended(record: TransactionRecord): void {
+    this.#releaseAll(record);
+    this.#delist(record);
+    const { serializable } = record;
+    if (serializable !== undefined) {
+      if (record.state === "committed") {
+        this.serializable.committed(serializable, Math.max(1, this.inventory.commitNumber));
+        if (!this.serializable.idle && record.id !== 0) this.#recent.set(record.id, serializable);
+      } else this.serializable.aborted(serializable);
+      if (this.serializable.idle) this.#recent.clear();
+    }
+    for (const orphan of record.orphans) this.collector.orphans.push(orphan);
+    record.orphans.length = 0;
+    for (const { table, page } of record.chains) {
+      table.space.doomed.push(page);
+      this.collector.noteDoomed(table);
+    }
+    record.chains.length = 0;
+    for (const [state, pages] of record.garbage) {
+      for (const page of pages) this.collector.enqueue(state, page);
+    }
+    record.garbage.clear();
+    this.#enqueueInserted(record);
+    record.dropUndo();
+    this.locks.release(record);
+    record.tellEnded();
+    this.#forgetSometimes();
+    this.#wakeCollector();
+  }
+
+  /** Rows of an aborted transaction are garbage where they stand. */
+  #enqueueInserted(record: TransactionRecord): void {
+    if (record.state !== "aborted") return;
+    for (let at = 0; at < record.undoLength; at++) {
+      if (record.undoKinds[at] === undoKind.insert) {
+        this.collector.enqueue(
+          record.tables[record.undoTables[at]!]!,
+          Math.floor(record.undoRows[at]! / 4096),
+        );
+      }
+    }
+  }
+
+  #sinceForget = 0;
+  #forgetSometimes(): void {
+    if (++this.#sinceForget < 65536) return;
+    this.#sinceForget = 0;
+    this.inventory.advance(this.oldestUnfinished(), 0);
+    this.inventory.forget(this.horizon(), false);
+  }
+
+  rollback(transaction: Transaction): void {
+    const record = transaction as TransactionRecord;
+    if (record.over) return;
+    assert(record.state !== "committing", "a transaction that is being committed cannot roll back");
+    const wasLimbo = record.state === "limbo";
+    if (record.id !== 0) {
+      // An id that reads active after a restart is aborted anyway: only limbo must be taken back on disk.
+      if (wasLimbo) this.inventory.writeBits(record.id, tipBits.aborted);
+      else this.#tryWriteAborted(record.id);
+      this.inventory.limbo.delete(record.id);
+      this.inventory.setOutcome(record.id, stateAborted);
+    }
+    record.state = "aborted";
+    this.#ended(record);
+  }
+  #tryWriteAborted(id: number): void {
+    try {
+      this.inventory.writeBits(id, tipBits.aborted);
+    } catch (thrown) {
+      if (!isWait(thrown)) throw thrown;
+    }
+  }
+
+  savepoint(transaction: Transaction): SavepointMark {
+    const record = this.reader(transaction);
+    record.seal();
+    return { undoLength: record.undoLength };
+  }
+
+  rollbackTo(transaction: Transaction, mark: SavepointMark): void {
+    const record = transaction as TransactionRecord;
+    assert(record.state === "active", `transaction ${record.id} is ${record.state}`);
+    if (record.waiter !== undefined) this.locks.leave(record);
+    while (record.undoLength > mark.undoLength) {
+      const at = record.undoLength - 1;
+      const state = record.tables[record.undoTables[at]!]!;
+      const row = record.undoRows[at]!;
+      const flags = record.undoFlags[at]!;
+      const table = state.view!;
+      if (!state.dropped) {
+        switch (record.undoKinds[at]) {
+          case undoKind.insert:
+            for (let count = record.undoExtras[at]!; count > 0; count--) {
+              this.collector.undoInsert(table, row + count - 1);
+              record.undoExtras[at] = count - 1;
+            }
+            break;
+          case undoKind.change:
+            this.collector.backOut(table, Math.floor(row / 4096), row % 4096);
+            break;
+          case undoKind.overwrite:
+            this.collector.undoOverwrite(table, row, record, record.undoExtras[at]!, flags);
+            break;
+          default:
+            this.collector.undoErase(table, row, flags);
+        }
+      }
+      record.popUndo();
+    }
+  }
+
+  prepare(transaction: Transaction): Promise<void> {
+    const record = this.reader(transaction);
+    if (record.serializable !== undefined) this.serializable.beforeCommit(record.serializable);
+    if (record.id === 0) {
+      record.state = "limbo";
+      return Promise.resolve();
+    }
+    this.inventory.writeBits(record.id, tipBits.limbo);
+    this.inventory.setOutcome(record.id, stateLimbo);
+    this.inventory.limbo.add(record.id);
+    record.state = "limbo";
+    return this.store.durable();
+  }
+
+  /** The decision is durable elsewhere (the catalog): visible at once. Throws Wait before any change. */
+  resolve(transactionId: number, committed: boolean): void {
+    const record = this.#records.get(transactionId);
+    if (record === undefined) return;
+    assert(record.state === "limbo", `transaction ${transactionId} is ${record.state}, not in limbo`);
+    if (!committed) {
+      this.rollback(record);
+      return;
+    }
+    this.inventory.writeBits(transactionId, tipBits.committed);
+    this.inventory.limbo.delete(transactionId);
+    this.inventory.commitNumber++;
+    this.inventory.setOutcome(transactionId, this.inventory.commitNumber);
+    record.state = "committed";
+    this.#ended(record);
+  }
+  get limbo(): readonly number[] {
+    return [...this.inventory.limbo].sort((a, b) => a - b);
+  }
+
+  // What tables ask.
+
+  /** A write is about to happen: conflicts of serializable transactions. `row` undefined: an insert. */
+  noteWrite(writer: TransactionRecord, table: EngineTable, row: number | undefined): void {
+    if (writer.waiter !== undefined) this.locks.leave(writer);
+    const { serializable } = writer;
+    if (serializable === undefined) return;
+    this.serializable.write(serializable, table.spec.storageId, row);
+    if (row === undefined) {
+      for (const index of table.maintained()) {
+        if (index.keyLength >= 0) {
+          this.serializable.writeKey(serializable, index.spec.storageId, index.key, index.keyLength);
+        }
+      }
+    }
+  }
+  /** The page holds versions that may be garbage once the transactions at work are over. */
+  noteGarbage(table: EngineTable, page: number, by?: TransactionRecord): void {
+    if (by === undefined) {
+      this.collector.enqueue(table.state, page);
+      this.#wakeCollector();
+      return;
+    }
+    let pages = by.garbage.get(table.state);
+    if (pages === undefined) {
+      pages = new Set();
+      by.garbage.set(table.state, pages);
+    }
+    if (pages.size < 65536) pages.add(page);
+  }
+  /** Base for a new page's writers: every transaction that may still write is above it. */
+  writerBase(): number {
+    return this.oldestUnfinished() - 1;
+  }
+  /** Makes sure that `id` can be told from the page's writer base; moves the base up when it cannot. */
+  rebase(table: EngineTable, format: PageFormat, address: number, id: number): void {
+    const base = format.writerBase(address);
+    if (id > base && id - base < 4294967296) return;
+    assert(id > base, "a page's writer base lies above a writer");
+    const { state } = table;
+    const next = this.oldestUnfinished() - 1;
+    const rows = format.rows(address);
+    for (let slot = 0; slot < rows; slot++) {
+      const writer = state.writerOf(format, address, slot);
+      if (writer === 0 || writer > next) continue;
+      // Old and committed for everybody, or this page cannot be written until they are.
+      if (this.inventory.outcome(writer) > this.horizon()) {
+        throw new DbError(
+          "objectNotInPrerequisiteState",
+          "a page holds versions of transactions that are too old",
+          {
+            hint: "Run SWEEP, and end transactions that have been open for long.",
+          },
+        );
+      }
+    }
+    this.store.reserve(1);
+    for (let slot = 0; slot < rows; slot++) {
+      const writer = state.writerOf(format, address, slot);
+      format.setWriterDelta(address, slot, writer > next ? writer - next : 0);
+    }
+    format.setWriterBase(address, next);
+    this.pageChanged(address);
+  }
+
+  pageChanged(address: number): void {
+    this.#limitEpochs[this.store.frameOf(address)] = -1;
+  }
+  /**
+   * Highest commit number on the page (active, limbo and aborted writers count as above all snapshots); leaves the
+   * joined flags of its rows in `pageFlags`. Kept per frame until the page, the frame or an open outcome changes.
+   */
+  pageLimit(state: TableState, format: PageFormat, address: number): number {
+    const frame = this.store.frameOf(address);
+    const epoch = this.store.frameEpoch(frame);
+    if (this.#limitEpochs[frame] === epoch) {
+      const known = this.#limits[frame]!;
+      if (known <= commitNumberEnd || this.#limitEndings[frame] === this.inventory.endings) {
+        this.pageFlags = this.#limitFlags[frame]!;
+        return known;
+      }
+    }
+    const { u32, u8 } = this.store.pool;
+    const rows = format.rows(address);
+    const writers = format.writers(address);
+    const flagsAt = format.flagsAt(address);
+    const base = format.writerBase(address);
+    let limit = 1;
+    let last = -1;
+    let flags = 0;
+    for (let slot = 0; slot < rows; slot++) {
+      flags |= u8[flagsAt + slot]!;
+      const delta = u32[writers + slot]!;
+      if (delta === last || delta === 0) continue;
+      last = delta;
+      const outcome = this.inventory.outcome(base + delta);
+      if (outcome > limit) limit = outcome;
+    }
+    void state;
+    this.#limits[frame] = limit;
+    this.#limitEpochs[frame] = epoch;
+    this.#limitEndings[frame] = this.inventory.endings;
+    this.#limitFlags[frame] = flags;
+    this.pageFlags = flags;
+    return limit;
+  }
+  /** Address of a visibility bitmap: good until 63 further ones were taken. */
+  bitmap(): number {
+    this.#bitmapNext = (this.#bitmapNext + 1) % bitmapCount;
+    return this.#bitmaps + this.#bitmapNext * bitmapBytes;
+  }
+
+  uniqueViolation(table: TableSpec, index: IndexSpec, key: readonly Value[]): DbError {
+    return new DbError("uniqueViolation", `duplicate key value violates unique constraint "${index.name}"`, {
+      table: table.name,
+      ...table.describeKey?.(index, key),
+      constraint: index.name,
+    });
+  }
+
+  estimateRows(table: EngineTable): number {
+    const { state } = table;
+    try {
+      state.space.load();
+      const pages = state.space.dataCount;
+      if (pages === 0) return 0;
+      // A dozen pages spread over the table stand for all.
+      const samples = Math.min(pages, 12);
+      let rows = 0;
+      this.store.beginOperation();
+      for (let sample = 0; sample < samples; sample++) {
+        const position = samples === 1 ? 0 : Math.floor((sample * (pages - 1)) / (samples - 1));
+        const address = state.pageAddress(state.space.dataPages[position]!);
+        const format = state.formatAt(address);
+        rows += format.rows(address) - format.holes(address);
+      }
+      return Math.round((rows / samples) * pages);
+    } catch (thrown) {
+      // An estimate does not wait for the disk: a guess of 100 rows a page serves until the pages are there.
+      if (isWait(thrown)) return state.space.dataCount * 100;
+      throw thrown;
+    }
+  }
+
+  // Objects.
+
+  createTable(spec: TableSpec): void {
+    this.store.beginOperation();
+    this.store.reserve(8);
+    this.store.createObject(spec.storageId, ObjectKind.table, TableSpace.create(this.store, spec.storageId));
+    for (const index of spec.indexes)
+      if (this.store.objectRoot(index.storageId) === undefined) this.createIndex(spec, index);
+  }
+  createIndex(_table: TableSpec, index: IndexSpec): void {
+    const encoder = encoderOf(this.store, index);
+    this.store.beginOperation();
+    this.store.reserve(4);
+    const root = BTree.create(this.store, index.storageId, { keyLength: encoder.fixedLength, rowBytes: 6 });
+    this.store.createObject(index.storageId, ObjectKind.index, root);
+  }
+  createSequence(storageId: number, start: string): void {
+    this.store.beginOperation();
+    this.store.reserve(4);
+    this.store.createObject(
+      storageId,
+      ObjectKind.sequence,
+      sequenceRoot(this.store, storageId, BigInt(start)),
+    );
+  }
+
+  dropObject(storageId: number): void {
+    const root = this.store.objectRoot(storageId);
+    if (root === undefined) return;
+    const kind = this.#kindOf(storageId);
+    this.store.beginOperation();
+    this.store.reserve(4);
+    if (kind === ObjectKind.sequence) {
+      this.store.page(root, PageType.sequence);
+      this.store.dropObject(storageId);
+      this.store.free(root);
+      this.#sequences.delete(storageId);
+      return;
+    }
+    const state = this.#states.get(storageId);
+    if (state !== undefined) {
+      state.dropped = true;
+      this.#states.delete(storageId);
+    }
+    for (const one of this.#states.values()) {
+      const at = one.building.findIndex((index) => index.spec.storageId === storageId);
+      if (at >= 0) one.building.splice(at, 1);
+    }
+    this.store.dropObject(storageId);
+    // Pages go in the background, a few an operation; the object stays under another kind until the last is gone.
+    this.store.createObject(
+      storageId,
+      kind === ObjectKind.index ? ObjectKind.doomedIndex : ObjectKind.doomedTable,
+      root,
+    );
+    this.#dropping = undefined;
+    this.#mayDrop = true;
+    this.#wakeCollector();
+  }
+  #kindOf(storageId: number): number {
+    for (const object of this.store.objects()) if (object.storageId === storageId) return object.kind;
+    return 0;
+  }
+
+  #mayDrop = true;
+  #dropping: { readonly step: () => boolean } | undefined;
+  /** One unit of freeing dropped objects' pages. */
+  #dropStep(): boolean {
+    if (!this.#mayDrop) return false;
+    if (this.#dropping === undefined) {
+      for (const { storageId, kind, rootPage } of this.store.objects()) {
+        if (kind === ObjectKind.doomedIndex) {
+          const release = new BTree(this.store, rootPage, storageId, { keyLength: 0, rowBytes: 6 }).release();
+          let first = true;
+          this.#dropping = {
+            step: () => {
+              this.store.reserve(66);
+              const done = release.step(64);
+              // The root goes first, and with it what names it: a crash in between leaves pages to be found by verify.
+              if (first) this.store.dropObject(storageId);
+              first = false;
+              return done;
+            },
+          };
+          break;
+        }
+        if (kind === ObjectKind.doomedTable) {
+          const space = new TableSpace(this.store, storageId, rootPage);
+          this.#dropping = {
+            step: () => {
+              const done = space.freeStep();
+              if (done) this.store.dropObject(storageId);
+              return done;
+            },
+          };
+          break;
+        }
+      }
+      if (this.#dropping === undefined) {
+        this.#mayDrop = false;
+        return false;
+      }
+    }
+    this.store.beginOperation();
+    if (this.#dropping.step()) this.#dropping = undefined;
+    return true;
+  }
+
+  state(storageId: number): TableState {
+    let state = this.#states.get(storageId);
+    if (state === undefined) {
+      const root = this.store.objectRoot(storageId);
+      if (root === undefined) throw new DbError("dataCorrupted", `storage object ${storageId} is missing`);
+      state = new TableState(this.store, this.inventory, (id) => this.#records.get(id), storageId, root);
+      this.#states.set(storageId, state);
+    }
+    return state;
+  }
+  table(spec: TableSpec): Table {
+    return this.engineTable(spec);
+  }
+  engineTable(spec: TableSpec): EngineTable {
+    let table = this.#tables.get(spec);
+    if (table === undefined) {
+      const state = this.state(spec.storageId);
+      state.space.load();
+      table = new EngineTable(this, state, spec);
+      this.#tables.set(spec, table);
+    }
+    return table;
+  }
+  indexState(spec: IndexSpec): IndexState {
+    let index = this.#indexes.get(spec);
+    if (index === undefined) {
+      const root = this.store.objectRoot(spec.storageId);
+      if (root === undefined)
+        throw new DbError("indexCorrupted", `index "${spec.name}": storage object is missing`);
+      index = new IndexState(this.store, spec, root);
+      this.#indexes.set(spec, index);
+    }
+    return index;
+  }
+
+  /** Transactions at work that wrote the table. */
+  writersOf(state: TableState): TransactionRecord[] {
+    const found: TransactionRecord[] = [];
+    for (let one = this.#firstWriter; one !== undefined; one = one.following) {
+      if (one.tables.includes(state)) found.push(one);
+    }
+    return found;
+  }
+  buildIndex(table: TableSpec, index: IndexSpec, own?: Transaction): IndexBuild {
+    return new EngineIndexBuild(
+      this,
+      this.engineTable(table),
+      this.indexState(index),
+      own as TransactionRecord | undefined,
+      this.#options.openSpill,
+    );
+  }
+  sequence(storageId: number): SequenceState {
+    let sequence = this.#sequences.get(storageId);
+    if (sequence === undefined) {
+      const root = this.store.objectRoot(storageId);
+      if (root === undefined) throw new DbError("dataCorrupted", `storage object ${storageId} is missing`);
+      sequence = new EngineSequence(this, root);
+      this.#sequences.set(storageId, sequence);
+    }
+    return sequence;
+  }
+
+  // Collection.
+
+  sweep(_verbose: boolean): Sweep {
+    if (this.#sweep !== undefined) {
+      throw new DbError("objectInUse", "a sweep of this shard is running already");
+    }
+    const specs = this.#options.tableSpecs;
+    const tables: EngineTable[] = [];
+    const seen = new Set<number>();
+    for (const spec of specs?.() ?? []) {
+      if (this.store.objectRoot(spec.storageId) === undefined) continue;
+      tables.push(this.engineTable(spec));
+      seen.add(spec.storageId);
+    }
+    for (const state of this.#states.values()) {
+      if (!seen.has(state.storageId) && state.view !== undefined) {
+        tables.push(state.view);
+        seen.add(state.storageId);
+      }
+    }
+    // The oldest interesting id may move only when no table was left out.
+    let complete = true;
+    for (const { storageId, kind } of this.store.objects()) {
+      if (kind === ObjectKind.table && !seen.has(storageId)) complete = false;
+    }
+    this.#sweep = new EngineSweep(this, tables, complete);
+    return this.#sweep;
+  }
+  sweepEnded(sweep: EngineSweep): void {
+    if (this.#sweep === sweep) this.#sweep = undefined;
+  }
+  writeMarkers(): void {
+    const { oldestActive, oldestSnapshot } = this.markers;
+    this.inventory.writeMarkers(oldestActive, oldestSnapshot);
+  }
+  get markers(): Markers {
+    this.inventory.advance(this.oldestUnfinished(), 0);
+    const oldestActive = this.oldestUnfinished();
+    return {
+      next: this.inventory.next,
+      oldestInteresting: this.inventory.oldestInteresting,
+      oldestActive,
+      oldestSnapshot:
+        this.#firstSnapshot === undefined
+          ? oldestActive
+          : Math.min(this.#firstSnapshot.oldestActive, oldestActive),
+      sweepInterval: this.inventory.sweepInterval,
+    };
+  }
+  setSweepInterval(interval: number): void {
+    this.store.beginOperation();
+    this.store.reserve(1);
+    this.inventory.sweepInterval = interval;
+  }
+  get needsSweep(): boolean {
+    const { oldestInteresting, oldestSnapshot, sweepInterval } = this.markers;
+    return (
+      this.#sweep === undefined && sweepInterval > 0 && oldestSnapshot - oldestInteresting > sweepInterval
+    );
+  }
+  collect(): boolean {
+    return this.collector.step() || this.#dropStep();
+  }
+
+  #wakeCollector(): void {
+    const every = this.#options.collectEveryMs ?? 10;
+    if (every === 0 || this.#timer !== undefined || this.#closed) return;
+    if (this.collector.idle && !this.#mayDrop) return;
+    this.#timer = this.clock.after(every, () => {
+      this.#timer = undefined;
+      this.#collectSlice();
+    });
+  }
+  #collectSlice(): void {
+    if (this.#closed) return;
+    const end = this.clock.monotonic() + collectSliceMs;
+    try {
+      while (this.collect()) {
+        if (this.clock.monotonic() >= end) break;
+      }
+    } catch (thrown) {
+      if (!isWait(thrown)) throw thrown;
+    }
+    this.#wakeCollector();
+  }
+}
+
+/** Whether a row's flags say that nothing of it is left. */
+export function isFree(flags: number): boolean {
+  return (flags & rowFlag.free) !== 0;
+}
+
+/** Opens a shard's engine over its store. */
+export async function openEngine(options: EngineOptions): Promise<EngineCore> {
+  const engine = new EngineCore(options);
+  for (;;) {
+    try {
+      engine.load();
+      return engine;
+    } catch (thrown) {
+      if (!isWait(thrown)) throw thrown;
+      await thrown.ready;
+    }
+  }
+}

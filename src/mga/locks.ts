@@ -1,0 +1,319 @@
+/**
+ * Row locks and row waits of one shard, in memory only (rule P3).
+ *
+ * A writer's new version is itself a lock: the row's flags say how strong. Locks without a version (SELECT FOR ...,
+ * foreign keys) and queues stand here, by row, only while somebody holds or waits.
+ *
+ * | conflicts     | keyShare | share | noKeyUpdate | update |
+ * |---------------|----------|-------|-------------|--------|
+ * | keyShare      |          |       |             | x      |
+ * | share         |          |       | x           | x      |
+ * | noKeyUpdate   |          | x     | x           | x      |
+ * | update        | x        | x     | x           | x      |
+ *
+ * Waiters queue per row, first come first served: whose turn it is holds a reservation until his statement has used or
+ * left it. After a second of waiting a cycle in the wait-for graph fails the one who closed it with 40P01.
+ *
+ * Invariants: a transaction waits at one row at a time; its end wakes whoever may go on; no entry outlives its last
+ * holder and waiter.
+ */
+import { DbError } from "../base/errors.js";
+import { Wait } from "../base/wait.js";
+import type { Clock, Timer } from "../platform/index.js";
+import type { LockStrength } from "./contract.js";
+import type { TransactionRecord } from "./transaction.js";
+
+export const strengthOf: Record<LockStrength, number> = { keyShare: 0, share: 1, noKeyUpdate: 2, update: 3 };
+/** Bit s of entry r: strengths r and s conflict. */
+const conflicts: readonly number[] = [0b1000, 0b1100, 0b1110, 0b1111];
+
+export function conflict(a: number, b: number): boolean {
+  return (conflicts[a]! & (1 << b)) !== 0;
+}
+
+export const deadlockCheckMs = 1000;
+
+export interface Waiter {
+  readonly transaction: TransactionRecord;
+  readonly strength: number;
+  readonly lock: RowLock;
+  readonly order: number;
+  readonly promise: Promise<void>;
+  readonly resolve: () => void;
+  readonly reject: (error: DbError) => void;
+  timers: Timer[];
+}
+
+interface Holder {
+  readonly transaction: TransactionRecord;
+  strength: number;
+}
+
+export class RowLock {
+  readonly holders: Holder[] = [];
+  readonly queue: Waiter[] = [];
+  /** Whose turn it is: woken, not yet run. */
+  reserved: Holder[] = [];
+  /** Writer of the row's newest version, while it is active and somebody waits for it. */
+  writer: TransactionRecord | undefined;
+  constructor(
+    readonly map: Map<number, RowLock>,
+    readonly row: number,
+    readonly tableName: string,
+  ) {}
+
+  get idle(): boolean {
+    return this.holders.length === 0 && this.queue.length === 0 && this.reserved.length === 0;
+  }
+}
+
+export class LockManager {
+  readonly #clock: Clock;
+  #order = 0;
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  #entry(map: Map<number, RowLock>, row: number, tableName: string): RowLock {
+    let lock = map.get(row);
+    if (lock === undefined) {
+      lock = new RowLock(map, row, tableName);
+      map.set(row, lock);
+    }
+    return lock;
+  }
+
+  /** Whether `transaction` may have the row at `strength` as far as locks and the queue go. */
+  free(map: Map<number, RowLock>, row: number, transaction: TransactionRecord, strength: number): boolean {
+    if (map.size === 0) return true;
+    const lock = map.get(row);
+    return lock === undefined || this.#freeIn(lock, transaction, strength);
+  }
+
+  #freeIn(lock: RowLock, transaction: TransactionRecord, strength: number): boolean {
+    for (const holder of lock.holders) {
+      if (holder.transaction !== transaction && conflict(holder.strength, strength)) return false;
+    }
+    // One who holds the row already goes before the queue: else a holder that wants more would wait for its waiters.
+    for (const holder of lock.holders) if (holder.transaction === transaction) return true;
+    for (const turn of lock.reserved) {
+      if (turn.transaction === transaction) return true;
+    }
+    for (const turn of lock.reserved) if (conflict(turn.strength, strength)) return false;
+    for (const waiter of lock.queue) {
+      if (waiter.transaction === transaction) break;
+      if (conflict(waiter.strength, strength)) return false;
+    }
+    return true;
+  }
+
+  /** Notes that `transaction` holds the row; the caller has checked `free`. */
+  hold(
+    map: Map<number, RowLock>,
+    row: number,
+    tableName: string,
+    transaction: TransactionRecord,
+    strength: number,
+  ): void {
+    const lock = this.#entry(map, row, tableName);
+    const mine = lock.holders.find((holder) => holder.transaction === transaction);
+    if (mine === undefined) lock.holders.push({ transaction, strength });
+    else if (mine.strength < strength) mine.strength = strength;
+    transaction.locks.add(lock);
+    this.#leaveTurn(lock, transaction);
+  }
+
+  /** The row was written by `transaction`: its turn is used. Others go on waiting, for it now. */
+  written(map: Map<number, RowLock>, row: number, transaction: TransactionRecord): void {
+    if (map.size === 0) return;
+    const lock = map.get(row);
+    if (lock === undefined) return;
+    if (lock.queue.length > 0) {
+      lock.writer = transaction;
+      transaction.locks.add(lock);
+    }
+    this.#leaveTurn(lock, transaction);
+  }
+
+  #leaveTurn(lock: RowLock, transaction: TransactionRecord): void {
+    if (lock.reserved.length === 0) return;
+    lock.reserved = lock.reserved.filter((turn) => turn.transaction !== transaction);
+    this.#advance(lock);
+  }
+
+  /**
+   * Makes `transaction` wait for the row: for `writer` (an active writer of its newest version), or for the holders.
+   * Never returns: throws Wait, or DbError 55P03.
+   */
+  wait(
+    map: Map<number, RowLock>,
+    row: number,
+    tableName: string,
+    transaction: TransactionRecord,
+    strength: number,
+    writer: TransactionRecord | undefined,
+  ): never {
+    if (transaction.options.lockTimeoutMs === -1) {
+      throw new DbError("lockNotAvailable", `could not obtain lock on row in relation "${tableName}"`);
+    }
+    const lock = this.#entry(map, row, tableName);
+    if (writer !== undefined && lock.writer !== writer) {
+      lock.writer = writer;
+      writer.locks.add(lock);
+    }
+    const before = transaction.waiter;
+    if (before !== undefined) {
+      if (before.lock === lock && before.strength === strength && lock.queue.includes(before)) {
+        throw new Wait("row", before.promise);
+      }
+      this.leave(transaction);
+    }
+    let resolve!: () => void;
+    let reject!: (error: DbError) => void;
+    const promise = new Promise<void>((yes, no) => {
+      resolve = yes;
+      reject = no;
+    });
+    // Whoever waits gets the rejection from his own await; a statement cancelled meanwhile has nobody awaiting.
+    promise.catch(() => undefined);
+    const waiter: Waiter = {
+      transaction,
+      strength,
+      lock,
+      order: ++this.#order,
+      promise,
+      resolve,
+      reject,
+      timers: [],
+    };
+    // A reservation that could not be used (the row was changed under it) keeps its place at the head.
+    const turn = lock.reserved.findIndex((holder) => holder.transaction === transaction);
+    if (turn >= 0) {
+      lock.reserved.splice(turn, 1);
+      lock.queue.unshift(waiter);
+    } else lock.queue.push(waiter);
+    transaction.waiter = waiter;
+    transaction.locks.add(lock);
+    waiter.timers.push(this.#clock.after(deadlockCheckMs, () => this.#checkDeadlock(waiter)));
+    if (transaction.options.lockTimeoutMs > 0) {
+      waiter.timers.push(
+        this.#clock.after(transaction.options.lockTimeoutMs, () =>
+          this.#fail(waiter, new DbError("lockNotAvailable", "canceling statement due to lock timeout")),
+        ),
+      );
+    }
+    throw new Wait("row", promise);
+  }
+
+  #settle(waiter: Waiter): void {
+    for (const timer of waiter.timers) timer.cancel();
+    waiter.timers = [];
+    if (waiter.transaction.waiter === waiter) waiter.transaction.waiter = undefined;
+  }
+
+  #fail(waiter: Waiter, error: DbError): void {
+    const at = waiter.lock.queue.indexOf(waiter);
+    if (at < 0) return;
+    waiter.lock.queue.splice(at, 1);
+    this.#settle(waiter);
+    waiter.reject(error);
+    this.#advance(waiter.lock);
+  }
+
+  /** The statement of `transaction` is over, or does something else: it waits no more and gives up unused turns. */
+  leave(transaction: TransactionRecord): void {
+    const waiter = transaction.waiter;
+    if (waiter !== undefined) {
+      const at = waiter.lock.queue.indexOf(waiter);
+      if (at >= 0) waiter.lock.queue.splice(at, 1);
+      this.#settle(waiter);
+      waiter.resolve();
+      this.#advance(waiter.lock);
+    }
+    for (const lock of transaction.locks) {
+      if (lock.reserved.some((turn) => turn.transaction === transaction)) this.#leaveTurn(lock, transaction);
+    }
+  }
+
+  /** The transaction is over: its locks go, and who waited for it goes on. `error`: its outcome is not known. */
+  release(transaction: TransactionRecord, error?: DbError): void {
+    if (transaction.waiter !== undefined) this.leave(transaction);
+    for (const lock of transaction.locks) {
+      if (lock.writer === transaction) lock.writer = undefined;
+      const at = lock.holders.findIndex((holder) => holder.transaction === transaction);
+      if (at >= 0) lock.holders.splice(at, 1);
+      lock.reserved = lock.reserved.filter((turn) => turn.transaction !== transaction);
+      if (error !== undefined) for (const waiter of [...lock.queue]) this.#fail(waiter, error);
+      this.#advance(lock);
+    }
+    transaction.locks.clear();
+  }
+
+  /** Wakes the head of the queue, and those behind it that go along with it. */
+  #advance(lock: RowLock): void {
+    while (lock.queue.length > 0 && lock.writer === undefined) {
+      const head = lock.queue[0]!;
+      const blocked =
+        lock.holders.some(
+          (holder) => holder.transaction !== head.transaction && conflict(holder.strength, head.strength),
+        ) || lock.reserved.some((turn) => conflict(turn.strength, head.strength));
+      if (blocked) break;
+      lock.queue.shift();
+      lock.reserved.push({ transaction: head.transaction, strength: head.strength });
+      this.#settle(head);
+      head.resolve();
+    }
+    if (lock.idle && lock.map.get(lock.row) === lock) lock.map.delete(lock.row);
+  }
+
+  #blockersOf(waiter: Waiter): TransactionRecord[] {
+    const { lock } = waiter;
+    const found: TransactionRecord[] = [];
+    if (lock.writer !== undefined) found.push(lock.writer);
+    for (const holder of lock.holders) {
+      if (conflict(holder.strength, waiter.strength)) found.push(holder.transaction);
+    }
+    for (const turn of lock.reserved)
+      if (conflict(turn.strength, waiter.strength)) found.push(turn.transaction);
+    for (const other of lock.queue) {
+      if (other === waiter) break;
+      if (conflict(other.strength, waiter.strength)) found.push(other.transaction);
+    }
+    return found.filter((one) => one !== waiter.transaction);
+  }
+
+  /** Looks for a cycle through `waiter`; its youngest wait is the one that closed it. */
+  #checkDeadlock(waiter: Waiter): void {
+    const path: Waiter[] = [];
+    const seen = new Set<Waiter>();
+    const search = (at: Waiter): boolean => {
+      path.push(at);
+      for (const blocker of this.#blockersOf(at)) {
+        const next = blocker.waiter;
+        if (next === undefined) continue;
+        if (next === waiter) return true;
+        if (seen.has(next)) continue;
+        seen.add(next);
+        if (search(next)) return true;
+      }
+      path.pop();
+      return false;
+    };
+    if (!search(waiter)) {
+      waiter.timers.push(this.#clock.after(deadlockCheckMs, () => this.#checkDeadlock(waiter)));
+      return;
+    }
+    let victim = waiter;
+    for (const one of path) if (one.order > victim.order) victim = one;
+    const detail = path
+      .map((one, index) => {
+        const blocker = path[(index + 1) % path.length]!.transaction;
+        return `Transaction ${one.transaction.id} waits for a row of relation "${one.lock.tableName}"; blocked by transaction ${blocker.id}.`;
+      })
+      .join("\n");
+    this.#fail(victim, new DbError("deadlockDetected", "deadlock detected", { detail }));
+    if (victim !== waiter && waiter.lock.queue.includes(waiter)) {
+      waiter.timers.push(this.#clock.after(deadlockCheckMs, () => this.#checkDeadlock(waiter)));
+    }
+  }
+}
