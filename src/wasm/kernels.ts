@@ -7,6 +7,7 @@
  * 64-bit: none belongs on a hot path.
  */
 import type { PoolMemory } from "../storage/contract.js";
+import { twinVectorKernels, type VectorKernels } from "./vector.js";
 
 /** Hashes and checksums. */
 export interface ByteKernels {
@@ -20,7 +21,7 @@ export interface ByteKernels {
   xxh3_64(address: number, length: number, out: number): void;
 }
 
-export interface Kernels extends ByteKernels {}
+export interface Kernels extends ByteKernels, VectorKernels {}
 
 const mask = 0xffffffffffffffffn;
 const p32 = [0x9e3779b1n, 0x85ebca77n, 0xc2b2ae3dn] as const;
@@ -186,5 +187,5 @@ export function twinByteKernels(memory: PoolMemory): ByteKernels {
 }
 
 export function twinKernels(memory: PoolMemory): Kernels {
-  return twinByteKernels(memory);
+  return { ...twinByteKernels(memory), ...twinVectorKernels(memory) };
 }
