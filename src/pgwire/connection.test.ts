@@ -652,6 +652,22 @@ describe("hostile input", () => {
     expect(read(client.take()).filter((line) => line === "ready I")).toHaveLength(21);
   });
 
+  it("answers no more to a client that does not read", async () => {
+    const { client } = await logIn({ outputBytesMax: 100_000, inputBytesMax: 10_000 });
+    client.stalled = true;
+    const parts = Array.from({ length: 20_000 }, () => query("rows"));
+    client.receive(Buffer.concat(parts));
+    await turn();
+    expect(client.paused).toBe(true);
+    const first = client.take();
+    expect(first.length).toBeLessThan(300_000);
+    client.unstall();
+    await turn();
+    expect(client.paused).toBe(false);
+    const all = read(Buffer.concat([first, client.take()]));
+    expect(all.filter((line) => line === "ready I")).toHaveLength(20_000);
+  });
+
   it("ends connections from outside, idle or busy", async () => {
     const idle = await logIn();
     idle.session.start.client!.terminate(new DbError("adminShutdown", "terminating"));

@@ -176,6 +176,7 @@ export class PgConnection {
       while (!this.#busy && this.#phase !== "closed" && this.#input.next()) {
         this.#handle();
         if (this.#terminating !== undefined && !this.#busy) throw this.#terminating;
+        if (this.output.isSlow && !this.#busy) this.#waitForReader();
         handled++;
         if ((handled & 15) === 0 && !this.#busy && this.#phase === "messages") {
           const now = this.server.clock.monotonic();
@@ -191,6 +192,12 @@ export class PgConnection {
     this.#pumping = false;
     // A running call may add to what is there; only what a client waits for goes out before it ends.
     if (this.#flushDue || !this.#busy) this.#flush();
+  }
+
+  /** The client sends on without reading: no more is answered, and read, until it does. */
+  #waitForReader(): void {
+    this.#busy = true;
+    void this.output.drained().then(() => this.#resume());
   }
 
   #giveWay(): void {

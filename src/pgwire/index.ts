@@ -17,6 +17,7 @@ import type { SessionHost } from "../session/contract.js";
 import { PgConnection, type WireLimits, type WireServer } from "./connection.js";
 import { BufferPool } from "./output.js";
 import { RowFormats, type TypeOutputs } from "./rows.js";
+import { typeOutputs } from "./type-outputs.js";
 
 export type { WireLimits } from "./connection.js";
 export type { TypeOutputs } from "./rows.js";
@@ -54,7 +55,8 @@ export interface PgWireOptions {
   /** Stable salt of log-ins of unknown roles; drawn anew when absent. */
   readonly mockSecret?: Uint8Array | undefined;
   readonly observer: WireObserver;
-  readonly outputs: TypeOutputs;
+  /** Text and binary forms of values; those of model/io.ts unless a test brings its own. */
+  readonly outputs?: TypeOutputs | undefined;
 }
 
 export class PgWire {
@@ -73,7 +75,7 @@ export class PgWire {
       random,
       limits: { ...defaultWireLimits, ...options.limits },
       pool: new BufferPool(),
-      formats: new RowFormats(options.outputs),
+      formats: new RowFormats(options.outputs ?? typeOutputs),
       mockSecret,
       certificateHash: tls === undefined ? undefined : certificateHashOf(tls.certificatePem),
       requireTls: options.requireTls ?? false,

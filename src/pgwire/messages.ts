@@ -6,8 +6,8 @@
  * Field kinds: i8 i16 i32 integers; cstring zero-terminated text; bytes the rest of the body; value a 32-bit length (-1:
  * NULL) and that many bytes; `[...]` an i16 count followed by that many groups; `(...)*` groups up to a zero byte.
  *
- * Invariants: type bytes are unique per direction; the encoder (`output.ts`) and the decoders below agree with the tables
- * (messages.test.ts checks both with readers and writers generated from them).
+ * Invariants: type bytes are unique per direction; what the connection writes has the shape of the table (wire.test.ts walks
+ * every message sent).
  */
 
 export type FieldKind = "i8" | "i16" | "i32" | "cstring" | "bytes" | "value";

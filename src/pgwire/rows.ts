@@ -14,7 +14,7 @@ import type { OutputColumn } from "../sql/plan.js";
 import { backendTag } from "./messages.js";
 import { type Output, writeInt32, writeInteger, writeText } from "./output.js";
 
-/** Text and binary forms by type; from model/types.ts, handed in so that tests can go without. */
+/** Text and binary forms by type; see type-outputs.ts. The bytes are read before the next call. */
 export interface TypeOutputs {
   textOutputOf(oid: number): (value: Value, settings: IoSettings) => string;
   /** undefined when the type has no binary form. */

@@ -57,6 +57,27 @@ for (const def of settingDefs) {
   defsByName.set(def.name.toLowerCase(), def);
 }
 const resettable = settingDefs.filter((def) => def.noResetAll !== true && def.context !== "internal");
+/** Settings that clients change often and that no plan depends on. */
+const withoutEffectOnPlans: ReadonlySet<string> = new Set([
+  "application_name",
+  "client_min_messages",
+  "statement_timeout",
+  "lock_timeout",
+  "idle_in_transaction_session_timeout",
+  "idle_session_timeout",
+  "deadlock_timeout",
+  "synchronous_commit",
+  "transaction_isolation",
+  "transaction_read_only",
+  "transaction_deferrable",
+  "default_transaction_isolation",
+  "default_transaction_read_only",
+  "default_transaction_deferrable",
+  "log_min_duration_statement",
+  "log_statement",
+  "scratchbird.session_token",
+  "scratchbird.traceparent",
+]);
 const noChanges: readonly (readonly [string, string])[] = [];
 
 export interface SettingsOptions {
@@ -100,6 +121,8 @@ export class SessionSettings {
   readonly #perTransaction: readonly { readonly now: State; readonly byDefault: State }[];
   /** Rises with every change of a value. */
   version = 0;
+  /** Rises with changes that may change the plan of a statement or what it means: a key for cached plans. */
+  planVersion = 0;
 
   constructor(private readonly options: SettingsOptions) {
     for (const [name, value] of options.server ?? []) {
@@ -431,6 +454,7 @@ export class SessionSettings {
     if (state.value === value) return;
     state.value = value;
     this.version++;
+    if (!withoutEffectOnPlans.has(state.def.name)) this.planVersion++;
     if (state.def.reported === true) this.#reportDue = true;
     this.#listeners.get(state.def.name.toLowerCase())?.(value);
   }
