@@ -8,7 +8,7 @@ import { assert } from "../base/errors.js";
 import { compileRowExpression } from "../exec/index.js";
 import type { ColumnSpec, IndexSpec, TableSpec } from "../mga/contract.js";
 import type { CatalogReader, ColumnDesc, IndexDesc, ObjectId, TableDesc } from "../model/schema.js";
-import { typeInput } from "../model/types.js";
+import { defaultSettings, typeInput } from "../model/types.js";
 import type { Value } from "../model/value.js";
 import { bindTableExpression, columnsOfExpression } from "../sql/index.js";
 
@@ -64,7 +64,7 @@ function columnSpec(column: ColumnDesc): ColumnSpec {
     type: column.type,
     notNull: column.notNull,
     dropped: column.dropped === true,
-    missing: column.missingValue === undefined ? null : typeInput(column.type, column.missingValue),
+    missing: column.missingValue === undefined ? null : typeInput(column.type.oid, column.missingValue, defaultSettings, column.type.typmod),
   };
 }
 

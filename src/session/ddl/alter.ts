@@ -55,7 +55,7 @@ export async function alterTable(ddl: DdlContext, statement: AlterTable): Promis
   if (statement.objectType === "sequence" && target.kind !== "sequence") throw wrongKind(target, "a sequence");
   if (statement.objectType === "view" && target.kind !== "view") throw wrongKind(target, "a view");
   if (statement.objectType === "table" && target.kind === "sequence" && statement.actions.some((action) => action.kind !== "ownerTo")) throw wrongKind(target, "a table");
-  ddl.transaction.lock(target.id, "AccessExclusive", target.name);
+  await ddl.lock(target.id, "AccessExclusive", target.name);
   for (const action of statement.actions) await alterAction(ddl, target.id, action);
 }
 
@@ -420,7 +420,7 @@ export async function rename(ddl: DdlContext, statement: Rename): Promise<void> 
   if (object.kind === "index") ddl.mustOwnRelation(ddl.draft.relationById(object.tableId)!);
   else ddl.mustOwnRelation(object);
   if (object.kind === "virtual") return;
-  ddl.transaction.lock(object.kind === "index" ? object.tableId : object.id, "AccessExclusive", object.name);
+  await ddl.lock(object.kind === "index" ? object.tableId : object.id, "AccessExclusive", object.name);
   if (objectType === "column" || (statement.part !== undefined && objectType !== "constraint")) return renameColumn(ddl, object as RelationDesc, statement.part!, newName);
   if (objectType === "constraint") return renameConstraint(ddl, object as TableDesc, statement.part!, newName);
   if (ddl.isTaken(object.schemaId, newName)) throw new DbError("duplicateTable", `relation "${newName}" already exists`);
@@ -536,7 +536,7 @@ export async function alterObjectSchema(ddl: DdlContext, statement: AlterObjectS
   ddl.need("schema", schema.owner, schema.acl, "C", `permission denied for schema ${schema.name}`);
   if (schema.id === relation.schemaId) return;
   if (ddl.isTaken(schema.id, relation.name)) throw new DbError("duplicateTable", `relation "${relation.name}" already exists in schema "${schema.name}"`);
-  ddl.transaction.lock(relation.id, "AccessExclusive", relation.name);
+  await ddl.lock(relation.id, "AccessExclusive", relation.name);
   const rewrite = renamedSql(ddl);
   ddl.draft.put({ ...relation, schemaId: schema.id });
   if (relation.kind === "table") {

@@ -20,6 +20,7 @@ import type { Value } from "../../model/value.js";
 import { type AclKind, hasRights, holdsPrivileges } from "../../security/privileges.js";
 import type { QualifiedName, RoleSpec } from "../../sql/ast.js";
 import type { MaybePromise, Notice } from "../contract.js";
+import type { LockMode } from "../../shard/index.js";
 import type { SessionTransaction } from "../transaction.js";
 
 export interface DdlSession {
@@ -31,6 +32,7 @@ export interface DdlSession {
   /** Schema ids to look names up in, in order, those that exist. */
   searchPathIds(): readonly ObjectId[];
   notice(notice: Notice): void;
+  lockTable(tableId: ObjectId, mode: LockMode, name: string, noWait?: boolean): Promise<void>;
   setting(name: string): string;
   /** Runs SQL text inside the transaction as the system (no privilege checks); answers the number of rows. */
   internal(sql: string, params: readonly Value[], each?: (batch: Batch) => MaybePromise<void>): Promise<number>;
@@ -57,6 +59,11 @@ export class DdlContext {
   }
   get roleId(): ObjectId {
     return this.session.currentRoleId;
+  }
+
+  /** Waits for a table lock until the end of the transaction. */
+  lock(tableId: ObjectId, mode: LockMode, name: string): Promise<void> {
+    return this.session.lockTable(tableId, mode, name);
   }
 
   notice(message: string, sqlstate = "00000", detail?: string): void {

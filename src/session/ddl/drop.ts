@@ -158,15 +158,15 @@ export async function dropTargets(ddl: DdlContext, roots: readonly Target[], cas
   else if (others.length > 1) {
     ddl.notice(`drop cascades to ${others.length} other objects`, "00000", others.map((target) => `drop cascades to ${describe(ddl, target)}`).join("\n"));
   }
-  for (const target of order) lockForDrop(ddl, target);
+  for (const target of order) await lockForDrop(ddl, target);
   for (const target of order) remove(ddl, target);
 }
 
-function lockForDrop(ddl: DdlContext, target: Target): void {
+async function lockForDrop(ddl: DdlContext, target: Target): Promise<void> {
   const object = ddl.draft.get(target.id);
   const tableId = object?.kind === "index" || object?.kind === "constraint" ? object.tableId : target.id;
   const relation = ddl.draft.relationById(tableId);
-  if (relation !== undefined) ddl.transaction.lock(relation.id, "AccessExclusive", relation.name);
+  if (relation !== undefined) await ddl.lock(relation.id, "AccessExclusive", relation.name);
 }
 
 function remove(ddl: DdlContext, target: Target): void {

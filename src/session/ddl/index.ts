@@ -101,7 +101,7 @@ export async function runDdl(session: DdlSession, statement: DdlStatement): Prom
       await createSchema(ddl, statement);
       return "CREATE SCHEMA";
     case "createView":
-      createView(ddl, statement);
+      await createView(ddl, statement);
       return "CREATE VIEW";
     case "createRole":
       await createRole(ddl, statement);
@@ -175,7 +175,7 @@ async function createSchema(ddl: DdlContext, statement: CreateSchema): Promise<v
   }
 }
 
-function createView(ddl: DdlContext, statement: CreateView): void {
+async function createView(ddl: DdlContext, statement: CreateView): Promise<void> {
   if (statement.persistence === "temporary") throw notSupported("temporary views", statement.position);
   if (statement.recursive) throw notSupported("CREATE RECURSIVE VIEW", statement.position);
   if (statement.checkOption !== undefined) throw notSupported("WITH CHECK OPTION", statement.position);
@@ -186,7 +186,7 @@ function createView(ddl: DdlContext, statement: CreateView): void {
     if (!statement.orReplace) throw new DbError("duplicateTable", `relation "${name}" already exists`);
     if (existing?.kind !== "view") throw wrongKind(existing ?? { ...ddl.draft.indexByName(schema.id, name)!, kind: "view", owner: 0, columns: [], querySql: "", dependsOn: [] }, "a view");
     ddl.mustOwnRelation(existing);
-    ddl.transaction.lock(existing.id, "AccessExclusive", name);
+    await ddl.lock(existing.id, "AccessExclusive", name);
   }
   const { sql, columns, dependsOn } = storedView(ddl, statement.query, statement.columns);
   for (const [id] of dependsOn) if (id >= firstUserObjectId) ddl.draft.rely(id);
@@ -237,7 +237,7 @@ async function truncate(ddl: DdlContext, statement: Truncate): Promise<void> {
       }
     }
   }
-  for (const table of tables.values()) ddl.transaction.lock(table.id, "AccessExclusive", table.name);
+  for (const table of tables.values()) await ddl.lock(table.id, "AccessExclusive", table.name);
   for (const table of tables.values()) {
     await emptyTable(ddl, ddl.draft.relationById(table.id) as TableDesc);
     if (!statement.restartIdentity) continue;

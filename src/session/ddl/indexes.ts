@@ -26,7 +26,7 @@ export async function createIndex(ddl: DdlContext, statement: CreateIndex): Prom
   const schema = ddl.draft.schemaById(table.schemaId)!;
   if (statement.name !== undefined && alreadyThere(ddl, schema, statement.name, statement.ifNotExists)) return;
   // Writers go on while it is built when nobody else waits for this transaction's commit.
-  ddl.transaction.lock(table.id, "Share", table.name);
+  await ddl.lock(table.id, "Share", table.name);
   if (statement.elements.length > keyColumnsMax) {
     throw new DbError("tooManyColumns", `cannot use more than ${keyColumnsMax} columns in an index`);
   }

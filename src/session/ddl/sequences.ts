@@ -180,7 +180,7 @@ export async function alterSequence(ddl: DdlContext, desc: SequenceDesc, options
   const shape = sequenceShape(options, desc, desc.type.oid);
   const { ownedBy: before, ...rest } = desc;
   const ownedBy = shape.ownedBy === undefined ? before : ownerColumn(ddl, shape.ownedBy, desc.schemaId);
-  ddl.transaction.lock(desc.id, "ShareRowExclusive", desc.name);
+  await ddl.lock(desc.id, "ShareRowExclusive", desc.name);
   ddl.draft.put({ ...rest, ...descOf(shape), ...(ownedBy === undefined ? {} : { ownedBy }) });
   const { restart } = shape;
   if (restart !== undefined) {

@@ -524,7 +524,7 @@ async function addForeignKey(ddl: DdlContext, tableId: ObjectId, key: PendingFor
   if (key.onDeleteColumns.length > 0) throw notSupported("a column list in ON DELETE SET");
   const columns = columnPlaces(table, key.columns, "referenced in foreign key constraint does not exist");
   if (target.id !== tableId) {
-    ddl.transaction.lock(target.id, "ShareRowExclusive", target.name);
+    await ddl.lock(target.id, "ShareRowExclusive", target.name);
     ddl.draft.rely(target.id);
   }
   const primary = ddl.draft.constraintsOf(target.id).find((one) => one.type === "primaryKey");

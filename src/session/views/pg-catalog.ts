@@ -4,7 +4,7 @@
  */
 import { operatorRole } from "../../sql/functions/index.js";
 import { listAggregates, listCasts, listFunctions, listOperators } from "../../sql/functions/index.js";
-import { allTypes, formatType, typeByOid } from "../../model/types.js";
+import { allTypes, formatType, typeOf } from "../../model/types.js";
 import {
   type AclItem,
   bootstrapRoleId,
@@ -33,6 +33,16 @@ const vector = (element: number, values: readonly number[]): Value =>
 const aclArray = (context: ViewContext, acl: readonly AclItem[] | undefined): Value =>
   acl === undefined ? null : PgArray.of(1033, acl.map((item) => aclItemText(context.catalog, item)));
 const integer = (text: string): Value => wide(BigInt(text));
+
+/** array_in: drivers tell arrays by it. */
+const arrayInOid = 750;
+
+/** pg_type.typcollation: default for strings, C for name, none for the rest; arrays follow their element. */
+function collationOf(oid: number): number {
+  const type = typeOf(oid);
+  if (type.isArray) return collationOf(type.elementOid);
+  return type.name === "name" ? 950 : type.category === "S" ? 100 : 0;
+}
 
 /** A table's row type: an id of its own, apart from all drawn ids. */
 export const rowTypeOffset = 0x40000000;
@@ -147,7 +157,7 @@ function* pgClass(context: ViewContext): Iterable<CatalogRow> {
 function* pgAttribute(context: ViewContext): Iterable<CatalogRow> {
   const base = { attcacheoff: -1, attcompression: "", attisdropped: false, attislocal: true, attinhcount: 0, attgenerated: "", attidentity: "", atthasdef: false, atthasmissing: false, attnotnull: false };
   const typed = (type: ColumnDesc["type"]): CatalogRow => {
-    const desc = typeByOid(type.oid);
+    const desc = typeOf(type.oid);
     return {
       atttypid: type.oid,
       atttypmod: type.typmod,
@@ -156,7 +166,7 @@ function* pgAttribute(context: ViewContext): Iterable<CatalogRow> {
       attalign: desc.align,
       attstorage: desc.storage,
       attndims: desc.category === "A" ? 1 : 0,
-      attcollation: desc.collatable ? 100 : 0,
+      attcollation: collationOf(type.oid),
     };
   };
   for (const relation of relations(context)) {
@@ -250,7 +260,7 @@ const operatorClasses: Readonly<Record<number, readonly [oid: number, name: stri
 };
 
 function operatorClassOf(type: number): number {
-  return (operatorClasses[type] ?? (typeByOid(type).category === "A" ? operatorClasses[2277] : undefined))?.[0] ?? 0;
+  return (operatorClasses[type] ?? (typeOf(type).category === "A" ? operatorClasses[2277] : undefined))?.[0] ?? 0;
 }
 
 function* pgIndex(context: ViewContext): Iterable<CatalogRow> {
@@ -275,7 +285,7 @@ function* pgIndex(context: ViewContext): Iterable<CatalogRow> {
       indislive: true,
       indisreplident: false,
       indkey: vector(21, [...index.columns.map((key) => (key.column === undefined ? 0 : key.column + 1)), ...include.map((column) => column + 1)]),
-      indcollation: vector(26, index.columns.map((key) => (typeByOid(key.type.oid).collatable ? 100 : 0))),
+      indcollation: vector(26, index.columns.map((key) => collationOf(key.type.oid))),
       indclass: vector(26, index.columns.map((key) => operatorClassOf(key.type.oid))),
       indoption: vector(21, index.columns.map((key) => (key.descending ? 1 : 0) | (key.nullsFirst ? 2 : 0))),
       indexprs: expressions.length === 0 ? null : expressions.join(", "),
@@ -386,7 +396,7 @@ function* pgType(context: ViewContext): Iterable<CatalogRow> {
       typname: type.name,
       typlen: type.length,
       typbyval: type.byValue,
-      typtype: type.category === "P" || type.category === "X" ? "p" : "b",
+      typtype: type.kind,
       typcategory: type.category,
       typispreferred: type.preferred,
       typdelim: type.delimiter,
@@ -394,7 +404,8 @@ function* pgType(context: ViewContext): Iterable<CatalogRow> {
       typarray: type.arrayOid,
       typalign: type.align,
       typstorage: type.storage,
-      typcollation: type.collatable ? (type.name === "name" ? 950 : 100) : 0,
+      typcollation: collationOf(type.oid),
+      typinput: type.isArray ? arrayInOid : 0,
     };
   }
   for (const relation of relations(context)) {
@@ -439,7 +450,7 @@ function* pgProc(): Iterable<CatalogRow> {
       oid: fn.oid,
       proname: fn.name,
       prorows: fn.returnsSet === true ? 1000 : 0,
-      provariadic: fn.variadic === true ? typeByOid(fn.args.at(-1) ?? 0).elementOid : 0,
+      provariadic: fn.variadic === true ? typeOf(fn.args.at(-1) ?? 0).elementOid : 0,
       prokind: "f",
       proisstrict: fn.strict,
       proretset: fn.returnsSet === true,
@@ -859,7 +870,7 @@ const yesNo = (value: boolean): string => (value ? "YES" : "NO");
 
 /** information_schema's data_type: the standard's name of the type. */
 function standardType(oid: number): string {
-  const desc = typeByOid(oid);
+  const desc = typeOf(oid);
   return desc.category === "A" ? "ARRAY" : formatType(oid, -1);
 }
 
@@ -980,7 +991,7 @@ export const informationSchemaProviders: Readonly<Record<string, Provider>> = {
           ...typeNumbers(column.type),
           udt_catalog: at.catalog,
           udt_schema: "pg_catalog",
-          udt_name: typeByOid(column.type.oid).name,
+          udt_name: typeOf(column.type.oid).name,
           dtd_identifier: String(place + 1),
           is_self_referencing: "NO",
           is_identity: yesNo(column.identity !== undefined),

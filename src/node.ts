@@ -1,0 +1,414 @@
+/**
+ * One node, wired: read from top to bottom it shows the architecture. Platform and configuration go in; what comes out
+ * accepts SQL.
+ *
+ *     disk -> storage (pages of 16 shards, one journal) -> an engine per shard -> shards behind their doors
+ *     disk -> consensus log -> catalog state                                        |
+ *                                                      sessions (SQL) -> Postgres wire
+ *
+ * Invariants: the folder is locked by one node; the catalog decides what storage there is: objects it does not name are
+ * dropped at open, ones it names and storage lacks are made empty (they were made by a DDL whose rows never were), and
+ * transactions in limbo end as the catalog says (C4).
+ */
+import xxhash from "xxhash-wasm";
+import { assert, DbError } from "./base/errors.js";
+import { isWait } from "./base/wait.js";
+import { ControlPlane } from "./cluster/index.js";
+import type { Config } from "./config.js";
+import { type NodeIdentity, newMockSecret, newUuid, readIdentity, writeIdentity } from "./identity.js";
+import { EngineCore } from "./mga/index.js";
+import {
+  bootstrapRoleId,
+  type CatalogObject,
+  type ClusterDesc,
+  type DatabaseDesc,
+  informationSchemaId,
+  pgCatalogSchemaId,
+  publicSchemaId,
+  type RoleDesc,
+  type SchemaDesc,
+  sysSchemaId,
+} from "./model/schema.js";
+import type { OpenNode, RunningNode, VerifyFinding, VerifyNode } from "./node-contract.js";
+import type { Log } from "./observe/index.js";
+import { PgWire } from "./pgwire/index.js";
+import type { Platform } from "./platform/index.js";
+import { readKernels } from "./platform/kernels-file.js";
+import { createVerifier, formatVerifier, serverCertificate } from "./security/index.js";
+import { Server, spillFolder, virtualRelations } from "./session/index.js";
+import { indexSpec, Shard, TableLocks, tableSpec } from "./shard/index.js";
+import { inspectStorage, openStorage, type Storage } from "./storage/index.js";
+import { EngineMemory, loadKernels } from "./wasm/index.js";
+
+const superuserName = "admin";
+const superuserId = bootstrapRoleId;
+const databaseId = 5;
+const clusterId = 6;
+const sweepCheckMs = 5_000;
+
+export const openNode: OpenNode = async (config, platform, log, mode = "start") => {
+  const unlock = platform.disk.lockSync("lock");
+  try {
+    return await open(config, platform, log, mode, unlock);
+  } catch (error) {
+    unlock();
+    throw error;
+  }
+};
+
+async function open(config: Config, platform: Platform, log: Log, mode: "start" | "create", unlock: () => void): Promise<RunningNode> {
+  const { disk, clock, random } = platform;
+  const shape = inspectStorage(disk);
+  if (mode === "create" && readIdentity(disk) !== undefined) {
+    throw new DbError("objectInUse", `the data folder ${config.data} already holds a node`, { hint: "Start it, or choose another folder with --data." });
+  }
+  const identity = identify(config, platform);
+  if (!identity.creation.encryption || config.encryption) {
+    log.warn("data at rest is not encrypted: this version stores pages and journal in plain");
+  }
+  emptySpillFolder(platform);
+
+  // Storage: one memory, one pool, one journal for all shards of the node.
+  const { pageSize, shards: shardCount } = identity.creation;
+  const memory = new EngineMemory({ pageSize, poolBytes: config.bufferPool });
+  const kernels = loadKernels(memory, readKernels());
+  let fence: (error: Error) => void = () => {};
+  const failed = new Promise<Error>((resolve) => {
+    fence = resolve;
+  });
+  const storage = openStorage({
+    platform,
+    memory,
+    kernels,
+    pageSize: shape?.pageSize ?? pageSize,
+    shardCount: shape?.shardCount ?? shardCount,
+    create: shape === undefined,
+    journalHalfBytes: config.journalSize,
+    onFence: (error) => {
+      log.error("storage is fenced: nothing is acknowledged any more", { error });
+      fence(error);
+    },
+  });
+  log.info("storage is open", { ...storage.recovery });
+
+  // Control plane: the catalog, applied from the consensus log.
+  const hash = await xxhash();
+  const control = new ControlPlane({ disk, hash, virtuals: virtualRelations });
+  let adminPassword: string | undefined;
+  if (control.isNew) adminPassword = await bootstrap(config, platform, control, identity);
+
+  // One engine per shard, each behind its door. Unsharded tables live on the first.
+  const shards = await openShards(platform, storage, memory, control, log);
+  await resolveLimbo(shards, control, log);
+  await reconcile(shards[0]!, control, log);
+
+  const server = new Server({
+    clock,
+    random,
+    disk,
+    control,
+    shards,
+    maxConnections: config.maxConnections,
+    reservedConnections: config.superuserReservedConnections,
+    pageSize,
+    poolPages: memory.frameCount,
+    checkpoint: () => storage.checkpoint(),
+    log: (message, fields) => log.info(message, fields),
+  });
+
+  if (mode === "create") {
+    await close(storage, shards, control);
+    unlock();
+    return { ready: { node: identity.nodeName, pg: "", http: null, rpc: null, adminPassword }, stop: async () => {} };
+  }
+
+  // The wire.
+  const tls = config.tls ? await serverCertificate(disk, { commonName: identity.nodeName, hosts: [config.host] }, clock, random) : undefined;
+  const wire = new PgWire({
+    host: server,
+    clock,
+    random,
+    network: platform.network,
+    address: config.host,
+    port: config.port,
+    tls,
+    requireTls: config.requireTls,
+    mockSecret: Buffer.from(identity.mockSecret, "base64"),
+    limits: {
+      messageBytesMax: config.maxMessageSize,
+      inputBytesMax: config.connectionInputBuffer,
+      outputBytesMax: config.connectionOutputBuffer,
+      authenticationTimeoutMs: config.authenticationTimeout,
+      sliceMs: config.slice,
+    },
+    observer: {
+      connected: (address) => log.debug("connection opened", { address }),
+      disconnected: (address) => log.debug("connection closed", { address }),
+      authenticationFailed: (user, address, error) => log.warn("authentication failed", { user, address, error: error.message }),
+      internalError: (error) => log.error("internal error", { error }),
+    },
+  });
+  const port = await wire.listen();
+  server.address = { address: config.host, port };
+  const sweeping = sweepInBackground(platform, server, log);
+  let stopping: Promise<void> | undefined;
+  return {
+    ready: { node: identity.nodeName, pg: `${config.host}:${port}`, http: null, rpc: null, adminPassword },
+    failed,
+    stop: () => {
+      stopping ??= stop();
+      return stopping;
+    },
+  };
+
+  async function stop(): Promise<void> {
+    sweeping.cancel();
+    await wire.stopAccepting();
+    const deadline = clock.monotonic() + config.stopTimeout;
+    while (isBusy(server) && clock.monotonic() < deadline) await new Promise<void>((resolve) => clock.after(20, resolve));
+    wire.terminateAll();
+    while (server.sessionCount > 0 && clock.monotonic() < deadline + 1000) await new Promise<void>((resolve) => clock.after(10, resolve));
+    await close(storage, shards, control);
+    unlock();
+  }
+}
+
+function isBusy(server: Server): boolean {
+  for (const session of server.sessions()) if (session.activity.state === "active") return true;
+  return false;
+}
+
+async function close(storage: Storage, shards: readonly Shard[], control: ControlPlane): Promise<void> {
+  for (const shard of shards) (shard.engine as EngineCore).close();
+  control.close();
+  await storage.close();
+}
+
+function identify(config: Config, { disk, clock, random }: Platform): NodeIdentity {
+  const known = readIdentity(disk);
+  const now = clock.now();
+  const ports = { pg: config.port, http: config.httpPort, rpc: config.rpcPort, control: config.controlPort };
+  const identity: NodeIdentity = {
+    ...(known ?? {
+      format: 1,
+      nodeId: newUuid(now, random),
+      clusterId: newUuid(now, random),
+      clusterName: config.name,
+      createdAt: now,
+      creation: { shards: config.shards, pageSize: config.pageSize, encryption: config.encryption },
+      mockSecret: newMockSecret(random),
+    }),
+    nodeName: config.nodeName ?? known?.nodeName ?? "node-1",
+    host: config.host,
+    hostLabel: config.hostLabel ?? known?.hostLabel ?? "local",
+    ports,
+  };
+  if (JSON.stringify(known) !== JSON.stringify(identity)) writeIdentity(disk, identity);
+  return identity;
+}
+
+function emptySpillFolder({ disk }: Platform): void {
+  disk.makeFolderSync(spillFolder);
+  for (const name of disk.listSync(spillFolder)) disk.removeSync(`${spillFolder}/${name}`);
+}
+
+/** The first entry of a new cluster. Answers the superuser's password when it was drawn here. */
+async function bootstrap(config: Config, { disk, random }: Platform, control: ControlPlane, identity: NodeIdentity): Promise<string | undefined> {
+  const given = config.password;
+  const password = given ?? randomPassword(random);
+  const schema = (id: number, name: string): SchemaDesc => ({
+    kind: "schema",
+    id,
+    name,
+    owner: superuserId,
+    acl: [
+      { grantee: superuserId, grantor: superuserId, privileges: "UC", grantable: "" },
+      { grantee: 0, grantor: superuserId, privileges: "U", grantable: "" },
+    ],
+  });
+  const admin: RoleDesc = {
+    kind: "role",
+    id: superuserId,
+    name: superuserName,
+    superuser: true,
+    inherit: true,
+    createRole: true,
+    createDb: true,
+    login: true,
+    replication: true,
+    bypassRls: true,
+    connectionLimit: -1,
+    password: formatVerifier(await createVerifier(password, random)),
+    memberOf: [],
+  };
+  const database: DatabaseDesc = { kind: "database", id: databaseId, name: config.name, owner: superuserId };
+  const cluster: ClusterDesc = { kind: "cluster", id: clusterId, name: identity.clusterName, uuid: identity.clusterId, acl: [] };
+  const objects: CatalogObject[] = [
+    admin,
+    database,
+    cluster,
+    schema(pgCatalogSchemaId, "pg_catalog"),
+    schema(informationSchemaId, "information_schema"),
+    schema(sysSchemaId, "sys"),
+    schema(publicSchemaId, "public"),
+  ];
+  // Kept before the cluster exists: a crash in between draws a new one, never loses it.
+  if (given === undefined) disk.writeFileSync("admin-password", Buffer.from(`${password}\n`), 0o600);
+  await control.bootstrap(objects);
+  return given === undefined ? password : undefined;
+}
+
+function randomPassword(random: Platform["random"]): string {
+  const bytes = new Uint8Array(18);
+  random.fill(bytes);
+  return Buffer.from(bytes).toString("base64url");
+}
+
+async function openShards(platform: Platform, storage: Storage, memory: EngineMemory, control: ControlPlane, log: Log): Promise<Shard[]> {
+  const locks = new TableLocks(platform.clock);
+  const shards: Shard[] = [];
+  let spills = 0;
+  for (const store of storage.shards) {
+    const engine = new EngineCore({
+      store,
+      clock: platform.clock,
+      memory,
+      tableSpecs: () => (store.shard === 1 ? tablesOf(control) : []),
+      openSpill: () => platform.disk.openSync(`${spillFolder}/build-${store.shard}-${spills++}`, { create: true }),
+      collectEveryMs: 100,
+    });
+    await untilLoaded(() => engine.load());
+    shards.push(new Shard({ name: `shard_${String(store.shard).padStart(3, "0")}`, engine, store, locks }));
+  }
+  log.debug("shards are open", { shards: shards.length });
+  return shards;
+}
+
+function* tablesOf(control: ControlPlane) {
+  for (const object of control.state.objects()) {
+    if (object.kind === "table") yield tableSpec(control.state, object, control.state.indexesOf(object.id));
+  }
+}
+
+async function untilLoaded<T>(step: () => T): Promise<T> {
+  for (;;) {
+    try {
+      return step();
+    } catch (thrown) {
+      if (!isWait(thrown)) throw thrown;
+      await thrown.ready;
+    }
+  }
+}
+
+/** Transactions whose fate the catalog decides (D8, C4). */
+async function resolveLimbo(shards: readonly Shard[], control: ControlPlane, log: Log): Promise<void> {
+  for (const { engine, name } of shards) {
+    for (const id of [...engine.limbo]) {
+      const transaction = { shard: engine.shard, id };
+      if (control.state.outcomeOf(engine.shard, id) === undefined) await control.propose({ type: "abort", transaction });
+      const committed = control.state.outcomeOf(engine.shard, id);
+      assert(committed !== undefined, "the entry decided the transaction");
+      engine.resolve(id, committed);
+      log.info("a transaction in limbo was resolved", { shard: name, transaction: id, committed });
+    }
+  }
+}
+
+/** Storage follows the catalog. */
+async function reconcile(home: Shard, control: ControlPlane, log: Log): Promise<void> {
+  const { state } = control;
+  const wanted = new Map<number, CatalogObject>();
+  for (const object of state.objects()) {
+    if (object.kind === "table" || object.kind === "index" || object.kind === "sequence") wanted.set(object.storageId, object);
+  }
+  home.store.beginOperation();
+  const present = new Set<number>();
+  for (const { storageId } of home.store.objects()) present.add(storageId);
+  for (const storageId of present) {
+    if (wanted.has(storageId)) continue;
+    await untilLoaded(() => home.engine.dropObject(storageId));
+    log.info("storage of an uncommitted object was dropped", { storage: storageId });
+  }
+  for (const [storageId, object] of wanted) {
+    if (present.has(storageId)) continue;
+    switch (object.kind) {
+      case "table":
+        await untilLoaded(() => home.engine.createTable(tableSpec(state, object, [])));
+        break;
+      case "index": {
+        const table = state.relationById(object.tableId);
+        assert(table?.kind === "table", "an index has its table");
+        const spec = tableSpec(state, table, state.indexesOf(table.id));
+        await untilLoaded(() => home.engine.createIndex(spec, indexSpec(state, table, object)));
+        break;
+      }
+      case "sequence":
+        await untilLoaded(() => home.engine.createSequence(object.storageId, object.start));
+        break;
+      default:
+        throw new DbError("dataCorrupted", `storage ${storageId} has no kind`);
+    }
+    log.info("storage of a committed object was made", { storage: storageId, kind: object.kind });
+  }
+}
+
+function sweepInBackground(platform: Platform, server: Server, log: Log): { cancel(): void } {
+  let timer = platform.clock.after(sweepCheckMs, check);
+  let stopped = false;
+  function check(): void {
+    const again = (): void => {
+      if (!stopped) timer = platform.clock.after(sweepCheckMs, check);
+    };
+    if (!server.sweeper.isDue) {
+      again();
+      return;
+    }
+    server.sweeper.run(() => platform.clock.yield()).then(
+      (report) => {
+        log.info("automatic sweep", { ...report });
+        again();
+      },
+      (error: unknown) => {
+        log.error("automatic sweep failed", { error });
+        again();
+      },
+    );
+  }
+  return {
+    cancel: () => {
+      stopped = true;
+      timer.cancel();
+    },
+  };
+}
+
+/** `scratchbird verify`: every page, index and log, offline. */
+export const verifyNode: VerifyNode = async (config, platform, log) => {
+  const unlock = platform.disk.lockSync("lock");
+  const findings: VerifyFinding[] = [];
+  try {
+    const shape = inspectStorage(platform.disk);
+    const identity = readIdentity(platform.disk);
+    if (shape === undefined || identity === undefined) {
+      throw new DbError("configFileError", `${config.data} holds no node`, { hint: "Name the data folder with --data." });
+    }
+    const memory = new EngineMemory({ pageSize: shape.pageSize, poolBytes: config.bufferPool });
+    const storage = openStorage({ platform, memory, kernels: loadKernels(memory, readKernels()), pageSize: shape.pageSize, shardCount: shape.shardCount });
+    const control = new ControlPlane({ disk: platform.disk, hash: await xxhash(), virtuals: virtualRelations });
+    const shards = await openShards(platform, storage, memory, control, log);
+    for (const { engine } of shards) {
+      const core = engine as EngineCore;
+      for (const problem of await core.verify(core.shard === 1 ? [...tablesOf(control)] : [])) findings.push(problem);
+    }
+    const report = await storage.verify();
+    for (const { file, page, problem } of report.problems) findings.push({ file: `${file} page ${page}`, problem });
+    for (const { engine } of shards) (engine as EngineCore).close();
+    control.close();
+    await storage.close();
+    log.info("verified", { pages: report.pages, problems: findings.length });
+  } finally {
+    unlock();
+  }
+  return findings;
+};

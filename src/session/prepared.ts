@@ -1,0 +1,103 @@
+/**
+ * Prepared statements, plans and portals of one session.
+ *
+ * A `Planned` is a plan with its operators, built once and run many times (D3). It is good for one state of what it was
+ * made from: catalog version, search path and role. A portal that stays open while its plan is wanted again keeps its
+ * operators; the plan gets new ones.
+ */
+import type { Execution, Operator } from "../exec/index.js";
+import type { ResultSink } from "./contract.js";
+import type { Statement } from "../sql/ast.js";
+import type { OutputColumn } from "../sql/plan.js";
+import type { PreparedPlan } from "../sql/index.js";
+import type { Value } from "../model/value.js";
+import type { LockMode } from "../shard/index.js";
+import type { RunningContext } from "./running.js";
+import type { ParsedStatement } from "../sql/parse.js";
+
+export interface TableLock {
+  readonly id: number;
+  readonly name: string;
+  readonly mode: LockMode;
+}
+
+export interface Planned {
+  readonly plan: PreparedPlan;
+  readonly key: PlanKey;
+  readonly locks: readonly TableLock[];
+  readonly context: RunningContext;
+  readonly operator: Operator;
+  /** Command tag without the count: SELECT, INSERT 0, UPDATE, DELETE. */
+  readonly tag: string;
+  readonly returnsRows: boolean;
+  readonly modifies: boolean;
+  /** An open portal is using the operators. */
+  busy: boolean;
+}
+
+/** What a plan was made for. */
+export interface PlanKey {
+  readonly catalogVersion: number;
+  readonly settingsVersion: number;
+  readonly roleId: number;
+}
+
+export interface Prepared {
+  readonly name: string;
+  readonly text: string;
+  /** undefined: an empty statement. */
+  readonly parsed: ParsedStatement | undefined;
+  /** As given by the client; 0 where it left them open. Settled at the first plan. */
+  parameterTypes: number[];
+  readonly fromSql: boolean;
+  readonly preparedAt: number;
+  planned: Planned | undefined;
+  /** Result columns as described to the client: a later plan may not differ (0A000). */
+  columns: readonly OutputColumn[] | undefined;
+}
+
+export interface Portal {
+  readonly name: string;
+  readonly prepared: Prepared;
+  readonly params: readonly Value[];
+  readonly formats: readonly number[];
+  planned: Planned | undefined;
+  state: "ready" | "open" | "done";
+  rows: number;
+  execution: Execution | undefined;
+  /** Where its rows go now: the sink of the running call. */
+  sink: ResultSink | undefined;
+  /** Results of a utility statement that returns rows. */
+  utility: UtilityResult | undefined;
+  /** A cursor made by DECLARE. */
+  readonly cursor?: CursorInfo | undefined;
+}
+
+export interface CursorInfo {
+  readonly text: string;
+  readonly hold: boolean;
+  readonly scroll: boolean | undefined;
+  readonly binary: boolean;
+  readonly createdAt: number;
+}
+
+export interface UtilityResult {
+  readonly tag: string;
+  readonly columns?: readonly OutputColumn[] | undefined;
+  readonly rows?: readonly (readonly Value[])[] | undefined;
+}
+
+export function isPlannable(ast: Statement): boolean {
+  switch (ast.kind) {
+    case "select":
+    case "setOperation":
+    case "values":
+    case "insert":
+    case "update":
+    case "delete":
+    case "merge":
+      return true;
+    default:
+      return false;
+  }
+}

@@ -1,0 +1,300 @@
+/**
+ * The server around the sessions of one node: who is connected, who may log in, cancel keys, background sweep.
+ */
+import { createHash, timingSafeEqual } from "node:crypto";
+import { assert, DbError } from "../base/errors.js";
+import { isWait } from "../base/wait.js";
+import type { ControlPlane } from "../cluster/index.js";
+import type { SweepReport } from "../mga/contract.js";
+import type { DatabaseDesc, RoleDesc, TableDesc, ViewDesc } from "../model/schema.js";
+import type { Clock, Disk, Random } from "../platform/index.js";
+import { createVerifier, formatVerifier } from "../security/index.js";
+import { holdsPrivileges } from "../security/privileges.js";
+import type { Shard } from "../shard/index.js";
+import type { Expr as AstExpr } from "../sql/ast.js";
+import type { Expr } from "../sql/expr.js";
+import { bindColumnExpression, viewText } from "../sql/index.js";
+import { AdvisoryLocks } from "./advisory.js";
+import type { Session, SessionHost, SessionStart } from "./contract.js";
+import { microsNow } from "./eval-context.js";
+import { ServerSession } from "./session.js";
+import { parseValue, SessionSettings, settingDefOf } from "./settings.js";
+
+export interface ServerOptions {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly disk: Disk;
+  readonly control: ControlPlane;
+  readonly shards: readonly Shard[];
+  readonly maxConnections: number;
+  readonly reservedConnections: number;
+  readonly pageSize: number;
+  readonly poolPages: number;
+  readonly checkpoint: () => Promise<void>;
+  readonly log: (message: string, fields?: Readonly<Record<string, unknown>>) => void;
+}
+
+export class Server implements SessionHost {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly disk: Disk;
+  readonly control: ControlPlane;
+  readonly shards: readonly Shard[];
+  readonly advisory = new AdvisoryLocks();
+  readonly sweeper: Sweeper;
+  readonly startedAt: number;
+  /** Where clients reach it, once it listens. */
+  address: { readonly address: string; readonly port: number } | null = null;
+  readonly #sessions = new Map<number, ServerSession>();
+  readonly #keys = new Map<number, Uint8Array>();
+  #nextPid = 1;
+
+  constructor(readonly options: ServerOptions) {
+    this.clock = options.clock;
+    this.random = options.random;
+    this.disk = options.disk;
+    this.control = options.control;
+    this.shards = options.shards;
+    this.startedAt = microsNow(options.clock);
+    this.sweeper = new Sweeper(this);
+  }
+
+  /** Unsharded tables live on the first shard. */
+  get home(): Shard {
+    return this.shards[0]!;
+  }
+  sessions(): Iterable<ServerSession> {
+    return this.#sessions.values();
+  }
+  get sessionCount(): number {
+    return this.#sessions.size;
+  }
+
+  // --- SessionHost ------------------------------------------------------------------------------------------------
+
+  passwordOf(user: string): string | undefined {
+    const role = this.control.state.roleByName(user);
+    if (role === undefined || !role.login) return undefined;
+    const until = role.validUntil;
+    if (until !== undefined && until !== "infinity" && Number(until) < microsNow(this.clock)) return undefined;
+    return role.password;
+  }
+
+  database(name: string): DatabaseDesc | undefined {
+    for (const object of this.control.state.objects()) if (object.kind === "database" && object.name === name) return object;
+    return undefined;
+  }
+
+  openSession(start: SessionStart): Session {
+    const { state } = this.control;
+    const role = state.roleByName(start.user);
+    if (role === undefined) throw new DbError("invalidAuthorizationSpecification", `role "${start.user}" does not exist`);
+    if (!role.login) throw new DbError("invalidAuthorizationSpecification", `role "${start.user}" is not permitted to log in`);
+    const database = this.database(start.database);
+    if (database === undefined) throw new DbError("invalidCatalogName", `database "${start.database}" does not exist`);
+    if (!holdsPrivileges(state, role.id, "database", database.owner, database.acl, "c")) {
+      throw new DbError("insufficientPrivilege", `permission denied for database "${database.name}"`, { detail: "User does not have CONNECT privilege." });
+    }
+    const { maxConnections, reservedConnections } = this.options;
+    if (this.#sessions.size >= maxConnections) throw new DbError("tooManyConnections", "sorry, too many clients already");
+    if (!role.superuser && this.#sessions.size >= maxConnections - reservedConnections) {
+      throw new DbError("tooManyConnections", "remaining connection slots are reserved for non-replication superuser connections");
+    }
+    if (role.connectionLimit >= 0 && !role.superuser) {
+      let held = 0;
+      for (const session of this.#sessions.values()) if (session.sessionRoleId === role.id) held++;
+      if (held >= role.connectionLimit) throw new DbError("tooManyConnections", `too many connections for role "${role.name}"`);
+    }
+    const pid = this.#newPid();
+    let session: ServerSession | undefined;
+    const settings = new SessionSettings({
+      isSuperuser: () => session === undefined || session.control.state.roleById(session.currentRoleId)?.superuser === true,
+      server: [
+        ["max_connections", maxConnections],
+        ["session_authorization", role.name],
+        ["is_superuser", role.superuser],
+      ],
+    });
+    for (const [name, value] of Object.entries(database.settings ?? {})) settings.setText(name, value, { source: "database" });
+    for (const [name, value] of Object.entries(role.settings ?? {})) settings.setText(name, value, { source: "user" });
+    for (const [name, value] of start.settings) settings.setText(name, value, { source: "client" });
+    settings.startUpDone();
+    session = new ServerSession(this, start, pid, database, role, settings);
+    const key = new Uint8Array(4);
+    this.random.fill(key);
+    this.#sessions.set(pid, session);
+    this.#keys.set(pid, key);
+    return session;
+  }
+
+  #newPid(): number {
+    while (this.#sessions.has(this.#nextPid)) this.#nextPid++;
+    const pid = this.#nextPid++;
+    if (this.#nextPid > 0x3fffffff) this.#nextPid = 1;
+    return pid;
+  }
+
+  cancelKeyOf(session: Session): Uint8Array {
+    const key = this.#keys.get(session.pid);
+    assert(key !== undefined, "a live session has a cancel key");
+    return key;
+  }
+
+  cancel(pid: number, key: Uint8Array): void {
+    const session = this.#sessions.get(pid);
+    const known = this.#keys.get(pid) ?? new Uint8Array(4);
+    // Compared as hashes, so that neither length nor content shows in the time it takes.
+    const same = timingSafeEqual(createHash("sha256").update(known).digest(), createHash("sha256").update(key).digest());
+    if (session !== undefined && same) session.cancel(new DbError("queryCanceled", "canceling statement due to user request"));
+  }
+
+  closed(session: ServerSession): void {
+    this.advisory.unlockAll(session, "all");
+    this.#sessions.delete(session.pid);
+    this.#keys.delete(session.pid);
+  }
+
+  /** pg_cancel_backend, pg_terminate_backend. */
+  signal(by: ServerSession, pid: number, what: "cancel" | "terminate"): boolean {
+    const session = this.#sessions.get(pid);
+    if (session === undefined) {
+      by.notice({ severity: "WARNING", sqlstate: "01000", message: `PID ${pid} is not a PostgreSQL backend process` });
+      return false;
+    }
+    const me = by.catalog.roleById(by.currentRoleId);
+    if (me?.superuser !== true && session.sessionRoleId !== by.currentRoleId) {
+      throw new DbError("insufficientPrivilege", `must be a member of the role whose ${what === "cancel" ? "query is being canceled" : "process is being terminated"}`);
+    }
+    if (what === "cancel") session.cancel(new DbError("queryCanceled", "canceling statement due to user request"));
+    else session.start.client?.terminate(new DbError("adminShutdown", "terminating connection due to administrator command"));
+    return true;
+  }
+
+  // --- for sessions -----------------------------------------------------------------------------------------------
+
+  async passwordVerifier(password: string): Promise<string> {
+    return formatVerifier(await createVerifier(password, this.random));
+  }
+
+  checkSetting(name: string, values: readonly string[]): string {
+    const def = settingDefOf(name);
+    if (def === undefined) throw new DbError("undefinedObject", `unrecognized configuration parameter "${name}"`);
+    const text = values.join(", ");
+    parseValue(def, text);
+    return text;
+  }
+
+  checkpoint(): Promise<void> {
+    return this.options.checkpoint();
+  }
+
+  databaseBytes(): number {
+    let pages = 0;
+    for (const shard of this.shards) pages += shard.store.pagesAllocated;
+    return pages * this.options.pageSize;
+  }
+
+  viewText(session: ServerSession, view: ViewDesc, pretty: boolean): string {
+    return viewText(view, session.bindEnv([]), pretty);
+  }
+
+  tableExpression(session: ServerSession, table: TableDesc, expr: AstExpr): Expr {
+    return bindColumnExpression(expr, table, session.bindEnv([]), "copyWhere");
+  }
+
+  role(name: string): RoleDesc | undefined {
+    return this.control.state.roleByName(name);
+  }
+
+  log(message: string, fields?: Readonly<Record<string, unknown>>): void {
+    this.options.log(message, fields);
+  }
+}
+
+export interface SweepStatus {
+  readonly shard: string;
+  readonly oldestInteresting: number;
+  readonly oldestActive: number;
+  readonly oldestSnapshot: number;
+  readonly next: number;
+  readonly sweepInterval: number;
+  readonly running: boolean;
+  readonly lastSweepAt: number | null;
+  readonly lastDurationMs: number | null;
+  readonly versionsRemoved: number;
+  readonly recordsBackedOut: number;
+}
+
+/** SWEEP over all shards, one at a time (MGA-32). */
+export class Sweeper {
+  #running = false;
+  readonly #last = new Map<Shard, { readonly at: number; readonly report: SweepReport }>();
+
+  constructor(readonly server: Server) {}
+
+  /** undefined: one was running already, nothing was done. */
+  async run(breathe: () => Promise<void>): Promise<SweepReport | undefined> {
+    if (this.#running) return undefined;
+    this.#running = true;
+    try {
+      const total = { versionsRemoved: 0, recordsBackedOut: 0, entriesRemoved: 0, pagesVisited: 0, durationMs: 0 };
+      for (const shard of this.server.shards) {
+        const sweep = shard.engine.sweep(false);
+        for (;;) {
+          let done: boolean;
+          try {
+            done = sweep.step();
+          } catch (thrown) {
+            if (!isWait(thrown)) throw thrown;
+            await thrown.ready;
+            continue;
+          }
+          if (done) break;
+          await breathe();
+        }
+        const { report } = sweep;
+        this.#last.set(shard, { at: microsNow(this.server.clock), report });
+        total.versionsRemoved += report.versionsRemoved;
+        total.recordsBackedOut += report.recordsBackedOut;
+        total.entriesRemoved += report.entriesRemoved;
+        total.pagesVisited += report.pagesVisited;
+        total.durationMs += report.durationMs;
+      }
+      return total;
+    } finally {
+      this.#running = false;
+    }
+  }
+
+  setInterval(interval: number): void {
+    for (const shard of this.server.shards) shard.engine.setSweepInterval?.(interval);
+  }
+
+  /** Whether a shard's markers call for a sweep (MGA-30). */
+  get isDue(): boolean {
+    return this.server.shards.some(({ engine }) => {
+      const { oldestSnapshot, oldestInteresting, sweepInterval } = engine.markers;
+      return sweepInterval > 0 && oldestSnapshot - oldestInteresting > sweepInterval;
+    });
+  }
+
+  status(): SweepStatus[] {
+    return this.server.shards.map((shard): SweepStatus => {
+      const { markers } = shard.engine;
+      const last = this.#last.get(shard);
+      return {
+        shard: shard.name,
+        oldestInteresting: markers.oldestInteresting,
+        oldestActive: markers.oldestActive,
+        oldestSnapshot: markers.oldestSnapshot,
+        next: markers.next,
+        sweepInterval: markers.sweepInterval,
+        running: this.#running,
+        lastSweepAt: last?.at ?? null,
+        lastDurationMs: last?.report.durationMs ?? null,
+        versionsRemoved: last?.report.versionsRemoved ?? 0,
+        recordsBackedOut: last?.report.recordsBackedOut ?? 0,
+      };
+    });
+  }
+}

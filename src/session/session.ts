@@ -1,0 +1,977 @@
+/**
+ * One client's session: statements prepared and run, the transaction around them, settings, portals and cursors.
+ *
+ * How a statement runs: parse (or find it cached by shape), bind and plan (or find the plan), admit at the shard's door,
+ * lock its tables, take a snapshot, run the operators, answer. Where nothing has to be waited for, all of it happens
+ * inside the call that brought the message, without a promise (D3).
+ *
+ * Invariants: one statement runs at a time; an error inside a block fails the block until it ends; an answer is given
+ * after the commit it reports is durable (V1).
+ */
+import { assert, DbError, notSupported } from "../base/errors.js";
+import { isWait } from "../base/wait.js";
+import type { ControlPlane } from "../cluster/index.js";
+import { buildPlan, defaultWorkMemoryBytes, Execution, runPlan, type SpillFile, WorkMemory } from "../exec/index.js";
+import type { Engine, Isolation, Table } from "../mga/contract.js";
+import type { Batch } from "../model/batch.js";
+import {
+  type ConstraintDesc,
+  type DatabaseDesc,
+  type ObjectId,
+  pgCatalogSchemaId,
+  type RoleDesc,
+  type TableDesc,
+} from "../model/schema.js";
+import { typeInput, typeReceive } from "../model/types.js";
+import type { Value } from "../model/value.js";
+import type { Clock, Random, Timer } from "../platform/index.js";
+import type { LockMode, Shard } from "../shard/index.js";
+import type { Statement } from "../sql/ast.js";
+import { type BindEnv, parameterInput, planQuery, type PreparedPlan } from "../sql/index.js";
+import { type ParsedStatement, parseOne, parseStatements } from "../sql/parse.js";
+import type { OutputColumn } from "../sql/plan.js";
+import type { MaybePromise, Notice, ResultSink, Session, SessionStart, StatementDescription, TransactionStatus } from "./contract.js";
+import { isDdl, runDdl } from "./ddl/index.js";
+import type { DdlSession } from "./ddl/context.js";
+import { microsNow, SessionEvalContext } from "./eval-context.js";
+import { type CursorInfo, isPlannable, type Planned, type PlanKey, type Portal, type Prepared, type TableLock, type UtilityResult } from "./prepared.js";
+import { RunningContext, type RunningHost } from "./running.js";
+import { provideServices } from "./services.js";
+import type { SessionSettings } from "./settings.js";
+import { ShapeCache } from "./shape-cache.js";
+import { SpillFiles } from "./spill-files.js";
+import { SessionTransaction, type TransactionSettings } from "./transaction.js";
+import { runUtility, utilityColumns } from "./utility.js";
+import { type SessionInfo, virtualRows } from "./views/index.js";
+import type { Server } from "./server.js";
+
+const preparedMax = 10_000;
+/** Work between two breaths of a long utility statement, milliseconds. */
+const breathMs = 2;
+
+export class ServerSession implements Session, DdlSession, RunningHost {
+  readonly settings: SessionSettings;
+  readonly transaction: SessionTransaction;
+  readonly eval: SessionEvalContext;
+  readonly prepared = new Map<string, Prepared>();
+  readonly portals = new Map<string, Portal>();
+  readonly spills: SpillFiles;
+  readonly #shapes = new ShapeCache();
+  sessionRoleId: ObjectId;
+  currentRoleId: ObjectId;
+  readonly backendStart: number;
+  /** What pg_stat_activity shows. */
+  activity = { state: "idle" as SessionInfo["state"], query: "", queryStart: null as number | null, stateChange: 0, waitEventType: null as string | null, waitEvent: null as string | null };
+  #sink: ResultSink | undefined;
+  #cancelled: DbError | undefined;
+  #cancelWaiters = new Set<(error: DbError) => void>();
+  #timer: Timer | undefined;
+  #idleTimer: Timer | undefined;
+  #running = false;
+  #closed = false;
+  #sliceStart = 0;
+  #searchPathIds: { readonly version: number; readonly settings: number; readonly role: ObjectId; readonly ids: readonly ObjectId[]; readonly names: readonly string[] } | undefined;
+  /** SET CONSTRAINTS of this transaction: by constraint id, or all. */
+  deferral: { all: boolean | undefined; readonly one: Map<ObjectId, boolean> } = { all: undefined, one: new Map() };
+
+  constructor(
+    readonly server: Server,
+    readonly start: SessionStart,
+    readonly pid: number,
+    readonly database: DatabaseDesc,
+    role: RoleDesc,
+    settings: SessionSettings,
+  ) {
+    this.settings = settings;
+    this.sessionRoleId = role.id;
+    this.currentRoleId = role.id;
+    this.backendStart = this.now();
+    this.activity.stateChange = this.backendStart;
+    this.eval = new SessionEvalContext(server.clock, server.random, settings, database.name, pid, (implicit) => this.searchPathNames(implicit));
+    this.eval.sessionUser = role.name;
+    this.eval.currentUser = role.name;
+    this.spills = new SpillFiles(server.disk, pid);
+    this.transaction = new SessionTransaction(
+      server.control,
+      server.home,
+      server.clock,
+      {
+        settingsBegin: () => settings.begin(),
+        settingsEnd: (committed) => (committed ? settings.commit() : settings.rollback()),
+        settingsMark: () => settings.mark(),
+        settingsRollbackTo: (mark) => settings.rollbackTo(mark as number),
+        defaults: () => this.#transactionDefaults(),
+        lockTimeoutMs: () => settings.number("lock_timeout"),
+        ended: () => this.#transactionEnded(),
+      },
+      pid,
+    );
+    provideServices(this);
+  }
+
+  get control(): ControlPlane {
+    return this.server.control;
+  }
+  get shard(): Shard {
+    return this.server.home;
+  }
+  get clock(): Clock {
+    return this.server.clock;
+  }
+  get random(): Random {
+    return this.server.random;
+  }
+  get engine(): Engine {
+    return this.shard.engine;
+  }
+  get catalog() {
+    return this.transaction.catalog;
+  }
+  now(): number {
+    return microsNow(this.server.clock);
+  }
+
+  // --- Session: start and state -----------------------------------------------------------------------------------
+
+  reportedSettings(): Iterable<readonly [name: string, value: string]> {
+    return this.settings.reported();
+  }
+
+  get status(): TransactionStatus {
+    switch (this.transaction.state) {
+      case "block":
+        return "T";
+      case "failed":
+        return "E";
+      default:
+        return "I";
+    }
+  }
+
+  get role(): RoleDesc {
+    const role = this.catalog.roleById(this.currentRoleId);
+    if (role === undefined) throw new DbError("undefinedObject", "the session's role was dropped");
+    return role;
+  }
+
+  #transactionDefaults(): TransactionSettings {
+    const isolation: Record<string, Isolation> = {
+      "read committed": "readCommitted",
+      "read uncommitted": "readCommitted",
+      "repeatable read": "repeatableRead",
+      serializable: "serializable",
+    };
+    return {
+      isolation: isolation[this.settings.text("transaction_isolation")] ?? "readCommitted",
+      readOnly: this.settings.bool("transaction_read_only"),
+      deferrable: this.settings.bool("transaction_deferrable"),
+    };
+  }
+
+  #transactionEnded(): void {
+    this.deferral = { all: undefined, one: new Map() };
+    this.server.advisory.unlockAll(this, "transaction");
+    for (const portal of [...this.portals.values()]) {
+      if (portal.cursor?.hold === true && portal.utility !== undefined) continue;
+      this.#dropPortal(portal);
+    }
+  }
+
+  // --- search path ------------------------------------------------------------------------------------------------
+
+  #path() {
+    const { catalog } = this;
+    const known = this.#searchPathIds;
+    if (known !== undefined && known.version === catalog.version && known.settings === this.settings.version && known.role === this.currentRoleId) return known;
+    const names: string[] = [];
+    const ids: ObjectId[] = [];
+    for (const entry of this.settings.list("search_path")) {
+      const name = entry === "$user" ? this.role.name : entry;
+      const schema = catalog.schemaByName(name);
+      if (schema === undefined || ids.includes(schema.id)) continue;
+      names.push(schema.name);
+      ids.push(schema.id);
+    }
+    const path = {
+      version: catalog.version,
+      settings: this.settings.version,
+      role: this.currentRoleId,
+      names,
+      ids: ids.includes(pgCatalogSchemaId) ? ids : [pgCatalogSchemaId, ...ids],
+    };
+    this.#searchPathIds = path;
+    return path;
+  }
+
+  searchPathIds(): readonly ObjectId[] {
+    return this.#path().ids;
+  }
+  /** Names of existing schemas; pg_catalog first when it is implied. */
+  searchPathNames(implicit: boolean): readonly string[] {
+    const { names } = this.#path();
+    return implicit && !names.includes("pg_catalog") ? ["pg_catalog", ...names] : names;
+  }
+
+  // --- messages ---------------------------------------------------------------------------------------------------
+
+  /** A client call begins: timers, activity, the clock of the statement. */
+  #begin(query: string | undefined, sink: ResultSink | undefined): void {
+    this.#sink = sink;
+    this.#cancelled = undefined;
+    this.#idleTimer?.cancel();
+    this.#idleTimer = undefined;
+    const now = this.now();
+    this.eval.statementTimestamp = now;
+    if (query !== undefined) this.activity.query = query;
+    this.activity.state = "active";
+    this.activity.queryStart = now;
+    this.activity.stateChange = now;
+    const limit = this.settings.number("statement_timeout");
+    if (limit > 0 && this.#timer === undefined) {
+      this.#timer = this.clock.after(limit, () => this.cancel(new DbError("queryCanceled", "canceling statement due to statement timeout")));
+    }
+    this.#running = true;
+  }
+
+  #end(): void {
+    this.#running = false;
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    this.#cancelled = undefined;
+    this.activity.state = this.transaction.state === "block" ? "idle in transaction" : this.transaction.state === "failed" ? "idle in transaction (aborted)" : "idle";
+    this.activity.stateChange = this.now();
+    const limit = this.transaction.state === "block" || this.transaction.state === "failed" ? this.settings.number("idle_in_transaction_session_timeout") : this.settings.number("idle_session_timeout");
+    if (limit > 0 && !this.#closed) {
+      const inside = this.transaction.state !== "none";
+      this.#idleTimer = this.clock.after(limit, () =>
+        this.start.client?.terminate(
+          inside
+            ? new DbError("idleInTransactionSessionTimeout", "terminating connection due to idle-in-transaction timeout")
+            : new DbError("idleInTransactionSessionTimeout", "terminating connection due to idle-session timeout"),
+        ),
+      );
+    }
+  }
+
+  /** Runs `work` as a client call: `#end` follows whichever way it goes. */
+  #call<T>(query: string | undefined, sink: ResultSink | undefined, work: () => MaybePromise<T>): MaybePromise<T> {
+    this.#begin(query, sink);
+    let result: MaybePromise<T>;
+    try {
+      result = work();
+    } catch (error) {
+      this.#end();
+      throw error;
+    }
+    if (!(result instanceof Promise)) {
+      this.#end();
+      return result;
+    }
+    return result.finally(() => this.#end());
+  }
+
+  simpleQuery(text: string, sink: ResultSink): MaybePromise<void> {
+    return this.#call(text, sink, () => {
+      const shaped = this.#shapes.find(this, text);
+      if (shaped !== undefined) return this.#runShaped(shaped.prepared, shaped.params, sink);
+      const statements = parseStatements(text, { onNotice: (notice) => this.notice({ severity: "NOTICE", ...notice }) });
+      if (statements.length === 0) {
+        sink.emptyQuery();
+        return undefined;
+      }
+      return this.#runStatements(text, statements, sink);
+    });
+  }
+
+  #runShaped(prepared: Prepared, params: readonly Value[], sink: ResultSink): MaybePromise<void> {
+    this.#refuseWhenFailed(prepared.parsed!.ast);
+    if (this.transaction.state === "none") this.#beginTransaction("implicit");
+    return this.#finishSimple(this.#runPlannable(prepared, params, sink), sink);
+  }
+
+  /** After the last statement of a message: commits an implicit transaction, then tells the client. */
+  #finishSimple(tag: MaybePromise<string>, sink: ResultSink): MaybePromise<void> {
+    if (typeof tag !== "string") return tag.then((text) => this.#finishSimple(text, sink));
+    if (this.transaction.state !== "implicit") {
+      sink.complete(tag);
+      return undefined;
+    }
+    const committed = this.transaction.commit();
+    if (committed === undefined) {
+      sink.complete(tag);
+      return undefined;
+    }
+    return committed.then(() => sink.complete(tag));
+  }
+
+  #runStatements(text: string, statements: readonly ParsedStatement[], sink: ResultSink): MaybePromise<void> {
+    if (statements.length === 1) {
+      const tag = this.#runSimple(text, statements[0]!, sink, false);
+      return this.#finishSimple(tag, sink);
+    }
+    return this.#runSeveral(text, statements, sink);
+  }
+
+  async #runSeveral(text: string, statements: readonly ParsedStatement[], sink: ResultSink): Promise<void> {
+    for (let place = 0; place < statements.length; place++) {
+      const tag = await this.#runSimple(text, statements[place]!, sink, true);
+      if (place === statements.length - 1) await this.#finishSimple(tag, sink);
+      else sink.complete(tag);
+    }
+  }
+
+  #runSimple(text: string, parsed: ParsedStatement, sink: ResultSink, several: boolean): MaybePromise<string> {
+    const { ast } = parsed;
+    this.#refuseWhenFailed(ast);
+    if (this.transaction.state === "none") this.#beginTransaction("implicit");
+    const prepared: Prepared = { name: "", text: text.slice(parsed.start, parsed.end), parsed, parameterTypes: [], fromSql: true, preparedAt: 0, planned: undefined, columns: undefined };
+    if (isPlannable(ast)) {
+      const tag = this.#runPlannable(prepared, [], sink);
+      if (!several) this.#shapes.offer(this, text, prepared);
+      return tag;
+    }
+    return this.#runUtilitySimple(prepared, sink);
+  }
+
+  async #runUtilitySimple(prepared: Prepared, sink: ResultSink): Promise<string> {
+    const result = await this.#utility(prepared, sink);
+    if (result.columns !== undefined && result.rows !== undefined) {
+      sink.rowDescription(result.columns);
+      await this.#sendRows(result.rows, 0, result.rows.length, result.columns, [], sink);
+    }
+    return result.tag;
+  }
+
+  #refuseWhenFailed(ast: Statement): void {
+    if (this.transaction.state !== "failed") return;
+    switch (ast.kind) {
+      case "commit":
+      case "rollback":
+      case "rollbackToSavepoint":
+      case "prepareTransaction":
+        return;
+      default:
+        throw new DbError("inFailedSqlTransaction", "current transaction is aborted, commands ignored until end of transaction block");
+    }
+  }
+
+  #beginTransaction(state: "implicit" | "block"): void {
+    this.transaction.begin(state, this.eval.statementTimestamp);
+    this.eval.transactionTimestamp = this.transaction.startedAt;
+  }
+
+  beginBlock(): void {
+    this.#beginTransaction("block");
+  }
+
+  // --- plans ------------------------------------------------------------------------------------------------------
+
+  bindEnv(parameterTypes: number[], literalBase?: number): BindEnv {
+    return {
+      catalog: this.catalog,
+      searchPath: this.#path().names,
+      parameterTypes,
+      database: this.database.name,
+      evalContext: this.eval,
+      ...(literalBase === undefined ? {} : { literalBase }),
+    };
+  }
+
+  planKey(): PlanKey {
+    return { catalogVersion: this.catalog.version, settingsVersion: this.settings.version, roleId: this.currentRoleId };
+  }
+
+  isCurrent(key: PlanKey): boolean {
+    return key.catalogVersion === this.catalog.version && key.settingsVersion === this.settings.version && key.roleId === this.currentRoleId;
+  }
+
+  /** Bind, plan, admit, build: everything that can be kept. */
+  plan(prepared: Prepared, literalBase?: number): Planned {
+    const types = [...prepared.parameterTypes];
+    const plan = planQuery(prepared.parsed!.ast, this.bindEnv(types, literalBase), { catalog: this.catalog, tableSize: (id) => this.tableSizeOf(id) });
+    prepared.parameterTypes = [...plan.parameterTypes];
+    return this.plannedOf(plan);
+  }
+
+  plannedOf(plan: PreparedPlan): Planned {
+    this.shard.admit(this.catalog, this.currentRoleId, plan.privileges);
+    const locks = locksOf(plan, this.catalog);
+    const context = new RunningContext(this, new WorkMemory(Math.max(this.settings.number("work_mem") * 1024, defaultWorkMemoryBytes)));
+    const operator = buildPlan(plan.plan, { catalog: this.catalog });
+    return {
+      plan,
+      key: this.planKey(),
+      locks,
+      context,
+      operator,
+      tag: plan.commandTag,
+      returnsRows: plan.columns.length > 0 || plan.commandTag === "SELECT",
+      modifies: plan.modifies,
+      busy: false,
+    };
+  }
+
+  tableSizeOf(id: ObjectId): { readonly rows: number; readonly pages: number } {
+    const relation = this.catalog.relationById(id);
+    if (relation?.kind !== "table") return { rows: 1000, pages: 10 };
+    return this.tableSize(relation);
+  }
+
+  tableSize(table: TableDesc): { readonly rows: number; readonly pages: number } {
+    const rows = this.shard.table(this.catalog, table.id);
+    return { rows: rows.rowEstimate, pages: rows.pageCount };
+  }
+
+  #planned(prepared: Prepared): Planned {
+    const known = prepared.planned;
+    if (known !== undefined && !known.busy && this.isCurrent(known.key)) return known;
+    const planned = this.plan(prepared);
+    if (prepared.columns !== undefined && !sameColumns(prepared.columns, planned.plan.columns)) {
+      throw new DbError("featureNotSupported", "cached plan must not change result type");
+    }
+    if (known === undefined || !known.busy) prepared.planned = planned;
+    return planned;
+  }
+
+  // --- running a plan ---------------------------------------------------------------------------------------------
+
+  #runPlannable(prepared: Prepared, params: readonly Value[], sink: ResultSink): MaybePromise<string> {
+    const planned = this.#planned(prepared);
+    const portal: Portal = { name: "", prepared, params, formats: [], planned, state: "ready", rows: 0, utility: undefined, execution: undefined, sink: undefined };
+    if (planned.returnsRows) sink.rowDescription(planned.plan.columns);
+    const done = this.runPortal(portal, 0, sink);
+    if (done instanceof Promise) return done.then(() => tagOf(portal));
+    return tagOf(portal);
+  }
+
+  /** Runs up to `maxRows` rows (0: all). Resolves true when the portal is finished. */
+  runPortal(portal: Portal, maxRows: number, sink: ResultSink): MaybePromise<boolean> {
+    let started: MaybePromise<void>;
+    try {
+      started = this.#open(portal);
+    } catch (thrown) {
+      if (!isWait(thrown)) throw thrown;
+      started = thrown.ready.then(() => this.#openSlowly(portal));
+    }
+    if (started instanceof Promise) return started.then(() => this.#drive(portal, maxRows, sink));
+    return this.#drive(portal, maxRows, sink);
+  }
+
+  async #openSlowly(portal: Portal): Promise<void> {
+    for (;;) {
+      try {
+        return this.#open(portal);
+      } catch (thrown) {
+        if (!isWait(thrown)) throw thrown;
+        await this.waitFor(thrown.ready, "Lock", "relation");
+      }
+    }
+  }
+
+  /** Locks, snapshot, operators. Throws Wait for a table lock; running it again goes on. */
+  #open(portal: Portal): void {
+    if (portal.state !== "ready") return;
+    let planned = portal.planned ?? this.#planned(portal.prepared);
+    if (planned.modifies && this.transaction.settings.readOnly) {
+      throw new DbError("readOnlySqlTransaction", `cannot execute ${planned.tag.split(" ")[0]} in a read-only transaction`);
+    }
+    const { locks } = this.transaction;
+    for (const lock of planned.locks) this.shard.locks.acquire(locks, lock.id, lock.mode, this.settings.number("lock_timeout"), lock.name);
+    if (planned.busy || !this.isCurrent(planned.key)) {
+      // A table changed while its lock was awaited, or the operators are in another portal.
+      planned = this.plan(portal.prepared);
+    }
+    const { context } = planned;
+    context.reset();
+    context.params = portal.params;
+    context.transaction = this.transaction.rows();
+    context.snapshot = this.engine.statementSnapshot(context.transaction);
+    planned.busy = true;
+    portal.planned = planned;
+    portal.state = "open";
+    portal.execution = this.#execution(portal, planned);
+  }
+
+  /** Resolves true when the portal is finished. */
+  #drive(portal: Portal, maxRows: number, sink: ResultSink): MaybePromise<boolean> {
+    const { execution } = portal;
+    if (execution === undefined || execution.ended) return true;
+    portal.sink = sink;
+    const sent = execution.run(maxRows);
+    if (sent instanceof Promise) {
+      return sent.then(
+        () => this.#driven(portal),
+        (error: unknown) => {
+          this.#closePortal(portal);
+          throw error;
+        },
+      );
+    }
+    return this.#driven(portal);
+  }
+
+  #execution(portal: Portal, planned: Planned): Execution {
+    const { context } = planned;
+    const { columns } = planned.plan;
+    const { formats } = portal;
+    const rows = context.transaction;
+    const restarts = planned.modifies || planned.plan.lockedTables.length > 0;
+    const mark = restarts ? this.engine.savepoint(rows) : undefined;
+    return new Execution(planned.operator, context, columns.length, {
+      clock: this.clock,
+      onBatch: (batch) => {
+        portal.rows += batch.length;
+        return portal.sink!.rows(batch, columns, formats);
+      },
+      drained: () => portal.sink!.drained(),
+      checks: context.checks,
+      ...(mark === undefined
+        ? {}
+        : {
+            restart: () => {
+              this.engine.rollbackTo(rows, mark);
+              this.engine.releaseSnapshot(rows);
+              context.reset();
+              context.snapshot = this.engine.statementSnapshot(rows);
+            },
+          }),
+    });
+  }
+
+  #driven(portal: Portal): boolean {
+    const finished = portal.execution!.ended;
+    if (finished) {
+      if (portal.planned!.modifies) portal.rows = portal.planned!.context.rowsAffected;
+      this.#closePortal(portal);
+    }
+    return finished;
+  }
+
+  #closePortal(portal: Portal): void {
+    if (portal.state !== "open") {
+      portal.state = "done";
+      return;
+    }
+    portal.state = "done";
+    const planned = portal.planned!;
+    planned.busy = false;
+    if (!portal.execution!.ended) portal.execution!.close();
+    const rows = this.transaction.engineTransaction;
+    if (rows !== undefined && planned.context.transaction === rows && rows.state === "active") this.engine.releaseSnapshot(rows);
+  }
+
+  #dropPortal(portal: Portal): void {
+    this.#closePortal(portal);
+    this.portals.delete(portal.name);
+  }
+
+  /** Waits, unless the statement is cancelled first. */
+  waitFor(ready: Promise<void>, type: string, event: string): Promise<void> {
+    const { activity } = this;
+    if (this.#cancelled !== undefined) return Promise.reject(this.#cancelled);
+    activity.waitEventType = type;
+    activity.waitEvent = event;
+    return new Promise<void>((resolve, reject) => {
+      const leave = (): void => {
+        activity.waitEventType = null;
+        activity.waitEvent = null;
+        this.#cancelWaiters.delete(stop);
+      };
+      const stop = (error: DbError): void => {
+        leave();
+        this.shard.locks.cancel(this.transaction.locks, error);
+        reject(error);
+      };
+      this.#cancelWaiters.add(stop);
+      ready.then(
+        () => {
+          leave();
+          resolve();
+        },
+        (error: unknown) => {
+          leave();
+          reject(error);
+        },
+      );
+    });
+  }
+
+  // --- extended protocol ------------------------------------------------------------------------------------------
+
+  parse(name: string, text: string, parameterTypes: readonly number[]): MaybePromise<void> {
+    return this.#call(text, undefined, () => {
+      const parsed = parseOne(text);
+      if (parsed !== undefined) this.#refuseWhenFailed(parsed.ast);
+      this.addPrepared({ name, text, parsed, parameterTypes: [...parameterTypes], fromSql: false, preparedAt: this.now(), planned: undefined, columns: undefined });
+    });
+  }
+
+  addPrepared(prepared: Prepared): void {
+    const { name } = prepared;
+    if (name !== "") {
+      if (this.prepared.has(name)) throw new DbError("duplicatePreparedStatement", `prepared statement "${name}" already exists`);
+      if (this.prepared.size >= preparedMax) throw new DbError("configurationLimitExceeded", `a session may hold at most ${preparedMax} prepared statements`);
+    }
+    // Parameter types and names are settled now, so that errors show here and not at the first run.
+    if (prepared.parsed !== undefined && isPlannable(prepared.parsed.ast)) {
+      if (this.transaction.state === "none") this.#beginTransaction("implicit");
+      prepared.planned = this.plan(prepared);
+      prepared.columns = prepared.planned.plan.columns;
+    } else if (prepared.parameterTypes.length > 0) prepared.parameterTypes = prepared.parameterTypes.map((oid) => (oid === 0 ? 25 : oid));
+    this.prepared.set(name, prepared);
+  }
+
+  statement(name: string): Prepared {
+    const prepared = this.prepared.get(name);
+    if (prepared === undefined) {
+      throw new DbError("invalidSqlStatementName", name === "" ? "unnamed prepared statement does not exist" : `prepared statement "${name}" does not exist`);
+    }
+    return prepared;
+  }
+
+  bind(
+    portalName: string,
+    statementName: string,
+    parameterFormats: readonly number[],
+    parameters: readonly (Uint8Array | null)[],
+    resultFormats: readonly number[],
+  ): MaybePromise<void> {
+    const prepared = this.statement(statementName);
+    if (prepared.parsed !== undefined) this.#refuseWhenFailed(prepared.parsed.ast);
+    const count = prepared.parameterTypes.length;
+    if (parameterFormats.length > 1 && parameterFormats.length !== parameters.length) {
+      throw new DbError("protocolViolation", `bind message has ${parameterFormats.length} parameter formats but ${parameters.length} parameters`);
+    }
+    if (parameters.length !== count) {
+      throw new DbError("protocolViolation", `bind message supplies ${parameters.length} parameters, but prepared statement "${statementName}" requires ${count}`);
+    }
+    if (portalName !== "" && this.portals.has(portalName)) {
+      throw new DbError("duplicateCursor", `cursor "${portalName}" already exists`);
+    }
+    const params: Value[] = [];
+    for (let at = 0; at < count; at++) {
+      const bytes = parameters[at]!;
+      if (bytes === null) {
+        params.push(null);
+        continue;
+      }
+      const format = parameterFormats.length === 0 ? 0 : parameterFormats.length === 1 ? parameterFormats[0]! : parameterFormats[at]!;
+      params.push(this.#parameter(prepared.parameterTypes[at]!, bytes, format));
+    }
+    const width = prepared.columns?.length ?? 0;
+    if (resultFormats.length > 1 && resultFormats.length !== width) {
+      throw new DbError("protocolViolation", `bind message has ${resultFormats.length} result formats but query has ${width} columns`);
+    }
+    const before = this.portals.get(portalName);
+    if (before !== undefined) this.#dropPortal(before);
+    this.portals.set(portalName, { name: portalName, prepared, params, formats: resultFormats, planned: undefined, state: "ready", rows: 0, utility: undefined, execution: undefined, sink: undefined });
+  }
+
+  #parameter(oid: number, bytes: Uint8Array, format: number): Value {
+    if (format === 1) return typeReceive(oid, bytes, this.eval);
+    const buffer = bytes as Buffer;
+    return parameterInput(oid, buffer.toString("utf8"), this.eval);
+  }
+
+  describeStatement(name: string): MaybePromise<StatementDescription> {
+    const prepared = this.statement(name);
+    return { parameterTypes: prepared.parameterTypes, columns: this.#columnsOf(prepared) };
+  }
+
+  #columnsOf(prepared: Prepared): readonly OutputColumn[] | undefined {
+    if (prepared.parsed === undefined) return undefined;
+    if (prepared.columns !== undefined) return prepared.planned?.returnsRows === false || prepared.columns.length === 0 && prepared.planned?.tag !== "SELECT" ? undefined : prepared.columns;
+    return utilityColumns(this, prepared.parsed.ast);
+  }
+
+  describePortal(name: string): { readonly columns: readonly OutputColumn[] | undefined; readonly formats: readonly number[] } {
+    const portal = this.portal(name);
+    return { columns: this.#columnsOf(portal.prepared), formats: portal.formats };
+  }
+
+  portal(name: string): Portal {
+    const portal = this.portals.get(name);
+    if (portal === undefined) throw new DbError("invalidCursorName", `portal "${name}" does not exist`);
+    return portal;
+  }
+
+  execute(name: string, maxRows: number, sink: ResultSink): MaybePromise<void> {
+    const portal = this.portal(name);
+    return this.#call(portal.prepared.text, sink, () => this.#execute(portal, maxRows, sink));
+  }
+
+  #execute(portal: Portal, maxRows: number, sink: ResultSink): MaybePromise<void> {
+    const { parsed } = portal.prepared;
+    if (parsed === undefined) {
+      sink.emptyQuery();
+      return undefined;
+    }
+    this.#refuseWhenFailed(parsed.ast);
+    if (this.transaction.state === "none") this.#beginTransaction("implicit");
+    if (!isPlannable(parsed.ast)) return this.#executeUtility(portal, maxRows, sink);
+    if (portal.state === "done") {
+      sink.complete(tagOf(portal, 0));
+      return undefined;
+    }
+    const before = portal.rows;
+    const finished = this.runPortal(portal, maxRows, sink);
+    if (finished instanceof Promise) return finished.then((done) => this.#executed(portal, done, before, sink));
+    return this.#executed(portal, finished, before, sink);
+  }
+
+  #executed(portal: Portal, finished: boolean, before: number, sink: ResultSink): void {
+    if (!finished) sink.portalSuspended();
+    else sink.complete(tagOf(portal, portal.planned!.modifies ? portal.rows : portal.rows - before));
+  }
+
+  async #executeUtility(portal: Portal, maxRows: number, sink: ResultSink): Promise<void> {
+    const result = portal.utility ?? (await this.#utility(portal.prepared, sink));
+    if (result.rows === undefined || result.columns === undefined) {
+      portal.state = "done";
+      sink.complete(result.tag);
+      return;
+    }
+    portal.utility = result;
+    const end = maxRows === 0 ? result.rows.length : Math.min(result.rows.length, portal.rows + maxRows);
+    await this.#sendRows(result.rows, portal.rows, end, result.columns, portal.formats, sink);
+    portal.rows = end;
+    if (end < result.rows.length) sink.portalSuspended();
+    else sink.complete(result.tag);
+  }
+
+  async #sendRows(rows: readonly (readonly Value[])[], from: number, to: number, columns: readonly OutputColumn[], formats: readonly number[], sink: ResultSink): Promise<void> {
+    const width = columns.length;
+    for (let at = from; at < to; at += 1024) {
+      const count = Math.min(1024, to - at);
+      const batch: Batch = Object.assign(Object.create(batchPrototype) as Batch, { length: count, columns: columns.map((_, column) => rows.slice(at, at + count).map((row) => row[column]!)) });
+      assert(batch.columns.length === width, "a batch has the described width");
+      if (!sink.rows(batch, columns, formats)) await sink.drained();
+    }
+  }
+
+  closeStatement(name: string): void {
+    this.prepared.delete(name);
+  }
+  closePortal(name: string): void {
+    const portal = this.portals.get(name);
+    if (portal !== undefined) this.#dropPortal(portal);
+  }
+
+  sync(): MaybePromise<void> {
+    if (this.transaction.state !== "implicit") return undefined;
+    return this.transaction.commit();
+  }
+
+  failed(_error: DbError): void {
+    this.#cancelled = undefined;
+    if (this.transaction.state === "implicit") this.transaction.rollback();
+    else if (this.transaction.state === "block") {
+      for (const portal of this.portals.values()) if (portal.state === "open") this.#closePortal(portal);
+      this.transaction.fail();
+    }
+  }
+
+  cancel(reason: DbError): void {
+    if (!this.#running) return;
+    this.#cancelled = reason;
+    for (const stop of [...this.#cancelWaiters]) stop(reason);
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#timer?.cancel();
+    this.#idleTimer?.cancel();
+    const end = (): void => {
+      for (const portal of [...this.portals.values()]) this.#dropPortal(portal);
+      this.transaction.rollback();
+      this.server.closed(this);
+    };
+    if (this.#running) {
+      // The running call ends by this and leaves the transaction to us.
+      this.cancel(new DbError("connectionFailure", "the client's connection is gone"));
+    }
+    end();
+  }
+
+  get isClosed(): boolean {
+    return this.#closed;
+  }
+
+  // --- what plans and statements ask of the session ---------------------------------------------------------------
+
+  notice(notice: Notice): void {
+    this.#sink?.notice(notice);
+  }
+  get sink(): ResultSink | undefined {
+    return this.#sink;
+  }
+
+  checkInterrupt(): void {
+    if (this.#cancelled !== undefined) throw this.#cancelled;
+  }
+
+  /** Between steps of long utility statements: yields to the loop after 2 ms, and notices a cancel. */
+  async breathe(): Promise<void> {
+    this.checkInterrupt();
+    const now = this.clock.monotonic();
+    if (now - this.#sliceStart < breathMs) return;
+    await this.clock.yield();
+    this.#sliceStart = this.clock.monotonic();
+    this.checkInterrupt();
+  }
+
+  async lockTable(tableId: ObjectId, mode: LockMode, name: string, noWait = false): Promise<void> {
+    for (;;) {
+      try {
+        this.transaction.lock(tableId, mode, name, noWait);
+        return;
+      } catch (thrown) {
+        if (!isWait(thrown)) throw thrown;
+        await this.waitFor(thrown.ready, "Lock", "relation");
+      }
+    }
+  }
+
+  planOf(prepared: Prepared): Planned {
+    return this.#planned(prepared);
+  }
+
+  table(id: ObjectId): Table {
+    return this.shard.table(this.catalog, id);
+  }
+  virtualRows(relationId: ObjectId): Iterable<readonly Value[]> {
+    return virtualRows(this, relationId);
+  }
+  openSpill(): SpillFile {
+    const limit = this.settings.number("temp_file_limit");
+    this.spills.limit = limit < 0 ? -1 : limit * 1024;
+    return this.spills.open();
+  }
+  deferToCommit(check: () => void): void {
+    this.transaction.deferToCommit(check);
+  }
+  isDeferred(constraint: ConstraintDesc): boolean {
+    if (constraint.deferrable !== true) return false;
+    return this.deferral.one.get(constraint.id) ?? this.deferral.all ?? constraint.initiallyDeferred === true;
+  }
+
+  setting(name: string): string {
+    return this.settings.showExisting(name);
+  }
+  checkedSetting(name: string, values: readonly string[]): string {
+    return this.server.checkSetting(name, values);
+  }
+  timestamp(text: string): number {
+    return typeInput(1184, text, this.eval) as number;
+  }
+  passwordVerifier(password: string): Promise<string> {
+    return this.server.passwordVerifier(password);
+  }
+
+  /** SQL of our own inside the running transaction: no privilege checks, no portal, rows to `each`. */
+  internal(sql: string, params: readonly Value[], each?: (batch: Batch) => MaybePromise<void>): Promise<number> {
+    const parsed = parseOne(sql);
+    assert(parsed !== undefined && isPlannable(parsed.ast), "internal statements are queries");
+    const plan = planQuery(parsed.ast, this.bindEnv([]), { catalog: this.catalog, tableSize: (id) => this.tableSizeOf(id) });
+    return this.runPlanned(plan, each, params);
+  }
+
+  /** Runs a plan once, to its end; answers the number of rows. */
+  async runPlanned(plan: PreparedPlan, each?: (batch: Batch) => MaybePromise<void>, params: readonly Value[] = []): Promise<number> {
+    const context = new RunningContext(this, new WorkMemory(defaultWorkMemoryBytes));
+    const operator = buildPlan(plan.plan, { catalog: this.catalog });
+    context.params = params;
+    context.transaction = this.transaction.rows();
+    context.snapshot = this.engine.statementSnapshot(context.transaction);
+    let rows = 0;
+    let pending: Promise<void> | undefined;
+    try {
+      await runPlan(operator, context, plan.columns.length, {
+        clock: this.clock,
+        checks: context.checks,
+        onBatch: (batch) => {
+          rows += batch.length;
+          const step = each?.(batch);
+          if (step === undefined) return true;
+          pending = step;
+          return false;
+        },
+        drained: () => pending ?? Promise.resolve(),
+      });
+    } finally {
+      if (context.transaction.state === "active") this.engine.releaseSnapshot(context.transaction);
+    }
+    return plan.modifies ? context.rowsAffected : rows;
+  }
+
+  #utility(prepared: Prepared, sink: ResultSink): Promise<UtilityResult> {
+    const { ast } = prepared.parsed!;
+    if (isDdl(ast)) return runDdl(this, ast).then((tag) => ({ tag }));
+    return runUtility(this, ast, prepared, sink);
+  }
+
+  info(): SessionInfo {
+    const role = this.catalog.roleById(this.sessionRoleId);
+    const rows = this.transaction.engineTransaction;
+    return {
+      pid: this.pid,
+      user: role?.name ?? this.eval.sessionUser,
+      userId: this.sessionRoleId,
+      database: this.database.name,
+      applicationName: this.settings.text("application_name"),
+      clientAddress: this.start.remoteAddress === "" ? null : this.start.remoteAddress.replace(/:\d+$/, ""),
+      clientPort: Number(/:(\d+)$/.exec(this.start.remoteAddress)?.[1] ?? -1),
+      backendStart: this.backendStart,
+      transactionStart: this.transaction.state === "none" ? null : this.transaction.startedAt,
+      queryStart: this.activity.queryStart,
+      stateChange: this.activity.stateChange,
+      state: this.activity.state,
+      waitEventType: this.activity.waitEventType,
+      waitEvent: this.activity.waitEvent,
+      query: this.activity.query,
+      transactionId: rows?.id ?? 0,
+      isolation: this.transaction.state === "none" ? "readCommitted" : this.transaction.settings.isolation,
+      readOnly: this.transaction.state !== "none" && this.transaction.settings.readOnly,
+    };
+  }
+
+  addCursor(name: string, prepared: Prepared, cursor: CursorInfo): Portal {
+    if (this.portals.has(name)) throw new DbError("duplicateCursor", `cursor "${name}" already exists`);
+    const portal: Portal = { name, prepared, params: [], formats: [], planned: undefined, state: "ready", rows: 0, utility: undefined, execution: undefined, sink: undefined, cursor };
+    this.portals.set(name, portal);
+    return portal;
+  }
+
+  refuseInBlock(what: string): void {
+    if (this.transaction.state === "block") throw new DbError("activeSqlTransaction", `${what} cannot run inside a transaction block`);
+  }
+}
+
+const batchPrototype = {
+  get width(): number {
+    return (this as unknown as Batch).columns.length;
+  },
+};
+
+function tagOf(portal: Portal, rows = portal.rows): string {
+  const { tag } = portal.planned!;
+  return `${tag} ${rows}`;
+}
+
+function sameColumns(left: readonly OutputColumn[], right: readonly OutputColumn[]): boolean {
+  return left.length === right.length && left.every((column, at) => column.name === right[at]!.name && column.type.oid === right[at]!.type.oid);
+}
+
+function locksOf(plan: PreparedPlan, catalog: { relationById(id: ObjectId): { kind: string; name: string } | undefined }): TableLock[] {
+  const locks: TableLock[] = [];
+  for (const id of plan.objects) {
+    const relation = catalog.relationById(id);
+    if (relation?.kind !== "table") continue;
+    const mode = plan.modifiedTables.includes(id) ? "RowExclusive" : plan.lockedTables.includes(id) ? "RowShare" : "AccessShare";
+    locks.push({ id, name: relation.name, mode });
+  }
+  return locks;
+}
+
+export { notSupported };
