@@ -244,14 +244,14 @@ async function crashes(seed: number, shape: Shape): Promise<void> {
 
 describe("crash images show a prefix with everything acknowledged", () => {
   it("with small changes", async () => {
-    await crashes(1, { steps: 60, frames: 256, large: 5, groupBytes: 1 << 20, images: 40, pages: 8 });
+    await crashes(1, { steps: 60, frames: 256, large: 5, groupBytes: 1 << 20, images: 32, pages: 8 });
   });
 
   it("with whole pages, a journal that turns over and groups in parts", async () => {
-    await crashes(2, { steps: 60, frames: 512, large: 70, groupBytes: 128 << 10, images: 40, pages: 20 });
+    await crashes(2, { steps: 60, frames: 512, large: 70, groupBytes: 128 << 10, images: 32, pages: 20 });
   });
 
   it("with a pool smaller than the data", async () => {
-    await crashes(3, { steps: 60, frames: 64, large: 30, groupBytes: 256 << 10, images: 40, pages: 60 });
+    await crashes(3, { steps: 60, frames: 64, large: 30, groupBytes: 256 << 10, images: 32, pages: 60 });
   });
 });

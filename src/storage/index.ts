@@ -19,7 +19,7 @@
  */
 import { assert, DbError } from "../base/errors.js";
 import { Wait } from "../base/wait.js";
-import type { Platform, Timer } from "../platform/index.js";
+import type { DiskFile, OpenOptions, Platform, Timer } from "../platform/index.js";
 import type { EngineMemory } from "../wasm/index.js";
 import { Checkpointer, type DoublewritePlan, PageBatch } from "./checkpoint.js";
 import { adoptIdentity, createShardFile, readHeaderSize, shardFolder, shardPath } from "./create.js";
@@ -111,8 +111,21 @@ export function openStorage(options: StorageOptions): Storage {
   assert(pageSizes.includes(options.pageSize), "the page size is one of the known ones");
   assert(options.shardCount >= 1 && options.shardCount <= 2047, "shards are numbered from 1 to 2047");
   if (options.create === true) createStorage(options);
-  return new Storage(options);
+  const opened: DiskFile[] = [];
+  let storage: Storage | undefined;
+  try {
+    storage = new Storage(options, (path, how) => {
+      const file = options.platform.disk.openSync(path, how);
+      opened.push(file);
+      return file;
+    });
+    return storage;
+  } finally {
+    if (storage === undefined) for (const file of opened) file.closeSync();
+  }
 }
+
+type OpenFile = (path: string, how?: OpenOptions) => DiskFile;
 
 function createStorage(options: StorageOptions): void {
   const { memory, kernels, pageSize } = options;
@@ -189,17 +202,18 @@ export class Storage implements NodeStorage {
   #idle: Timer | undefined;
   #closed = false;
 
-  constructor(options: StorageOptions) {
+  /** Use `openStorage`: it closes the files when this fails. */
+  constructor(options: StorageOptions, openFile: OpenFile) {
     this.#options = options;
     const { memory, kernels, pageSize } = options;
-    const { disk, clock, random } = options.platform;
+    const { clock, random } = options.platform;
     const started = clock.monotonic();
     this.frames = new FramePool(memory, pageSize);
     this.frames.writeBulk = (frame) => this.#writeBulk(frame);
     this.readTimes = new ReadTimes(options.inlineReadMs ?? 0.2);
     this.#margin = Math.min(64, this.frames.frameCount >>> 3);
     this.#idleMs = options.idleCheckpointMs ?? 2000;
-    const journalFile = disk.openSync(journalPath, { durableWrites: true });
+    const journalFile = openFile(journalPath, { durableWrites: true });
     const control = readControl(journalFile, memory, kernels);
     if (control.pageSize !== pageSize) {
       throw new DbError(
@@ -208,7 +222,7 @@ export class Storage implements NodeStorage {
       );
     }
     const databaseUuid = options.databaseUuid ?? control.databaseUuid;
-    const doublewrite = disk.openSync(doublewritePath, { durableWrites: true });
+    const doublewrite = openFile(doublewritePath, { durableWrites: true });
     this.#doublewrite = {
       file: doublewrite,
       bytes: doublewrite.size(),
@@ -218,7 +232,7 @@ export class Storage implements NodeStorage {
     const files: (ShardFile | undefined)[] = [undefined];
     const recovery = new Recovery(control, journalFile, files, this.frames, kernels);
     for (let shard = 1; shard <= options.shardCount; shard++) {
-      files.push(this.#openFile(shard, databaseUuid, recovery));
+      files.push(this.#openShard(openFile(shardPath(shard)), shard, databaseUuid, recovery));
     }
     const byShard: (ShardStore | undefined)[] = [undefined];
     const stores: ShardStore[] = [];
@@ -295,10 +309,9 @@ export class Storage implements NodeStorage {
     );
   }
 
-  #openFile(shard: number, databaseUuid: Uint8Array, recovery: Recovery): ShardFile {
+  #openShard(diskFile: DiskFile, shard: number, databaseUuid: Uint8Array, recovery: Recovery): ShardFile {
     const { memory, kernels, pageSize } = this.#options;
-    const { disk, clock } = this.#options.platform;
-    const diskFile = disk.openSync(shardPath(shard));
+    const { clock } = this.#options.platform;
     const file = new ShardFile(shard, diskFile, pageSize, memory, kernels, clock, this.readTimes);
     const at = memory.scratch.start;
     const into = memory.u8.subarray(at, at + pageSize);
