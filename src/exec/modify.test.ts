@@ -22,6 +22,9 @@ import {
   throughWaits,
 } from "./testing.js";
 
+const returningColumns = (extra: Partial<ModifyNode>) =>
+  output(...(extra.returning ?? []).map(({ type }) => type));
+
 function insert(
   table: TableDesc,
   rows: readonly (readonly Value[])[],
@@ -38,16 +41,15 @@ function insert(
       columns: output(...types),
       estimate,
     },
-    columns: table.columns.map((_, c) => c),
+    targetColumns: table.columns.map((_, c) => c),
+    columns: returningColumns(extra),
     extraSlots: [],
     checks: [],
-    columns_: undefined,
     estimate,
     ...extra,
-  } as unknown as PlanNode;
+  };
 }
 
-/** Plans of modify nodes share the name `columns` between node and output; tests give the table columns. */
 function update(
   table: TableDesc,
   columns: readonly number[],
@@ -68,13 +70,14 @@ function update(
       columns: output(...columns.map(() => int4), int4),
       estimate,
     },
-    columns,
+    targetColumns: columns,
+    columns: returningColumns(extra),
     rowIdSlot: columns.length,
     extraSlots: [],
     checks: [],
     estimate,
     ...extra,
-  } as unknown as PlanNode;
+  };
 }
 
 function remove(table: TableDesc, where: Expr | undefined, extra: Partial<ModifyNode> = {}): PlanNode {
@@ -83,13 +86,14 @@ function remove(table: TableDesc, where: Expr | undefined, extra: Partial<Modify
     operation: "delete",
     tableId: table.id,
     input: scanOf(table, { project: [0], rowId: true, filter: where }),
-    columns: [],
+    targetColumns: [],
+    columns: returningColumns(extra),
     rowIdSlot: 1,
     extraSlots: [],
     checks: [],
     estimate,
     ...extra,
-  } as unknown as PlanNode;
+  };
 }
 
 /** Runs and commits; on an error nothing stays. */
@@ -168,13 +172,12 @@ describe("plain changes", () => {
     const database = new TestDatabase();
     const t = database.createTable("t", ab);
     database.fill(t, [[1, "x"]]);
-    const plan = update(t, [0], [op("+", slot(0), constant(1))], undefined);
-    const twice = plan as unknown as { input: PlanNode };
-    const doubled = {
-      ...plan,
+    const twice = update(t, [0], [op("+", slot(0), constant(1))], undefined) as ModifyNode & PlanNode;
+    const doubled: PlanNode = {
+      ...twice,
       input: { kind: "append", inputs: [twice.input, twice.input], columns: twice.input.columns, estimate },
     };
-    expect(execute(database, doubled as unknown as PlanNode).affected).toBe(1);
+    expect(execute(database, doubled).affected).toBe(1);
     expect(database.content(t)).toEqual([[2, "x"]]);
   });
 });

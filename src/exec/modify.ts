@@ -101,13 +101,13 @@ export class Modify implements Operator {
     assert(desc?.kind === "table", "a modify plan names no table");
     this.#desc = desc;
     this.#foreignKeys = new ForeignKeys(desc, catalog, this.defaultOf);
-    const written = node.operation === "insert" ? desc.columns.map((_, c) => c) : node.columns;
+    const written = node.operation === "insert" ? desc.columns.map((_, c) => c) : node.targetColumns;
     this.#notNull = written.filter((c) => desc.columns[c]!.notNull && !desc.columns[c]!.dropped);
     this.#allColumns = desc.columns.map((_, c) => c);
     while (this.#oldColumns.length < desc.columns.length) this.#oldColumns.push([]);
     const { watched, isReferenced } = this.#foreignKeys;
     const keysMatter =
-      node.operation === "delete" ? isReferenced : node.columns.some((column) => watched.has(column));
+      node.operation === "delete" ? isReferenced : node.targetColumns.some((column) => watched.has(column));
     this.#needsOld =
       node.operation !== "insert" &&
       (keysMatter || node.returning !== undefined || node.checks.length > 0 || this.#notNull.length > 0);
@@ -191,7 +191,7 @@ export class Modify implements Operator {
   }
 
   #insert(batch: Batch, row: number, context: ExecContext): boolean {
-    const { columns } = this.node;
+    const { targetColumns: columns } = this.node;
     const values = this.#newRow;
     for (let c = 0; c < this.#allColumns.length; c++) values[c] = null;
     for (let i = 0; i < columns.length; i++) values[columns[i]!] = batch.columns[i]![row]!;
@@ -218,7 +218,7 @@ export class Modify implements Operator {
   }
 
   #update(batch: Batch, row: number, context: ExecContext): boolean {
-    const { columns } = this.node;
+    const { targetColumns: columns } = this.node;
     const rowId = this.#rowIdAt(batch, row);
     const values = this.#values;
     for (let i = 0; i < columns.length; i++) values[i] = batch.columns[i]![row]!;
@@ -333,7 +333,7 @@ export class Modify implements Operator {
       if (node.operation === "delete") {
         if (keys.isReferenced) keys.deleted(this.#oldRow.slice(), context);
       } else if (node.operation === "update" || conflicted) {
-        const columns = conflicted ? this.#conflict!.columns : node.columns;
+        const columns = conflicted ? this.#conflict!.columns : node.targetColumns;
         if (columns.some((column) => keys.watched.has(column))) {
           keys.updated(this.#rowId, this.#oldRow, this.#newRow, columns, context);
         }

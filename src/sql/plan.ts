@@ -116,7 +116,12 @@ export type PlanNode = NodeBase &
         readonly right: PlanNode;
       }
     /** Rows of a CTE, computed once per execution and shared by id. */
-    | { readonly kind: "cteScan"; readonly cteId: number; readonly name: string }
+    | {
+        readonly kind: "cteScan";
+        readonly cteId: number;
+        readonly name: string;
+        readonly alias?: string | undefined;
+      }
     /** Runs `body`, with `ctes` available to cteScan inside; a modifying CTE runs to its end even if nobody reads it. */
     | {
         readonly kind: "with";
@@ -133,6 +138,7 @@ export type PlanNode = NodeBase &
         readonly fn: FunctionDef;
         readonly args: readonly Expr[];
         readonly withOrdinality: boolean;
+        readonly alias?: string | undefined;
       }
     /** Rows of a computed catalog. `equals`: constant restrictions that the provider may use to skip work. */
     | {
@@ -231,9 +237,9 @@ export interface WindowNode {
 /**
  * INSERT, UPDATE, DELETE. Output: RETURNING expressions (none: no columns, only a count).
  *
- * Input batches: insert: one column per entry of `columns` (table order positions), already cast and defaulted.
- * update: new values of `columns` in order, then the row address, then the old row's columns that `returning`,
- * checks and FROM need (`oldColumns`, table positions). delete: the row address, then `oldColumns`.
+ * Input batches: insert: one column per entry of `targetColumns` (table positions), already cast and defaulted.
+ * update: new values of `targetColumns` in order, then the row address (`rowIdSlot`). delete: the row address. The old row
+ * is read by the executor where it is needed; further input columns are named by `extraSlots`.
  * `returning` and `checks` see the full new row (old row for delete) as slots 0..table.columns.length-1, followed by the
  * input's remaining columns (those of FROM/USING).
  */
@@ -242,7 +248,8 @@ export interface ModifyNode {
   readonly operation: "insert" | "update" | "delete";
   readonly tableId: ObjectId;
   readonly input: PlanNode;
-  readonly columns: readonly number[];
+  /** Table positions written; apart from `columns`, which every node has (RETURNING's output). */
+  readonly targetColumns: readonly number[];
   readonly rowIdSlot?: number | undefined;
   /** Input slots holding FROM/USING columns that RETURNING needs, appended after the row. */
   readonly extraSlots: readonly number[];
