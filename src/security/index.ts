@@ -5,6 +5,7 @@
 export {
   createVerifier,
   defaultIterations,
+  formatVerifier,
   mechanisms,
   parseVerifier,
   ScramClient,
