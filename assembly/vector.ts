@@ -651,47 +651,150 @@ function storeKeys(table: usize, keys: usize, keyCount: u32, row: u32, group: u3
   return true;
 }
 
+/** Slot of the row's group if it has one, else of the free place for it (any number of keys, NULLs included). */
+function probe(table: usize, keys: usize, keyCount: u32, row: u32, hash: u32): u32 {
+  const mask = load<u32>(table) - 1;
+  const slots = <usize>load<u32>(table, 16);
+  const hashes = <usize>load<u32>(table, 20);
+  const stored = <usize>load<u32>(table, 24);
+  const nullMasks = <usize>load<u32>(table, 28);
+  let slot = hash & mask;
+  let entry = load<u32>(slots + (<usize>slot << 2));
+  while (entry != 0) {
+    const group = entry - 1;
+    if (
+      load<u32>(hashes + (<usize>group << 2)) == hash &&
+      sameKeys(
+        keys,
+        keyCount,
+        row,
+        stored + (<usize>(group * keyCount) << 3),
+        load<u32>(nullMasks + (<usize>group << 2)),
+      )
+    )
+      break;
+    slot = (slot + 1) & mask;
+    entry = load<u32>(slots + (<usize>slot << 2));
+  }
+  return slot;
+}
+
+/** A new group for the row at a free slot; -1 when the table is full. */
+function addGroup(table: usize, keys: usize, keyCount: u32, row: u32, hash: u32, slot: u32): i32 {
+  const group = load<u32>(table, 4);
+  if (group >= load<u32>(table, 8) || group >= (load<u32>(table) >> 2) * 3) return -1;
+  if (!storeKeys(table, keys, keyCount, row, group)) return -1;
+  store<u32>(<usize>load<u32>(table, 20) + (<usize>group << 2), hash);
+  store<u32>(<usize>load<u32>(table, 16) + (<usize>slot << 2), group + 1);
+  store<u32>(table, group + 1, 4);
+  return <i32>group;
+}
+
+/**
+ * Slot for the row by one key that is not NULL; `kind` is a constant where this is inlined. Integers and doubles are
+ * compared with the stored key at once, which spares the stored hash; the null mask matters only when there is a group
+ * of NULL, whose stored key is zero.
+ */
+// @ts-ignore: decorator
+@inline
+function probeOne(
+  kind: u32,
+  table: usize,
+  bits: u64,
+  text: usize,
+  length: u32,
+  hash: u32,
+): u32 {
+  const mask = load<u32>(table) - 1;
+  const slots = <usize>load<u32>(table, 16);
+  const hashes = <usize>load<u32>(table, 20);
+  const stored = <usize>load<u32>(table, 24);
+  const nullMasks = <usize>load<u32>(table, 28);
+  let slot = hash & mask;
+  let entry = load<u32>(slots + (<usize>slot << 2));
+  while (entry != 0) {
+    const group = entry - 1;
+    const key = stored + (<usize>group << 3);
+    if (kind == KIND_TEXT) {
+      if (
+        load<u32>(hashes + (<usize>group << 2)) == hash &&
+        load<u32>(key, 4) == length &&
+        sameBytes(<usize>load<u32>(key), text, length) &&
+        load<u32>(nullMasks + (<usize>group << 2)) == 0
+      )
+        break;
+    } else if (load<u64>(key) == bits && (bits != 0 || load<u32>(nullMasks + (<usize>group << 2)) == 0)) {
+      break;
+    }
+    slot = (slot + 1) & mask;
+    entry = load<u32>(slots + (<usize>slot << 2));
+  }
+  return slot;
+}
+
+// @ts-ignore: decorator
+@inline
+function findByOne(kind: u32, table: usize, keys: usize, list: usize, count: u32, groups: usize): u32 {
+  const values = <usize>load<u32>(keys, 4);
+  const nulls = <usize>load<u32>(keys, 8);
+  const page = <usize>load<u32>(keys, 12);
+  const shift = load<u32>(keys, 16);
+  const slots = <usize>load<u32>(table, 16);
+  for (let index: u32 = 0; index < count; index++) {
+    const row = <u32>load<u16>(list + (<usize>index << 1));
+    let hash: u32;
+    let slot: u32;
+    if (nulls != 0 && isSet(nulls, row)) {
+      hash = <u32>hashRow(keys, 1, row);
+      slot = probe(table, keys, 1, row, hash);
+    } else {
+      let wide: u64;
+      let bits: u64 = 0;
+      let text: usize = 0;
+      let length: u32 = 0;
+      if (kind == KIND_TEXT) {
+        const pair = values + (<usize>row << 2);
+        text = page + (<usize>load<u16>(pair) << shift);
+        length = <u32>load<u16>(pair, 2);
+        wide = hashText(0, text, length);
+      } else {
+        bits = keyBits(kind, values, row);
+        wide = mix(0, bits);
+      }
+      hash = <u32>(wide ^ (wide >> 32));
+      slot = probeOne(kind, table, bits, text, length, hash);
+    }
+    let group = <i32>load<u32>(slots + (<usize>slot << 2)) - 1;
+    if (group < 0) {
+      group = addGroup(table, keys, 1, row, hash, slot);
+      if (group < 0) return index;
+    }
+    store<u32>(groups + (<usize>index << 2), group);
+  }
+  return count;
+}
+
 /**
  * The group of each listed row, into `groups` (u32); new keys get new groups. Returns how many rows were done: fewer
  * than asked when the table is full (groups, three quarters of the slots, or text): it is grown, and called again.
  */
 export function findGroups(table: usize, keys: usize, list: usize, count: u32, groups: usize): u32 {
-  const mask = load<u32>(table) - 1;
-  const slotsMax = (load<u32>(table) >> 2) * 3;
-  const groupsMax = load<u32>(table, 8);
   const keyCount = load<u32>(table, 12);
+  if (keyCount == 1) {
+    const kind = load<u32>(keys);
+    if (kind == KIND_TEXT) return findByOne(KIND_TEXT, table, keys, list, count, groups);
+    if (kind == KIND_I32) return findByOne(KIND_I32, table, keys, list, count, groups);
+    if (kind == KIND_I64) return findByOne(KIND_I64, table, keys, list, count, groups);
+  }
   const slots = <usize>load<u32>(table, 16);
-  const hashes = <usize>load<u32>(table, 20);
-  const stored = <usize>load<u32>(table, 24);
-  const nullMasks = <usize>load<u32>(table, 28);
   for (let index: u32 = 0; index < count; index++) {
     const row = <u32>load<u16>(list + (<usize>index << 1));
     const hash = <u32>hashRow(keys, keyCount, row);
-    let slot = hash & mask;
-    let group: u32;
-    for (;;) {
-      const entry = load<u32>(slots + (<usize>slot << 2));
-      if (entry == 0) {
-        group = load<u32>(table, 4);
-        if (group >= groupsMax || group >= slotsMax || !storeKeys(table, keys, keyCount, row, group)) return index;
-        store<u32>(hashes + (<usize>group << 2), hash);
-        store<u32>(slots + (<usize>slot << 2), group + 1);
-        store<u32>(table, group + 1, 4);
-        break;
-      }
-      group = entry - 1;
-      if (
-        load<u32>(hashes + (<usize>group << 2)) == hash &&
-        sameKeys(
-          keys,
-          keyCount,
-          row,
-          stored + (<usize>(group * keyCount) << 3),
-          load<u32>(nullMasks + (<usize>group << 2)),
-        )
-      )
-        break;
-      slot = (slot + 1) & mask;
+    const slot = probe(table, keys, keyCount, row, hash);
+    let group = <i32>load<u32>(slots + (<usize>slot << 2)) - 1;
+    if (group < 0) {
+      group = addGroup(table, keys, keyCount, row, hash, slot);
+      if (group < 0) return index;
     }
     store<u32>(groups + (<usize>index << 2), group);
   }
@@ -707,12 +810,8 @@ export function lookupGroups(
   outList: usize,
   groups: usize,
 ): u32 {
-  const mask = load<u32>(table) - 1;
   const keyCount = load<u32>(table, 12);
   const slots = <usize>load<u32>(table, 16);
-  const hashes = <usize>load<u32>(table, 20);
-  const stored = <usize>load<u32>(table, 24);
-  const nullMasks = <usize>load<u32>(table, 28);
   let kept: u32 = 0;
   for (let index: u32 = 0; index < count; index++) {
     const row = <u32>load<u16>(list + (<usize>index << 1));
@@ -722,29 +821,12 @@ export function lookupGroups(
       if (nulls != 0 && isSet(nulls, row)) anyNull = true;
     }
     if (anyNull) continue;
-    const hash = <u32>hashRow(keys, keyCount, row);
-    let slot = hash & mask;
-    for (;;) {
-      const entry = load<u32>(slots + (<usize>slot << 2));
-      if (entry == 0) break;
-      const group = entry - 1;
-      if (
-        load<u32>(hashes + (<usize>group << 2)) == hash &&
-        sameKeys(
-          keys,
-          keyCount,
-          row,
-          stored + (<usize>(group * keyCount) << 3),
-          load<u32>(nullMasks + (<usize>group << 2)),
-        )
-      ) {
-        store<u16>(outList + (<usize>kept << 1), <u16>row);
-        store<u32>(groups + (<usize>kept << 2), group);
-        kept++;
-        break;
-      }
-      slot = (slot + 1) & mask;
-    }
+    const slot = probe(table, keys, keyCount, row, <u32>hashRow(keys, keyCount, row));
+    const entry = load<u32>(slots + (<usize>slot << 2));
+    if (entry == 0) continue;
+    store<u16>(outList + (<usize>kept << 1), <u16>row);
+    store<u32>(groups + (<usize>kept << 2), entry - 1);
+    kept++;
   }
   return kept;
 }
