@@ -1094,7 +1094,7 @@ export class TreeCursor {
   #fromLength = -1;
   readonly #to: Uint8Array;
   #toLength = -1;
-  /** Entry given last; -1 before the first. */
+  /** Entry given last (the bytes of `key`); -1 before the first. */
   readonly #last: Uint8Array;
   #lastLength = -1;
   #ended = true;
@@ -1106,7 +1106,7 @@ export class TreeCursor {
   #seenChanges = -1;
   /** The leaf's range goes on beyond its end (forward) or start (backward). */
   #more = false;
-  /** Of the entry that `nextEntry` gave. */
+  /** Row and key of the entry that `nextEntry` gave; valid until the next call. */
   row = 0;
   readonly key: Uint8Array;
   keyLength = 0;
@@ -1117,7 +1117,7 @@ export class TreeCursor {
     this.#from = new Uint8Array(bytes);
     this.#to = new Uint8Array(bytes);
     this.#last = new Uint8Array(bytes);
-    this.key = new Uint8Array(bytes);
+    this.key = this.#last;
   }
 
   /**
@@ -1192,7 +1192,9 @@ export class TreeCursor {
     const length = pages.copyEntry(address, index, this.key, 0);
     this.row = readRow(this.key, length, pages.shape.rowBytes);
     this.keyLength = length - pages.shape.rowBytes;
-    this.#advance(address, 1);
+    this.#lastLength = length;
+    if (this.#backward) this.#high--;
+    else this.#low++;
     return true;
   }
 
