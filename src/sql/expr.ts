@@ -117,7 +117,13 @@ export type Expr =
         readonly slice: boolean;
       }[];
     }
-  | { readonly kind: "row"; readonly type: TypeRef; readonly args: readonly Expr[] }
+  | {
+      readonly kind: "row";
+      readonly type: TypeRef;
+      readonly args: readonly Expr[];
+      /** Field names of a whole-row reference; f1, f2, ... without. */
+      readonly names?: readonly string[] | undefined;
+    }
   /** (a, b) op (c, d): lexicographic for order, element-wise for = and <>. `compare` per element: [less, equal] functions. */
   | {
       readonly kind: "rowCompare";

@@ -10,7 +10,7 @@
  */
 import type { AggregateDef, FunctionDef } from "../model/functions.js";
 import type { ObjectId, TypeRef } from "../model/schema.js";
-import type { Expr, SortKey } from "./expr.js";
+import type { Expr, SortKey, WindowFrame } from "./expr.js";
 
 export interface OutputColumn {
   readonly name: string;
@@ -34,7 +34,12 @@ interface NodeBase {
 
 export type JoinType = "inner" | "left" | "right" | "full" | "semi" | "anti";
 
-/** One side of an index range per key column: equalities first, then at most one range column. */
+/**
+ * One side of an index range per key column: equalities first, then at most one range column.
+ *
+ * Values have the key's type, or another one of the same family: int2, int4 and int8 among each other (one beyond the key's
+ * range lies below or above all keys, and equals none), text and varchar. They are evaluated when the scan starts.
+ */
 export interface IndexBounds {
   /** `= expr` on the leading key columns; a NULL value yields no rows (unless `nulls`). */
   readonly equals: readonly Expr[];
@@ -231,7 +236,20 @@ export interface WindowNode {
   readonly input: PlanNode;
   readonly partitionBy: readonly Expr[];
   readonly orderBy: readonly SortKey[];
-  readonly calls: readonly unknown[];
+  /** Output: the input's columns, then one per call. The input is sorted by `partitionBy`, then `orderBy`. */
+  readonly calls: readonly WindowCall[];
+}
+
+export interface WindowCall {
+  /** A built-in window function by name (row_number, rank, lag, ...), or an aggregate. */
+  readonly builtin?: string | undefined;
+  readonly aggregate?: AggregateDef | undefined;
+  readonly args: readonly Expr[];
+  readonly star: boolean;
+  readonly filter?: Expr | undefined;
+  /** Offsets are evaluated once per partition. */
+  readonly frame: WindowFrame;
+  readonly type: TypeRef;
 }
 
 /**
