@@ -321,8 +321,20 @@ class OrderedAccumulator implements Accumulator {
     this.#sorter = new Sorter(
       this.#width,
       [
-        { column: 0, compare: (a, b) => (a as number) - (b as number), numeric: true, descending: false },
-        ...keys.map(({ column, compare }) => ({ column, compare, numeric: false, descending: false })),
+        {
+          column: 0,
+          compare: (a, b) => (a as number) - (b as number),
+          numeric: true,
+          descending: false,
+          nullsFirst: false,
+        },
+        ...keys.map(({ column, compare }) => ({
+          column,
+          compare,
+          numeric: false,
+          descending: false,
+          nullsFirst: false,
+        })),
       ],
       runtime,
     );

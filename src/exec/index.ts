@@ -41,7 +41,7 @@ import {
   Values,
 } from "./pipeline.js";
 import { contains, externalParams, visitPlans } from "./plan-walk.js";
-import { closeAll, Runtime } from "./runtime.js";
+import { Runtime } from "./runtime.js";
 import { IndexRangeScan, SeqScan, VirtualScan } from "./scan.js";
 import {
   CteScan,
@@ -79,6 +79,8 @@ export interface BuildContext {
   readonly instrument?: Instrumentation | undefined;
   /** False: row operators only. */
   readonly vectorize?: boolean | undefined;
+  /** An operator given from outside in place of a node (COPY's data for an INSERT's values). */
+  readonly substitute?: ((plan: PlanNode) => Operator | undefined) | undefined;
 }
 
 /** What a vectorizer may use of the plan being built. */
@@ -174,7 +176,11 @@ class Root implements Operator {
     this.inner.rescan();
   }
   close(): void {
-    closeAll([this.inner, { close: () => this.runtime.closeSubplans() }]);
+    try {
+      this.inner.close();
+    } finally {
+      this.runtime.closeSubplans();
+    }
   }
 }
 
@@ -219,6 +225,8 @@ class Builder {
   }
 
   build(plan: PlanNode): Operator {
+    const given = this.context.substitute?.(plan);
+    if (given !== undefined) return given;
     const { instrument } = this.context;
     const fast = this.context.vectorize === false ? undefined : vectorizer?.(plan, this.#scope);
     const operator = fast ?? this.#build(plan);

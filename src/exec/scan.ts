@@ -161,9 +161,20 @@ export class IndexRangeScan implements Operator {
     this.#lower = compiled(index.bounds.lower?.value);
     this.#upper = compiled(index.bounds.upper?.value);
   }
-  open(_context: ExecContext): void {
-    this.#table = undefined;
+  open(context: ExecContext): void {
     this.rescan();
+    this.#bindTable(context.table(this.node.tableId));
+  }
+  /** The index is looked up once per table descriptor, not per execution. */
+  #bindTable(table: Table): void {
+    if (table === this.#table) return;
+    this.#table = table;
+    const { index } = this.node;
+    const spec = table.spec.indexes.find(({ id }) => id === index!.indexId);
+    assert(spec !== undefined, "a plan uses an index that its table does not have");
+    this.#index = spec;
+    const given = this.#equals.length + (this.#anyOf === undefined ? 0 : 1);
+    this.#single = spec.unique && given === spec.columns.length;
   }
   rescan(): void {
     this.#scan = undefined;
@@ -180,7 +191,6 @@ export class IndexRangeScan implements Operator {
   }
   close(): void {
     this.#scan = undefined;
-    this.#table = undefined;
   }
 
   next(): Batch | undefined {
@@ -207,7 +217,7 @@ export class IndexRangeScan implements Operator {
   #fill(): boolean {
     if (this.#ended) return false;
     const { context } = this.#runtime;
-    if (!this.#started) this.#start(context);
+    if (!this.#started) this.#start();
     else this.#runtime.tick();
     const { project } = this.node;
     const table = this.#table!;
@@ -249,16 +259,7 @@ export class IndexRangeScan implements Operator {
   }
 
   /** Evaluates the bounds; leaves `#ended` when they can match nothing. */
-  #start(context: ExecContext): void {
-    const { index } = this.node;
-    if (this.#table === undefined) {
-      this.#table = context.table(this.node.tableId);
-      const spec = this.#table.spec.indexes.find(({ id }) => id === index!.indexId);
-      assert(spec !== undefined, "a plan uses an index that its table does not have");
-      this.#index = spec;
-      const given = this.#equals.length + (this.#anyOf === undefined ? 0 : 1);
-      this.#single = spec.unique && given === spec.columns.length;
-    }
+  #start(): void {
     const lower = this.#lowerKey;
     const upper = this.#upperKey;
     lower.length = 0;

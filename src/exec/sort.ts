@@ -18,8 +18,9 @@ import type { Runtime } from "./runtime.js";
 import { bytesOfRows, RowStore, RowStoreReader } from "./spill.js";
 import { type Comparator, comparatorOf, isOrderedNumberType } from "./values.js";
 
-/** Rows sorted in one step: a few milliseconds with the slowest comparison. */
+/** Rows sorted in one step: a few milliseconds with the slowest comparison, or by digits. */
 const segmentRows = 8192;
+const digitSegmentRows = 65_536;
 
 /** Where the keys stand among the stored columns, and how they compare. */
 interface KeyColumn {
@@ -27,6 +28,7 @@ interface KeyColumn {
   readonly compare: Comparator;
   readonly numeric: boolean;
   readonly descending: boolean;
+  readonly nullsFirst: boolean;
 }
 
 /** An ordered source of rows for the merge. */
@@ -49,6 +51,20 @@ class SegmentSource implements Source {
     if (++this.#at >= this.order.length) return false;
     this.row = this.order[this.#at]!;
     return true;
+  }
+  /** The next rows, column by column; fewer than `max` at the end. */
+  fill(into: readonly Value[][], max: number): number {
+    const { order } = this;
+    const from = this.#at;
+    const count = Math.min(max, order.length - from);
+    for (let c = 0; c < into.length; c++) {
+      const source = this.columns[c]!;
+      const target = into[c]!;
+      for (let i = 0; i < count; i++) target[i] = source[order[from + i]!]!;
+    }
+    this.#at += count;
+    if (this.#at < order.length) this.row = order[this.#at]!;
+    return count;
   }
 }
 
@@ -93,6 +109,11 @@ class Merge {
   fill(into: readonly Value[][], max: number): number {
     const heap = this.#heap;
     let count = 0;
+    if (heap.length === 1 && heap[0] instanceof SegmentSource) {
+      count = heap[0].fill(into, max);
+      if (count < max) heap.length = 0;
+      return count;
+    }
     while (count < max && heap.length > 0) {
       const top = heap[0]!;
       for (let c = 0; c < into.length; c++) into[c]![count] = top.columns[c]![top.row]!;
@@ -139,32 +160,33 @@ function sortRows(
   from: number,
   to: number,
 ): Int32Array {
+  const first = keys[0];
+  if (first?.numeric && to - from > 64) {
+    const order = sortByDigits(columns[first.column]!, first, from, to);
+    if (order !== undefined) {
+      if (keys.length > 1) sortRuns(order, columns, keys);
+      return order;
+    }
+  }
   const order = new Int32Array(to - from);
   for (let i = 0; i < order.length; i++) order[i] = from + i;
   if (keys.length === 1) {
-    const { column, numeric, descending, compare } = keys[0]!;
+    const { column, compare } = first!;
     const values = columns[column]!;
-    if (numeric) {
-      const numbers = new Float64Array(order.length);
-      let plain = true;
-      for (let i = 0; i < numbers.length; i++) {
-        const value = values[from + i]!;
-        if (typeof value !== "number") {
-          plain = false;
-          break;
-        }
-        numbers[i] = value;
-      }
-      if (plain) {
-        return descending
-          ? order.sort((a, b) => compareDoubles(numbers[b - from]!, numbers[a - from]!))
-          : order.sort((a, b) => compareDoubles(numbers[a - from]!, numbers[b - from]!));
-      }
-    }
     return order.sort((a, b) => compare(values[a]!, values[b]!));
   }
+  return sortFrom(order, columns, keys, 0);
+}
+
+/** By the keys from number `skip` on. */
+function sortFrom(
+  order: Int32Array,
+  columns: readonly Value[][],
+  keys: readonly KeyColumn[],
+  skip: number,
+): Int32Array {
   return order.sort((a, b) => {
-    for (let k = 0; k < keys.length; k++) {
+    for (let k = skip; k < keys.length; k++) {
       const key = keys[k]!;
       const values = columns[key.column]!;
       const verdict = key.compare(values[a]!, values[b]!);
@@ -174,9 +196,93 @@ function sortRows(
   });
 }
 
-/** Infinity minus infinity is no number, so no subtraction. */
-function compareDoubles(a: number, b: number): number {
-  return a < b ? -1 : a > b ? 1 : 0;
+/** Rows in order of the first key: each run of equal ones is put in order of the rest. */
+function sortRuns(order: Int32Array, columns: readonly Value[][], keys: readonly KeyColumn[]): void {
+  const values = columns[keys[0]!.column]!;
+  let start = 0;
+  for (let i = 1; i <= order.length; i++) {
+    if (i < order.length && values[order[i]!] === values[order[start]!]) continue;
+    if (i - start > 1) sortFrom(order.subarray(start, i), columns, keys, 1);
+    start = i;
+  }
+}
+
+const digitBits = 11;
+const digits = 1 << digitBits;
+const counts = new Uint32Array(digits);
+
+/**
+ * Row numbers in order of a numeric key, least digit first (radix sort), NULLs where the key wants them. Undefined when a
+ * value is a bigint: then the comparison sorts. 32-bit integers take three passes, other numbers six.
+ */
+function sortByDigits(
+  values: readonly Value[],
+  key: KeyColumn,
+  from: number,
+  to: number,
+): Int32Array | undefined {
+  const order = new Int32Array(to - from);
+  const numbers = new Float64Array(to - from);
+  let count = 0;
+  let nulls = 0;
+  let small = true;
+  for (let row = from; row < to; row++) {
+    const value = values[row]!;
+    if (value === null) {
+      nulls++;
+      continue;
+    }
+    if (typeof value !== "number") return undefined;
+    if ((value | 0) !== value) small = false;
+    order[count] = row;
+    numbers[count++] = value + 0;
+  }
+  const flip = key.descending ? 0xffffffff : 0;
+  let low = new Uint32Array(count);
+  let high = new Uint32Array(small ? 0 : count);
+  if (small) for (let i = 0; i < count; i++) low[i] = (numbers[i]! ^ 0x80000000 ^ flip) >>> 0;
+  else {
+    // The bits of a double order as an unsigned integer once negatives are inverted and the others' sign is set.
+    const words = new Uint32Array(numbers.buffer);
+    for (let i = 0; i < count; i++) {
+      const upper = words[2 * i + 1]!;
+      const negative = upper >>> 31 === 1;
+      high[i] = ((negative ? ~upper : upper | 0x80000000) ^ flip) >>> 0;
+      low[i] = ((negative ? ~words[2 * i]! : words[2 * i]!) ^ flip) >>> 0;
+    }
+  }
+  let rows = order.subarray(0, count);
+  let nextRows = new Int32Array(count);
+  let nextLow = new Uint32Array(count);
+  let nextHigh = new Uint32Array(high.length);
+  const passes = small ? 3 : 6;
+  for (let pass = 0; pass < passes; pass++) {
+    const source = pass < 3 ? low : high;
+    const shift = (pass % 3) * digitBits;
+    counts.fill(0);
+    for (let i = 0; i < count; i++) counts[(source[i]! >>> shift) & (digits - 1)]!++;
+    if (count > 0 && counts[(source[0]! >>> shift) & (digits - 1)] === count) continue;
+    let sum = 0;
+    for (let digit = 0; digit < digits; digit++) {
+      const here = counts[digit]!;
+      counts[digit] = sum;
+      sum += here;
+    }
+    for (let i = 0; i < count; i++) {
+      const place = counts[(source[i]! >>> shift) & (digits - 1)]!++;
+      nextRows[place] = rows[i]!;
+      nextLow[place] = low[i]!;
+      if (!small) nextHigh[place] = high[i]!;
+    }
+    [rows, nextRows] = [nextRows, rows];
+    [low, nextLow] = [nextLow, low];
+    [high, nextHigh] = [nextHigh, high];
+  }
+  const sorted = new Int32Array(to - from);
+  let nullAt = key.nullsFirst ? 0 : count;
+  sorted.set(rows, key.nullsFirst ? nulls : 0);
+  if (nulls > 0) for (let row = from; row < to; row++) if (values[row] === null) sorted[nullAt++] = row;
+  return sorted;
 }
 
 /**
@@ -194,6 +300,7 @@ export class Sorter {
   /** A run being written: the merge of the segments that fill memory. */
   #flush: { readonly merge: Merge; readonly run: RowStore } | undefined;
   readonly #buffer: Batch;
+  readonly #segmentRows: number;
 
   constructor(
     readonly width: number,
@@ -202,6 +309,7 @@ export class Sorter {
   ) {
     this.#columns = emptyColumns(width);
     this.#buffer = new Batch(width);
+    this.#segmentRows = keys.length === 1 && keys[0]!.numeric ? digitSegmentRows : segmentRows;
   }
   open(context: ExecContext): void {
     this.clear();
@@ -220,8 +328,8 @@ export class Sorter {
   }
   /** Sorts full segments, writes a run when memory is short. Throws Wait; call again until it returns. */
   settle(): void {
-    while (this.#rows - this.#sorted >= segmentRows) {
-      this.#sortSegment(this.#sorted + segmentRows);
+    while (this.#rows - this.#sorted >= this.#segmentRows) {
+      this.#sortSegment(this.#sorted + this.#segmentRows);
       this.runtime.tick();
     }
     if (this.#flush === undefined && !this.#account.full) return;
@@ -310,6 +418,7 @@ export function keyColumns(
       compare: comparatorOf(key),
       numeric: isOrderedNumberType(key.expr.type.oid),
       descending: key.descending,
+      nullsFirst: key.nullsFirst,
     };
   });
   return { columns, computed };
