@@ -116,6 +116,14 @@ function script(text: string): Scripted | undefined {
           sink.complete("DO");
         },
       };
+    case "slow notice":
+      return {
+        run: async (sink, session) => {
+          await turn();
+          sink.notice({ severity: "WARNING", sqlstate: "01000", message: "still at it" });
+          await new Promise((_, reject) => (session.onCancel = reject));
+        },
+      };
     case "much":
       return {
         run: async (sink) => {
@@ -345,6 +353,12 @@ describe("queries", () => {
       "ready T",
     ]);
     expect(session.events).toContain("failed 22012");
+  });
+
+  it("sends notices while the statement runs", async () => {
+    const { client } = await logIn();
+    expect(await ask(client, query("slow notice"))).toEqual(["notice"]);
+    client.hangUp();
   });
 
   it("writes all fields of an error", async () => {

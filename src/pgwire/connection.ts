@@ -589,6 +589,12 @@ export class PgConnection {
     }
   }
 
+  /** What was written is for now, not for the end of the running call. */
+  urge(): void {
+    if (this.#pumping) this.#flushDue = true;
+    else this.#flush();
+  }
+
   // ---------------------------------------------------------------------------------------------- COPY
 
   copyIn(format: "text" | "binary", columns: number): AsyncIterable<Buffer> {
@@ -782,6 +788,7 @@ class Sink implements ResultSink {
     );
     output.byte(0);
     output.end();
+    this.owner.urge();
   }
   parameterStatus(name: string, value: string): void {
     const { output } = this;
