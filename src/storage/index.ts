@@ -40,6 +40,16 @@ import { flushSync, isHeader, Recovery, type RecoveryReport, readControl } from 
 import { ReadTimes, ShardFile } from "./shard-file.js";
 import { type PageVerifier, type VerifyReport, verifyShard } from "./verify.js";
 
+export {
+  BTree,
+  keyBytesMax,
+  type TreeCheck,
+  type TreeCursor,
+  type TreeLoader,
+  type TreeRelease,
+  type TreeReport,
+  type TreeShape,
+} from "./btree.js";
 export { type BulkPages, type PageStore, PageType, type PoolMemory } from "./contract.js";
 export type { PageKernels } from "./kernels.js";
 export { lineBytes, PageHead, pageBodyStart, pageSizes } from "./layouts.js";
