@@ -416,7 +416,7 @@ export class EngineCore implements Engine {
             this.collector.backOut(table, Math.floor(row / 4096), row % 4096);
             break;
           case undoKind.overwrite:
-            this.collector.undoOverwrite(table, row, record, record.undoExtras[at]!, flags);
+            this.collector.undoOverwrite(table, row, record, record.undoExtras[at]!);
             break;
           default:
             this.collector.undoErase(table, row, flags);

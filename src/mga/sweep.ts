@@ -449,13 +449,7 @@ export class Collector {
     format.setFlags(address, slot, (flags & ~rowFlag.stub) | (flagsBefore & rowFlag.stub));
     this.#core.pageChanged(address);
   }
-  undoOverwrite(
-    table: EngineTable,
-    row: number,
-    transaction: TransactionRecord,
-    at: number,
-    flagsBefore: number,
-  ): void {
+  undoOverwrite(table: EngineTable, row: number, transaction: TransactionRecord, at: number): void {
     const { state, store } = table;
     const { image, delta, space } = state;
     const page = Math.floor(row / slotsMax);
@@ -494,7 +488,10 @@ export class Collector {
         row,
       });
     }
-    const pages = table.prepareReplace(format, address, slot, flags, image);
+    let pages = table.prepareReplace(format, address, slot, flags, image);
+    const narrowed = table.narrowDelta(format, address, slot, flags, image);
+    if (narrowed)
+      pages += space.prepareRecords(table.narrowed, table.fate === "write" ? state.extension : undefined);
     store.reserve(pages + 3);
     for (let index = 0; index < delta.count; index++) {
       if (delta.codes[index] === code.reference) {
@@ -509,7 +506,7 @@ export class Collector {
       if (noted >= 0) transaction.chains.splice(noted, 1);
     }
     table.replace(format, address, page, slot, flags, image, rowFlag.stale);
-    void flagsBefore;
+    if (narrowed) table.replaceDelta(format, address, page, slot, table.narrowed);
     this.noteDoomed(state);
   }
 }

@@ -20,7 +20,7 @@ import {
   code,
   inlineMax,
   type PageFormat,
-  type RowImage,
+  RowImage,
   rowFlag,
   slotsMax,
   valueOfBytes,
@@ -1172,15 +1172,19 @@ export class EngineTable implements Table {
   ): void {
     const { state } = this;
     this.#undoSink = undoImage(before, this.#undoSink);
-    const needed = this.prepareReplace(format, address, slot, flags, image);
-    this.store.reserve(pages + needed + 2);
+    const { space } = state;
+    let needed = this.prepareReplace(format, address, slot, flags, image);
+    // The delta behind must go on telling the predecessor from the newest: it takes in what changes only now.
+    const widened = (flags & rowFlag.chain) !== 0 && this.#widenDelta(format, address, slot, flags, before);
+    if (widened)
+      needed += space.prepareRecords(this.#merged, this.fate === "write" ? state.extension : undefined);
+    this.store.reserve(pages + needed + 3);
 
     // From here on nothing fails.
     writer.noteOverwrite(state, row, flags, this.#undoSink.bytes, this.#undoSink.length);
     for (let index = 0; index < before.count; index++) {
-      if (before.codes[index] === code.reference) {
-        writer.chains.push({ table: state, page: before.sink.view.getUint32(before.starts[index]!, true) });
-      }
+      if (before.codes[index] !== code.reference || this.#inDelta.has(before.columns[index]!)) continue;
+      writer.chains.push({ table: state, page: before.sink.view.getUint32(before.starts[index]!, true) });
     }
     let rowFlags = extraFlags;
     if (anyIndex) {
@@ -1198,17 +1202,101 @@ export class EngineTable implements Table {
       }
     }
     this.replace(format, address, page, slot, flags, image, rowFlags);
+    if (widened) this.replaceDelta(format, address, page, slot, this.#merged);
+  }
+
+  /** Columns that the predecessor's delta takes over from an overwritten own version. */
+  readonly #inDelta = new Set<number>();
+  readonly #merged = new RowImage();
+  /** Leaves in `#merged` the delta with the entries of `before` that it lacks; false when it lacks none. */
+  #widenDelta(format: PageFormat, address: number, slot: number, flags: number, before: RowImage): boolean {
+    const { state } = this;
+    const merged = this.#merged;
+    this.#inDelta.clear();
+    state.chainHead(format, address, slot, flags);
+    const record = state.space.record(state.headPage, state.headSlot);
+    const common = this.commonWith(state.space.recordFormat(record));
+    merged.clear();
+    state.space.mergeRecord(record, merged, (column) => column < common);
+    const had = merged.count;
+    for (let index = 0; index < before.count; index++) {
+      let found = false;
+      for (let entry = 0; entry < had; entry++)
+        if (merged.columns[entry] === before.columns[index]) found = true;
+      if (found) continue;
+      this.#inDelta.add(before.columns[index]!);
+      this.#copyEntry(before, index, merged);
+    }
+    return merged.count > had;
+  }
+  /**
+   * The undo of an overwrite: the delta gives back references that are the row's own again. False when it has none.
+   * First half; `replaceDelta` with `narrowed` is the second.
+   */
+  narrowDelta(format: PageFormat, address: number, slot: number, flags: number, image: RowImage): boolean {
+    if ((flags & rowFlag.chain) === 0) return false;
+    const { state } = this;
+    const merged = this.#merged;
+    state.chainHead(format, address, slot, flags);
+    const record = state.space.record(state.headPage, state.headSlot);
+    let dropped = false;
+    merged.clear();
+    state.space.visitRecord(record, (column, what, from, start, length) => {
+      const index = image.find(column);
+      if (
+        what === code.reference &&
+        index >= 0 &&
+        image.codes[index] === code.reference &&
+        image.sink.view.getUint32(image.starts[index]!, true) === from.readUInt32LE(start)
+      ) {
+        dropped = true;
+      } else merged.addBytes(column, what, from, start, length);
+      return false;
+    });
+    return dropped;
+  }
+  get narrowed(): RowImage {
+    return this.#merged;
+  }
+  /** Puts a new delta in the place of the first record behind the row; after `prepareRecords` of it. */
+  replaceDelta(format: PageFormat, address: number, page: number, slot: number, image: RowImage): void {
+    const { state } = this;
+    const { space } = state;
+    const flags = format.flags(address, slot);
+    state.chainHead(format, address, slot, flags);
+    const { headPage, headSlot } = state;
+    const record = space.record(headPage, headSlot);
+    const writer = space.recordWriter(record);
+    const backPage = space.recordBackPage(record);
+    const backSlot = space.recordBackSlot(record);
+    space.removeRecord(headPage, headSlot, true);
+    space.writeRecord(
+      recordFlag.delta,
+      writer,
+      backPage,
+      backSlot,
+      page,
+      slot,
+      this.format.id,
+      image,
+      this.#place,
+    );
+    if ((flags & rowFlag.extension) !== 0) {
+      const extensionPage = format.backPage(address, slot);
+      const extension = space.record(extensionPage, format.backSlot(address, slot));
+      space.setRecordBack(extensionPage, extension, this.#place.page, this.#place.slot);
+    } else format.setBack(address, slot, this.#place.page, this.#place.slot);
   }
   #undoSink: { bytes: Buffer; length: number } = { bytes: Buffer.alloc(256), length: 0 };
-  #fate: "none" | "keep" | "write" | "remove" = "none";
+  fate: "none" | "keep" | "write" | "remove" = "none";
 
   /** First half of `replace`; returns the pages to reserve. */
   prepareReplace(format: PageFormat, address: number, slot: number, flags: number, image: RowImage): number {
     const { space } = this.state;
-    this.#fate = this.#splitImage(format, address, slot, flags, image);
+    this.fate = this.#splitImage(format, address, slot, flags, image);
     if ((flags & rowFlag.extension) !== 0)
       space.record(format.backPage(address, slot), format.backSlot(address, slot));
-    return this.#fate === "write" ? space.prepareRecords(this.state.extension, undefined) : 0;
+    return this.fate === "write" ? space.prepareRecords(this.state.extension, undefined) : 0;
   }
 
   /** Puts the image's columns into the newest version without leaving a version behind. The writer is the caller's. */
@@ -1223,7 +1311,7 @@ export class EngineTable implements Table {
   ): void {
     const { state } = this;
     const { space } = state;
-    const fate = this.#fate;
+    const fate = this.fate;
     let rowFlags = (flags & ~rowFlag.extension) | extraFlags;
     if (this.#writeLarge(image)) rowFlags |= rowFlag.overflow;
     this.#applyImage(format, address, slot, image);

@@ -638,6 +638,32 @@ export class TableSpace {
     return this.#lists.length === 0;
   }
 
+  /** Numbers of all version pages. Throws Wait. */
+  versionPages(): number[] {
+    const { u32 } = this.#store.pool;
+    const found: number[] = [];
+    for (const list of this.#lists) {
+      this.#store.beginOperation();
+      const address = this.#store.page(list, PageType.pointer);
+      const count = u32[(address + listCount) >>> 2]!;
+      for (let entry = 0; entry < count; entry++) {
+        const value = u32[(address + listEntries + entry * 4) >>> 2]!;
+        if (value !== 0 && value >>> 30 === entryKind.version) found.push(value & pageMask);
+      }
+    }
+    return found;
+  }
+  /** Slots in use of a version page. */
+  recordsOf(address: number): number[] {
+    const { u16 } = this.#store.pool;
+    const found: number[] = [];
+    const slots = u16[(address + headSlots) >>> 1]!;
+    for (let slot = 0; slot < slots; slot++) {
+      if (u16[(address + slotsAt + slot * 4 + 2) >>> 1] !== 0) found.push(slot);
+    }
+    return found;
+  }
+
   /** What is wrong with a version page, if anything. */
   checkVersionPage(address: number): string | undefined {
     const { u16 } = this.#store.pool;
