@@ -296,6 +296,50 @@ describe("sorting", () => {
       { numRuns: 60 },
     );
   });
+  test("numbers of every size sort by digits as they compare", () => {
+    const number = fc.oneof(
+      fc.constant(null),
+      fc.constantFrom(0, -0, 1, -1, 2 ** 31, -(2 ** 31), 2 ** 53 - 1, 1 - 2 ** 53, Infinity, -Infinity),
+      fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 }),
+      fc.maxSafeInteger(),
+      fc.bigInt({ min: 2n ** 53n, max: 2n ** 63n - 1n }),
+    );
+    fc.assert(
+      fc.property(
+        fc.array(number, { minLength: 70, maxLength: 200 }),
+        fc.boolean(),
+        fc.boolean(),
+        fc.boolean(),
+        (given, descending, nullsFirst, wide) => {
+          const list = wide ? given : given.filter((value) => typeof value !== "bigint");
+          const database = new TestDatabase();
+          const a = database.createTable("a", [
+            { name: "v", type: int8 },
+            { name: "w", type: int8 },
+          ]);
+          database.fill(
+            a,
+            list.map((value, i) => [value, i % 7]),
+          );
+          const keys = [key(0, int8, descending, nullsFirst), key(1, int8)];
+          const plan: PlanNode = {
+            kind: "sort",
+            input: scanOf(a),
+            keys,
+            columns: scanOf(a).columns,
+            estimate,
+          };
+          const rows = run(database, plan);
+          const expected = list
+            .map((value, i): Value[] => [value, i % 7])
+            .sort((x, y) => compare(x[0]!, y[0]!, keys[0]!) || compare(x[1]!, y[1]!, keys[1]!));
+          expect(rows.map((row) => row.map(Number))).toEqual(expected.map((row) => row.map(Number)));
+          expect(rows.map((row) => row[0] === null)).toEqual(expected.map((row) => row[0] === null));
+        },
+      ),
+      { numRuns: 80 },
+    );
+  });
   test("topN over many rows", () => {
     const rows = manyRows(5000, 2000, 6);
     const { database, a } = twoTables(rows, []);
