@@ -5,8 +5,6 @@
  * be refused by name.
  */
 
-// biome-ignore-all lint/style/noUselessStringConcat: generated
-
 /** oid;name;kind|returns|flags|argument types|argument names|out columns|defaults|aggregate kind|direct arguments. Flags: s strict, i/s/v volatility (after an optional s), r returns a set, v (last) variadic. */
 export const functionFacts = `
 31;byteaout;f;2275;si;17;;;;;

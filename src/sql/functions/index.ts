@@ -11,8 +11,12 @@ import "./arithmetic.js";
 import "./comparison.js";
 import "./strings.js";
 import "./casts.js";
+import "./aggregates.js";
+import "./arrays.js";
+import "./datetimes.js";
 
 export { lengthCoercionOf } from "./casts.js";
+export { type SqlValueName, sqlValueFunctions } from "./datetimes.js";
 export { likePrefix } from "./pattern.js";
 export {
   allCasts,
