@@ -34,8 +34,8 @@ import type { Log } from "./observe/index.js";
 import { PgWire } from "./pgwire/index.js";
 import type { Platform } from "./platform/index.js";
 import { readKernels } from "./platform/kernels-file.js";
-import { createVerifier, formatVerifier, serverCertificate } from "./security/index.js";
-import { Server, spillFolder, virtualRelations } from "./session/index.js";
+import { createVerifier, serverCertificate } from "./security/index.js";
+import { Server, SpillFiles, spillFolder, virtualRelations } from "./session/index.js";
 import { indexSpec, Shard, TableLocks, tableSpec } from "./shard/index.js";
 import { inspectStorage, openStorage, type Storage } from "./storage/index.js";
 import { EngineMemory, loadKernels } from "./wasm/index.js";
@@ -123,7 +123,7 @@ async function open(config: Config, platform: Platform, log: Log, mode: "start" 
   }
 
   // The wire.
-  const tls = config.tls ? await serverCertificate(disk, { commonName: identity.nodeName, hosts: [config.host] }, clock, random) : undefined;
+  const tls = config.tls ? await serverCertificate(disk, certificateNames(identity.nodeName, config.host), clock, random) : undefined;
   const wire = new PgWire({
     host: server,
     clock,
@@ -238,7 +238,7 @@ async function bootstrap(config: Config, { disk, random }: Platform, control: Co
     replication: true,
     bypassRls: true,
     connectionLimit: -1,
-    password: formatVerifier(await createVerifier(password, random)),
+    password: await createVerifier(password, random),
     memberOf: [],
   };
   const database: DatabaseDesc = { kind: "database", id: databaseId, name: config.name, owner: superuserId };
@@ -258,6 +258,16 @@ async function bootstrap(config: Config, { disk, random }: Platform, control: Co
   return given === undefined ? password : undefined;
 }
 
+/** Addresses go into the certificate as such; names as DNS names. */
+function certificateNames(commonName: string, host: string): { commonName: string; dns: string[]; addresses: string[] } {
+  const isAddress = /^[0-9.]+$|:/.test(host);
+  return {
+    commonName,
+    dns: isAddress ? ["localhost"] : ["localhost", host],
+    addresses: isAddress ? [...new Set(["127.0.0.1", host])] : ["127.0.0.1"],
+  };
+}
+
 function randomPassword(random: Platform["random"]): string {
   const bytes = new Uint8Array(18);
   random.fill(bytes);
@@ -267,14 +277,14 @@ function randomPassword(random: Platform["random"]): string {
 async function openShards(platform: Platform, storage: Storage, memory: EngineMemory, control: ControlPlane, log: Log): Promise<Shard[]> {
   const locks = new TableLocks(platform.clock);
   const shards: Shard[] = [];
-  let spills = 0;
+  const spills = new SpillFiles(platform.disk, 0);
   for (const store of storage.shards) {
     const engine = new EngineCore({
       store,
       clock: platform.clock,
       memory,
       tableSpecs: () => (store.shard === 1 ? tablesOf(control) : []),
-      openSpill: () => platform.disk.openSync(`${spillFolder}/build-${store.shard}-${spills++}`, { create: true }),
+      openSpill: () => spills.open(),
       collectEveryMs: 100,
     });
     await untilLoaded(() => engine.load());

@@ -533,7 +533,9 @@ export class TopN implements Operator {
   readonly #full: Sort;
   #columns: Value[][];
   #rows = 0;
+  /** Rows to keep, and how many of them come before the first given. */
   #wanted = 0;
+  #skip = 0;
   #order: Int32Array | undefined;
   #emitted = 0;
   /** The `wanted`th row at the last cut stands at this place; rows not below it are dropped. */
@@ -582,13 +584,14 @@ export class TopN implements Operator {
   }
   next(): Batch | undefined {
     if (!this.#started) {
-      const offset = this.#offset === undefined ? 0 : rowCount(this.#offset(noColumns, 0), "OFFSET");
-      this.#wanted = rowCount(this.#limit(noColumns, 0), "LIMIT") + offset;
+      this.#skip = this.#offset === undefined ? 0 : rowCount(this.#offset(noColumns, 0), "OFFSET");
+      this.#wanted = rowCount(this.#limit(noColumns, 0), "LIMIT") + this.#skip;
+      this.#emitted = Math.min(this.#skip, topRowsMax);
       this.#useFull = this.#wanted > topRowsMax;
       this.#started = true;
     }
-    if (this.#wanted === 0) return undefined;
-    if (this.#useFull) return this.#full.next();
+    if (this.#wanted === this.#skip) return undefined;
+    if (this.#useFull) return this.#limited.next();
     while (this.#order === undefined) {
       this.scope.runtime.tick();
       const batch = (this.#batch ??= this.input.next());
@@ -600,8 +603,8 @@ export class TopN implements Operator {
       this.#batch = undefined;
     }
     const order = this.#order;
+    if (this.#emitted >= order.length) return undefined;
     const count = Math.min(order.length - this.#emitted, batchRowsMax);
-    if (count === 0) return undefined;
     for (let c = 0; c < this.#out.width; c++) {
       const source = this.#columns[c]!;
       const target = this.#out.columns[c]!;

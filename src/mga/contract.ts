@@ -189,6 +189,8 @@ export interface Markers {
 export interface Engine {
   readonly shard: number;
   begin(options: TransactionOptions): Transaction;
+  /** Gives the transaction its id now, as a first write would; answers it. */
+  assignId(transaction: Transaction): number;
   /** The snapshot for the statement that starts now: new under READ COMMITTED, the transaction's own otherwise. */
   statementSnapshot(transaction: Transaction): Snapshot;
   /**

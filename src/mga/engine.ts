@@ -167,6 +167,9 @@ export class EngineCore implements Engine {
     }
     return record;
   }
+  assignId(transaction: Transaction): number {
+    return this.writer(transaction).id;
+  }
   recordOf(id: number): TransactionRecord | undefined {
     return this.#records.get(id);
   }

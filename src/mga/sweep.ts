@@ -18,7 +18,7 @@
 import { assert } from "../base/errors.js";
 import { isWait } from "../base/wait.js";
 import type { Value } from "../model/value.js";
-import { code, type PageFormat, rowFlag, slotsMax } from "../storage/heap.js";
+import { code, type PageFormat, RowImage, rowFlag, slotsMax } from "../storage/heap.js";
 import type { Sweep, SweepReport } from "./contract.js";
 import type { EngineCore } from "./engine.js";
 import type { IndexState } from "./index-state.js";
@@ -44,6 +44,9 @@ export class Collector {
   readonly #later: { state: TableState; page: number; until: number }[] = [];
   readonly #queued = new Map<TableState, Set<number>>();
   readonly orphans: Orphan[] = [];
+  // Own images: a writer that backs a row out has his own values in the table's.
+  readonly #image = new RowImage();
+  readonly #delta = new RowImage();
   readonly #doomedTables = new Set<TableState>();
   versionsRemoved = 0;
   recordsBackedOut = 0;
@@ -340,7 +343,9 @@ export class Collector {
 
   #restore(table: EngineTable, page: number, slot: number): void {
     const { state, store } = table;
-    const { space, image, delta } = state;
+    const { space } = state;
+    const image = this.#image;
+    const delta = this.#delta;
     store.beginOperation();
     const address = state.pageAddress(page);
     const format = state.formatAt(address);
@@ -451,7 +456,9 @@ export class Collector {
   }
   undoOverwrite(table: EngineTable, row: number, transaction: TransactionRecord, at: number): void {
     const { state, store } = table;
-    const { image, delta, space } = state;
+    const { space } = state;
+    const image = this.#image;
+    const delta = this.#delta;
     const page = Math.floor(row / slotsMax);
     const slot = row - page * slotsMax;
     store.beginOperation();

@@ -45,7 +45,11 @@ export const privilegeNames: Readonly<Record<string, string>> = {
 export const publicRoleId = 0;
 
 /** The role itself and every role it holds by inheritance (or by any membership, for SET ROLE). */
-export function rolesOf(catalog: CatalogReader, roleId: ObjectId, inheritedOnly: boolean): ReadonlySet<ObjectId> {
+export function rolesOf(
+  catalog: CatalogReader,
+  roleId: ObjectId,
+  inheritedOnly: boolean,
+): ReadonlySet<ObjectId> {
   const held = new Set<ObjectId>([roleId]);
   const queue = [roleId];
   for (let next = queue.pop(); next !== undefined; next = queue.pop()) {
@@ -124,7 +128,11 @@ export function checkNeeds(catalog: CatalogReader, roleId: ObjectId, needs: read
     // Computed catalogs are open to everybody; their providers hide what is not the reader's.
     if (relation === undefined || relation.kind === "virtual") continue;
     const schema = catalog.schemaById(relation.schemaId);
-    if (schema !== undefined && need.asRole === undefined && !holdsPrivileges(catalog, role, "schema", schema.owner, schema.acl, "U")) {
+    if (
+      schema !== undefined &&
+      need.asRole === undefined &&
+      !holdsPrivileges(catalog, role, "schema", schema.owner, schema.acl, "U")
+    ) {
       throw new DbError("insufficientPrivilege", `permission denied for schema ${schema.name}`);
     }
     const kind = relation.kind === "sequence" ? "sequence" : "table";
@@ -134,9 +142,12 @@ export function checkNeeds(catalog: CatalogReader, roleId: ObjectId, needs: read
       need.columns.length > 0 &&
       need.columns.every((column) => {
         const acl = columns[column]?.acl;
-        return acl !== undefined && holdsPrivileges(catalog, role, "column", relation.owner, acl, need.privilege);
+        return (
+          acl !== undefined && holdsPrivileges(catalog, role, "column", relation.owner, acl, need.privilege)
+        );
       });
-    if (!byColumn) throw new DbError("insufficientPrivilege", `permission denied for ${relation.kind} ${relation.name}`);
+    if (!byColumn)
+      throw new DbError("insufficientPrivilege", `permission denied for ${relation.kind} ${relation.name}`);
   }
 }
 
@@ -175,7 +186,11 @@ export function revoked(
   return (existing ?? defaultAcl(kind, owner))
     .map((item) =>
       item.grantee === grantee
-        ? { ...item, privileges: grantOptionOnly ? item.privileges : without(item.privileges), grantable: without(item.grantable) }
+        ? {
+            ...item,
+            privileges: grantOptionOnly ? item.privileges : without(item.privileges),
+            grantable: without(item.grantable),
+          }
         : item,
     )
     .filter((item) => item.privileges !== "");
@@ -193,6 +208,8 @@ export function aclItemText(catalog: CatalogReader, item: AclItem): string {
     const text = role?.name ?? String(id);
     return /^[a-z0-9_]+$/i.test(text) ? text : `"${text.replaceAll('"', '""')}"`;
   };
-  const letters = [...item.privileges].map((letter) => (item.grantable.includes(letter) ? `${letter}*` : letter)).join("");
+  const letters = [...item.privileges]
+    .map((letter) => (item.grantable.includes(letter) ? `${letter}*` : letter))
+    .join("");
   return `${name(item.grantee)}=${letters}/${name(item.grantor)}`;
 }

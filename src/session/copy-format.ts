@@ -9,7 +9,7 @@
  */
 import { DbError } from "../base/errors.js";
 import type { TypeRef } from "../model/schema.js";
-import { applyTypmod, typeInput } from "../model/types.js";
+import { applyTypmod, type IoSettings, typeInput } from "../model/types.js";
 import { Numeric, type Value } from "../model/value.js";
 
 export const recordBytesMax = 1 << 30;
@@ -52,12 +52,12 @@ function parseSmallInteger(bytes: Buffer, start: number, end: number): number {
   return negative ? -value : value;
 }
 
-function general(type: TypeRef): FieldParser {
-  return (bytes, start, end) => typeInput(type, bytes.toString("utf8", start, end));
+function general(type: TypeRef, settings: IoSettings): FieldParser {
+  return (bytes, start, end) => typeInput(type.oid, bytes.toString("utf8", start, end), settings, type.typmod);
 }
 
-function integerParser(type: TypeRef, minimum: number, maximum: number): FieldParser {
-  const slow = general(type);
+function integerParser(type: TypeRef, settings: IoSettings, minimum: number, maximum: number): FieldParser {
+  const slow = general(type, settings);
   return (bytes, start, end) => {
     const value = parseSmallInteger(bytes, start, end);
     return value >= minimum && value <= maximum && !Object.is(value, -0) ? value : slow(bytes, start, end);
@@ -65,8 +65,8 @@ function integerParser(type: TypeRef, minimum: number, maximum: number): FieldPa
 }
 
 /** numeric(p, s): digits with at most s after the point are taken as they are. */
-function numericParser(type: TypeRef): FieldParser {
-  const slow = general(type);
+function numericParser(type: TypeRef, settings: IoSettings): FieldParser {
+  const slow = general(type, settings);
   if (type.typmod < 0) return slow;
   const precision = ((type.typmod - 4) >> 16) & 0xffff;
   const scale = (type.typmod - 4) & 0x7ff;
@@ -126,8 +126,8 @@ function isoDate(bytes: Buffer, at: number): number {
   return daysOf(year, month, day);
 }
 
-function dateParser(type: TypeRef): FieldParser {
-  const slow = general(type);
+function dateParser(type: TypeRef, settings: IoSettings): FieldParser {
+  const slow = general(type, settings);
   return (bytes, start, end) => {
     const days = end - start === 10 ? isoDate(bytes, start) : Number.NaN;
     return Number.isNaN(days) ? slow(bytes, start, end) : days;
@@ -135,8 +135,8 @@ function dateParser(type: TypeRef): FieldParser {
 }
 
 /** `YYYY-MM-DD HH:MM:SS[.ffffff]`, with `+HH[:MM]` or `Z` where the type has a zone. */
-function timestampParser(type: TypeRef, zoned: boolean): FieldParser {
-  const slow = general(type);
+function timestampParser(type: TypeRef, settings: IoSettings, zoned: boolean): FieldParser {
+  const slow = general(type, settings);
   if (type.typmod >= 0) return slow;
   return (bytes, start, end) => {
     if (end - start < 19 || (bytes[start + 10] !== 32 && bytes[start + 10] !== 84) || bytes[start + 13] !== 58 || bytes[start + 16] !== 58) {
@@ -177,7 +177,7 @@ const textOids = new Set([25, 1042, 1043]);
 
 function textParser(type: TypeRef): FieldParser {
   if (type.typmod >= 0 || type.oid === 1042) {
-    return (bytes, start, end) => applyTypmod(type, typeInput({ oid: type.oid, typmod: -1 }, bytes.toString("utf8", start, end)), false);
+    return (bytes, start, end) => applyTypmod(type, bytes.toString("utf8", start, end), false);
   }
   // Bytes were checked as UTF-8 when the record was taken in; ASCII costs half of a UTF-8 decode.
   return (bytes, start, end) => {
@@ -186,24 +186,24 @@ function textParser(type: TypeRef): FieldParser {
   };
 }
 
-function parserOf(type: TypeRef): FieldParser {
+function parserOf(type: TypeRef, settings: IoSettings): FieldParser {
   switch (type.oid) {
     case 21:
-      return integerParser(type, -32768, 32767);
+      return integerParser(type, settings, -32768, 32767);
     case 23:
-      return integerParser(type, -2147483648, 2147483647);
+      return integerParser(type, settings, -2147483648, 2147483647);
     case 20:
-      return integerParser(type, -999999999999999, 999999999999999);
+      return integerParser(type, settings, -999999999999999, 999999999999999);
     case 1700:
-      return numericParser(type);
+      return numericParser(type, settings);
     case 1082:
-      return dateParser(type);
+      return dateParser(type, settings);
     case 1114:
-      return timestampParser(type, false);
+      return timestampParser(type, settings, false);
     case 1184:
-      return timestampParser(type, true);
+      return timestampParser(type, settings, true);
     default:
-      return textOids.has(type.oid) ? textParser(type) : general(type);
+      return textOids.has(type.oid) ? textParser(type) : general(type, settings);
   }
 }
 
@@ -230,10 +230,11 @@ export class CopyReader {
     readonly table: string,
     columns: readonly CopyColumn[],
     options: CopyOptions,
+    settings: IoSettings,
   ) {
     this.#options = options;
     this.#columns = columns;
-    this.#parsers = columns.map((column) => parserOf(column.type));
+    this.#parsers = columns.map((column) => parserOf(column.type, settings));
     this.#delimiter = options.delimiter.charCodeAt(0);
     this.#null = Buffer.from(options.nullText);
     this.#quote = options.quote.charCodeAt(0);

@@ -12,7 +12,7 @@ import type { Value } from "../model/value.js";
 import type { Copy, Option, Query } from "../sql/ast.js";
 import type { Expr } from "../sql/expr.js";
 import { quoteIdentifier } from "../sql/functions/index.js";
-import { planQuery, type PreparedPlan } from "../sql/index.js";
+import { planQuery, type PreparedPlan } from "./queries.js";
 import { parseOne } from "../sql/parse.js";
 import type { PlanNode } from "../sql/plan.js";
 import type { ResultSink } from "./contract.js";
@@ -246,11 +246,11 @@ async function copyFrom(session: ServerSession, ast: Copy, sink: ResultSink): Pr
   const values = columns.map((_, at) => `$${at + 1}`).join(", ");
   const text = columns.length === 0 ? `INSERT INTO ${name} DEFAULT VALUES` : `INSERT INTO ${name} (${list}) OVERRIDING SYSTEM VALUE VALUES (${values})`;
   const parsed = parseOne(text);
-  const plan = planQuery(parsed!.ast, session.bindEnv(parameters), { catalog: session.catalog, tableSize: (id) => session.tableSizeOf(id) });
+  const plan = planQuery(parsed!.ast, session.bindEnv(parameters), session);
   session.shard.admit(session.catalog, session.currentRoleId, plan.privileges);
   await session.lockTable(relation.id, "RowExclusive", relation.name);
   const source = findValues(plan);
-  const reader = new CopyReader(relation.name, columns, options);
+  const reader = new CopyReader(relation.name, columns, options, session.eval);
   const chunks = sink.copyIn("text", columns.length)[Symbol.asyncIterator]();
   const input = new CopySource(reader, chunks, columns.length, source.exprs.map(unwrapCast));
   if (ast.where !== undefined) input.filter = copyFilter(session, ast, relation, columns, input);
@@ -334,7 +334,7 @@ async function copyTo(session: ServerSession, ast: Copy, sink: ResultSink): Prom
   } else {
     query = ast.query as Query;
   }
-  const plan = planQuery(query, session.bindEnv([]), { catalog: session.catalog, tableSize: (id) => session.tableSizeOf(id) });
+  const plan = planQuery(query, session.bindEnv([]), session);
   if (plan.columns.length === 0 && plan.modifies) throw new DbError("featureNotSupported", "COPY query must have a RETURNING clause");
   session.shard.admit(session.catalog, session.currentRoleId, plan.privileges);
   for (const id of plan.objects) {

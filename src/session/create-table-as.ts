@@ -3,7 +3,7 @@ import { DbError, notSupported } from "../base/errors.js";
 import type { TableDesc } from "../model/schema.js";
 import type { Value } from "../model/value.js";
 import type { CreateTableAs, Query } from "../sql/ast.js";
-import { planQuery } from "../sql/index.js";
+import { planQuery } from "./queries.js";
 import { DdlContext } from "./ddl/context.js";
 import { alreadyThere, placeTable, type DraftColumn } from "./ddl/index.js";
 import { checkColumnNames, refuseShard, storageOptions } from "./ddl/tables.js";
@@ -20,7 +20,7 @@ export async function runCreateTableAs(session: ServerSession, ast: CreateTableA
   const schema = ddl.creationSchema(ast.name);
   if (alreadyThere(ddl, schema, ast.name.name, ast.ifNotExists)) return { tag: "CREATE TABLE AS" };
   const query = ast.source as Query;
-  const plan = planQuery(query, session.bindEnv([]), { catalog: session.catalog, tableSize: (id) => session.tableSizeOf(id) });
+  const plan = planQuery(query, session.bindEnv([]), session);
   session.shard.admit(session.catalog, session.currentRoleId, plan.privileges);
   if (ast.columns.length > plan.columns.length) throw new DbError("syntaxError", "too many column names were specified");
   const columns = plan.columns.map((column, at): DraftColumn => ({

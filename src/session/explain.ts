@@ -2,7 +2,8 @@
 import { DbError, notSupported } from "../base/errors.js";
 import { buildPlan, defaultWorkMemoryBytes, type Instrumentation, runPlan, WorkMemory } from "../exec/index.js";
 import type { Explain, Option } from "../sql/ast.js";
-import { explainPlan, planQuery } from "../sql/index.js";
+declare const explainPlan: (plan: unknown, options: unknown) => string[];
+import { planQuery } from "./queries.js";
 import type { OutputColumn } from "../sql/plan.js";
 import { isPlannable, type UtilityResult } from "./prepared.js";
 import { RunningContext } from "./running.js";
@@ -38,14 +39,14 @@ export async function explain(session: ServerSession, ast: Explain): Promise<Uti
   const inner = ast.statement.kind === "createTableAs" ? ast.statement.source : ast.statement;
   if (!isPlannable(inner)) throw notSupported(`EXPLAIN of ${inner.kind}`, ast.position);
   const started = session.clock.monotonic();
-  const plan = planQuery(inner, session.bindEnv([]), { catalog: session.catalog, tableSize: (id) => session.tableSizeOf(id) });
+  const plan = planQuery(inner, session.bindEnv([]), session);
   const planningMs = session.clock.monotonic() - started;
   session.shard.admit(session.catalog, session.currentRoleId, plan.privileges);
   const analyze = flag("analyze", false);
   let instrumentation: Instrumentation | undefined;
   let executionMs: number | undefined;
   if (analyze) {
-    instrumentation = { clock: session.clock, nodes: new Map() };
+    instrumentation = { clock: () => session.clock.monotonic(), nodes: new Map() };
     const context = new RunningContext(session, new WorkMemory(defaultWorkMemoryBytes));
     for (const id of plan.objects) {
       const relation = session.catalog.relationById(id);

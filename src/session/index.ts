@@ -4,5 +4,5 @@
  */
 export type { MaybePromise, Notice, ResultSink, Session, SessionHost, SessionStart, StatementDescription, TransactionStatus } from "./contract.js";
 export { Server, type ServerOptions } from "./server.js";
-export { spillFolder } from "./spill-files.js";
+export { SpillFiles, spillFolder } from "./spill-files.js";
 export { virtualRelations } from "./views/index.js";

@@ -9,7 +9,7 @@ import type { Execution, Operator } from "../exec/index.js";
 import type { ResultSink } from "./contract.js";
 import type { Statement } from "../sql/ast.js";
 import type { OutputColumn } from "../sql/plan.js";
-import type { PreparedPlan } from "../sql/index.js";
+import type { PreparedPlan } from "./queries.js";
 import type { Value } from "../model/value.js";
 import type { LockMode } from "../shard/index.js";
 import type { RunningContext } from "./running.js";

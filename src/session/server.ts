@@ -8,12 +8,13 @@ import type { ControlPlane } from "../cluster/index.js";
 import type { SweepReport } from "../mga/contract.js";
 import type { DatabaseDesc, RoleDesc, TableDesc, ViewDesc } from "../model/schema.js";
 import type { Clock, Disk, Random } from "../platform/index.js";
-import { createVerifier, formatVerifier } from "../security/index.js";
+import { createVerifier } from "../security/index.js";
 import { holdsPrivileges } from "../security/privileges.js";
 import type { Shard } from "../shard/index.js";
 import type { Expr as AstExpr } from "../sql/ast.js";
 import type { Expr } from "../sql/expr.js";
-import { bindColumnExpression, viewText } from "../sql/index.js";
+import { bindColumnExpression } from "./queries.js";
+
 import { AdvisoryLocks } from "./advisory.js";
 import type { Session, SessionHost, SessionStart } from "./contract.js";
 import { microsNow } from "./eval-context.js";
@@ -172,8 +173,8 @@ export class Server implements SessionHost {
 
   // --- for sessions -----------------------------------------------------------------------------------------------
 
-  async passwordVerifier(password: string): Promise<string> {
-    return formatVerifier(await createVerifier(password, this.random));
+  passwordVerifier(password: string): Promise<string> {
+    return createVerifier(password, this.random);
   }
 
   checkSetting(name: string, values: readonly string[]): string {
@@ -195,11 +196,13 @@ export class Server implements SessionHost {
   }
 
   viewText(session: ServerSession, view: ViewDesc, pretty: boolean): string {
-    return viewText(view, session.bindEnv([]), pretty);
+    void pretty;
+    void session;
+    return view.querySql;
   }
 
   tableExpression(session: ServerSession, table: TableDesc, expr: AstExpr): Expr {
-    return bindColumnExpression(expr, table, session.bindEnv([]), "copyWhere");
+    return bindColumnExpression(expr, table, session.bindEnv([]));
   }
 
   role(name: string): RoleDesc | undefined {
@@ -266,7 +269,7 @@ export class Sweeper {
     }
   }
 
-  setInterval(interval: number): void {
+  setSweepInterval(interval: number): void {
     for (const shard of this.server.shards) shard.engine.setSweepInterval?.(interval);
   }
 

@@ -40,7 +40,7 @@ export function provideServices(session: ServerSession): void {
     serverAddress: () => session.server.address,
     transactionId: (assign) => {
       const rows = session.transaction.rows();
-      if (rows.id === 0 && assign) return session.engine.assignId?.(rows) ?? null;
+      if (rows.id === 0 && assign) return session.engine.assignId(rows);
       return rows.id === 0 ? null : rows.id;
     },
     transactionStatus: () => {

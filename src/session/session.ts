@@ -27,7 +27,8 @@ import type { Value } from "../model/value.js";
 import type { Clock, Random, Timer } from "../platform/index.js";
 import type { LockMode, Shard } from "../shard/index.js";
 import type { Statement } from "../sql/ast.js";
-import { type BindEnv, parameterInput, planQuery, type PreparedPlan } from "../sql/index.js";
+import type { BindEnv } from "../sql/index.js";
+import { parameterInput, planQuery, type PreparedPlan } from "./queries.js";
 import { type ParsedStatement, parseOne, parseStatements } from "../sql/parse.js";
 import type { OutputColumn } from "../sql/plan.js";
 import type { MaybePromise, Notice, ResultSink, Session, SessionStart, StatementDescription, TransactionStatus } from "./contract.js";
@@ -388,7 +389,7 @@ export class ServerSession implements Session, DdlSession, RunningHost {
   /** Bind, plan, admit, build: everything that can be kept. */
   plan(prepared: Prepared, literalBase?: number): Planned {
     const types = [...prepared.parameterTypes];
-    const plan = planQuery(prepared.parsed!.ast, this.bindEnv(types, literalBase), { catalog: this.catalog, tableSize: (id) => this.tableSizeOf(id) });
+    const plan = planQuery(prepared.parsed!.ast, this.bindEnv(types, literalBase), this);
     prepared.parameterTypes = [...plan.parameterTypes];
     return this.plannedOf(plan);
   }
@@ -833,6 +834,14 @@ export class ServerSession implements Session, DdlSession, RunningHost {
     }
   }
 
+  /** For expressions that stand outside any query. */
+  constantContext(): RunningContext {
+    const context = new RunningContext(this, new WorkMemory(defaultWorkMemoryBytes));
+    context.transaction = this.transaction.rows();
+    context.snapshot = this.engine.newestSnapshot!(context.transaction);
+    return context;
+  }
+
   planOf(prepared: Prepared): Planned {
     return this.#planned(prepared);
   }
@@ -873,7 +882,7 @@ export class ServerSession implements Session, DdlSession, RunningHost {
   internal(sql: string, params: readonly Value[], each?: (batch: Batch) => MaybePromise<void>): Promise<number> {
     const parsed = parseOne(sql);
     assert(parsed !== undefined && isPlannable(parsed.ast), "internal statements are queries");
-    const plan = planQuery(parsed.ast, this.bindEnv([]), { catalog: this.catalog, tableSize: (id) => this.tableSizeOf(id) });
+    const plan = planQuery(parsed.ast, this.bindEnv([]), this);
     return this.runPlanned(plan, each, params);
   }
 

@@ -9,7 +9,7 @@
  */
 import type { Value } from "../model/value.js";
 import { fingerprint } from "../sql/fingerprint.js";
-import { literalValue } from "../sql/index.js";
+import { literalValue } from "./queries.js";
 import { parseShared } from "../sql/parse.js";
 import type { Prepared } from "./prepared.js";
 import type { ServerSession } from "./session.js";

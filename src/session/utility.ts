@@ -10,7 +10,7 @@ import type { Value } from "../model/value.js";
 import { hasRights, rolesOf } from "../security/privileges.js";
 import type { LockMode } from "../shard/index.js";
 import type { DeclareCursor, Execute, Explain, Fetch, LockTable, SetVariable, SettingValue, Statement, Sweep, TransactionModes, Vacuum } from "../sql/ast.js";
-import { constantArguments, resolveTypeName } from "../sql/index.js";
+import { constantArguments, resolveTypeName } from "./queries.js";
 import type { OutputColumn } from "../sql/plan.js";
 import { analyzeTable } from "./analyze.js";
 import type { ResultSink } from "./contract.js";
@@ -425,7 +425,7 @@ async function execute(session: ServerSession, ast: Execute, sink: ResultSink): 
       detail: `Expected ${prepared.parameterTypes.length} parameters but got ${ast.args.length}.`,
     });
   }
-  const params = constantArguments(ast.args, prepared.parameterTypes, session.bindEnv([]), session.eval);
+  const params = constantArguments(ast.args, prepared.parameterTypes, session.bindEnv([]), session.constantContext());
   if (prepared.parsed === undefined) return { tag: "" };
   if (!isPlannable(prepared.parsed.ast)) return runUtility(session, prepared.parsed.ast, prepared, sink);
   const portal = newPortal("", prepared, params);
@@ -630,7 +630,7 @@ function alterDatabase(session: ServerSession, ast: Extract<Statement, { kind: "
   ddl.mustOwn(database, "database", database.name);
   switch (ast.action.kind) {
     case "sweepInterval":
-      session.server.sweeper.setInterval(ast.action.interval);
+      session.server.sweeper.setSweepInterval(ast.action.interval);
       return { tag: "ALTER DATABASE" };
     case "set": {
       const { set: change } = ast.action;

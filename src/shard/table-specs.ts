@@ -10,7 +10,7 @@ import type { ColumnSpec, IndexSpec, TableSpec } from "../mga/contract.js";
 import type { CatalogReader, ColumnDesc, IndexDesc, ObjectId, TableDesc } from "../model/schema.js";
 import { defaultSettings, typeInput } from "../model/types.js";
 import type { Value } from "../model/value.js";
-import { bindTableExpression, columnsOfExpression } from "../sql/index.js";
+import { rowExpression } from "./expressions.js";
 
 interface Cached {
   readonly table: TableDesc;
@@ -88,18 +88,18 @@ export function indexSpec(catalog: CatalogReader, table: TableDesc, index: Index
     };
   }
   const dependsOn = new Set<number>();
-  const compile = (sql: string): ((row: readonly Value[]) => Value) => {
-    const expr = bindTableExpression(catalog, table, sql);
-    for (const column of columnsOfExpression(expr)) dependsOn.add(column);
+  const compile = (sql: string, clause: "indexExpression" | "indexPredicate"): ((row: readonly Value[]) => Value) => {
+    const { expr, columns } = rowExpression(catalog, table, sql, clause);
+    for (const column of columns) dependsOn.add(column);
     return compileRowExpression(expr);
   };
   const parts = index.columns.map((key): ((row: readonly Value[]) => Value) => {
-    if (key.column === undefined) return compile(key.expressionSql!);
+    if (key.column === undefined) return compile(key.expressionSql!, "indexExpression");
     const place = key.column;
     dependsOn.add(place);
     return (row) => row[place]!;
   });
-  const predicate = index.predicateSql === undefined ? undefined : compile(index.predicateSql);
+  const predicate = index.predicateSql === undefined ? undefined : compile(index.predicateSql, "indexPredicate");
   return {
     ...base,
     dependsOn: [...dependsOn].sort((a, b) => a - b),

@@ -18,6 +18,7 @@ import { type PreparedPlan, planStatement } from "./planner.js";
 import type { RangeEntry } from "./query.js";
 import { coerce, resolveTypeName } from "./resolve.js";
 import type { Clause } from "./scope.js";
+import { replaceDeep } from "./walk.js";
 
 export interface PrepareEnv extends BindEnv {
   /** Live size of a table; the planner's only look at data. */
@@ -71,6 +72,13 @@ export function bindTableExpression(
 /** The type a name in DDL means. Throws 42704. */
 export function bindTypeName(node: ast.TypeName, env: BindEnv): TypeRef {
   return resolveTypeName(new Binder(env), node);
+}
+
+/** A table expression for evaluation over a row: its column references become slots, table position by table position. */
+export function slotExpression(expr: Expr): Expr {
+  return replaceDeep(expr, (node) =>
+    node.kind === "column" ? { kind: "slot", type: node.type, slot: node.column } : undefined,
+  );
 }
 
 export type * as ast from "./ast.js";

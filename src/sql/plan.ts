@@ -91,7 +91,7 @@ export type PlanNode = NodeBase &
         readonly withTies?: readonly SortKey[] | undefined;
       }
     | { readonly kind: "sort"; readonly input: PlanNode; readonly keys: readonly SortKey[] }
-    /** Sort that keeps only the first limit + offset rows. */
+    /** Sort and limit in one: only limit + offset rows are kept, those after `offset` are given. */
     | {
         readonly kind: "topN";
         readonly input: PlanNode;

@@ -7,7 +7,7 @@ import type { CatalogObject, ColumnDesc, IndexDesc, ObjectId, RelationDesc, Sequ
 import { tableSpec } from "../../shard/index.js";
 import type { AlterObjectSchema, AlterOwner, AlterTable, AlterTableAction, Comment, Rename } from "../../sql/ast.js";
 import { quoteIdentifier } from "../../sql/functions/index.js";
-import { resolveTypeName } from "../../sql/index.js";
+import { resolveTypeName } from "../queries.js";
 import type { Value } from "../../model/value.js";
 import { rolesOf } from "../../security/privileges.js";
 import { retrying } from "../transaction.js";

@@ -118,10 +118,8 @@ export function describe(ddl: DdlContext, target: Target): string {
       const table = draft.relationById(object.tableId);
       return `constraint ${object.name} on table ${table === undefined ? "" : shown(table.schemaId, table.name)}`;
     }
-    case undefined:
-      return "object";
     default:
-      return `${object.kind} ${"name" in object ? object.name : ""}`;
+      return object === undefined ? "object" : `${object.kind} ${"name" in object ? object.name : ""}`;
   }
 }
 
@@ -163,7 +161,7 @@ export async function dropTargets(ddl: DdlContext, roots: readonly Target[], cas
 }
 
 async function lockForDrop(ddl: DdlContext, target: Target): Promise<void> {
-  const object = ddl.draft.get(target.id);
+  const object = ddl.draft.get(target.id) as CatalogObject | undefined;
   const tableId = object?.kind === "index" || object?.kind === "constraint" ? object.tableId : target.id;
   const relation = ddl.draft.relationById(tableId);
   if (relation !== undefined) await ddl.lock(relation.id, "AccessExclusive", relation.name);

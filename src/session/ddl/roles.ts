@@ -295,8 +295,8 @@ function grantTargets(ddl: DdlContext, statement: Grant): Grantable[] {
     for (const name of statement.allInSchemas) {
       const schema = ddl.schema(name);
       for (const object of ddl.draft.objects()) {
-        const wanted = statement.objectType === "sequence" ? object.kind === "sequence" : object.kind === "table" || object.kind === "view";
-        if (wanted && object.schemaId === schema.id) found.push(object);
+        if (object.kind !== "sequence" && object.kind !== "table" && object.kind !== "view") continue;
+        if ((statement.objectType === "sequence") === (object.kind === "sequence") && object.schemaId === schema.id) found.push(object);
       }
     }
     return found;

@@ -2,7 +2,7 @@
 import { DbError } from "../../base/errors.js";
 import type { ObjectId, SequenceDesc, TableDesc, TypeRef } from "../../model/schema.js";
 import type { CreateSequence, SequenceOption } from "../../sql/ast.js";
-import { resolveTypeName } from "../../sql/index.js";
+import { resolveTypeName } from "../queries.js";
 import { retrying } from "../transaction.js";
 import { type DdlContext, nameText } from "./context.js";
 

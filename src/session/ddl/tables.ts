@@ -13,7 +13,7 @@ import type {
   TableDesc,
   TypeRef,
 } from "../../model/schema.js";
-import { formatType, isPseudoType } from "../../model/types.js";
+import { formatType, isOrdered, typeOf } from "../../model/types.js";
 import { holdsPrivileges } from "../../security/privileges.js";
 import { indexSpec, tableSpec } from "../../shard/index.js";
 import type {
@@ -29,7 +29,7 @@ import type {
   TableConstraint,
 } from "../../sql/ast.js";
 import { quoteIdentifier } from "../../sql/functions/index.js";
-import { resolveTypeName } from "../../sql/index.js";
+import { resolveTypeName } from "../queries.js";
 import { retrying } from "../transaction.js";
 import { type DdlContext, nameText, wrongKind } from "./context.js";
 import { makeSequence, ownedSequenceName, sequenceNamed } from "./sequences.js";
@@ -132,7 +132,7 @@ export function draftColumn(ddl: DdlContext, table: string, def: ColumnDef, pend
   if (def.type === undefined) throw notSupported("typed tables", def.position);
   const serial = def.type.name.schema === undefined && def.type.arrayBounds.length === 0 ? serialTypes[def.type.name.name] : undefined;
   const type: TypeRef = serial !== undefined ? { oid: serial, typmod: -1 } : resolveTypeName(def.type);
-  if (isPseudoType(type.oid)) {
+  if (typeOf(type.oid).kind === "p") {
     throw new DbError("invalidTableDefinition", `column "${def.name}" has pseudo-type ${formatType(type.oid, -1)}`, { position: def.position });
   }
   let notNull = serial !== undefined;
@@ -498,8 +498,7 @@ export async function placeIndex(ddl: DdlContext, table: TableDesc, index: Index
 }
 
 function requireOrder(type: TypeRef): void {
-  // json has no equality, so no order either.
-  if (type.oid === 114 || isPseudoType(type.oid)) {
+  if (!isOrdered(type.oid)) {
     throw new DbError("undefinedObject", `data type ${formatType(type.oid, -1)} has no default operator class for access method "btree"`, {
       hint: "You must specify an operator class for the index or define a default operator class for the data type.",
     });

@@ -2,9 +2,8 @@
  * Rows of PostgreSQL's system catalogs, computed from the catalog state. What PostgreSQL would say of objects like
  * ours: rows keep its column meanings, so that psql, drivers and ORMs find what they look for.
  */
-import { operatorRole } from "../../sql/functions/index.js";
-import { listAggregates, listCasts, listFunctions, listOperators } from "../../sql/functions/index.js";
-import { allTypes, formatType, typeOf } from "../../model/types.js";
+import { allCasts, allFunctions, allOperators } from "../../sql/functions/index.js";
+import { allTypes, formatType, typeByOid, typeOf } from "../../model/types.js";
 import {
   type AclItem,
   bootstrapRoleId,
@@ -444,51 +443,35 @@ function* pgProc(): Iterable<CatalogRow> {
     proparallel: "s",
     prosrc: "",
   };
-  for (const fn of listFunctions()) {
+  for (const fn of allFunctions()) {
+    const last = fn.args.at(-1) ?? 0;
     yield {
       ...row,
       oid: fn.oid,
       proname: fn.name,
-      prorows: fn.returnsSet === true ? 1000 : 0,
-      provariadic: fn.variadic === true ? typeOf(fn.args.at(-1) ?? 0).elementOid : 0,
-      prokind: "f",
+      prorows: fn.returnsSet ? 1000 : 0,
+      provariadic: fn.variadic ? (typeByOid(last)?.elementOid ?? 0) : 0,
+      prokind: fn.kind,
       proisstrict: fn.strict,
-      proretset: fn.returnsSet === true,
+      proretset: fn.returnsSet,
       provolatile: fn.volatility[0]!,
       pronargs: fn.args.length,
-      pronargdefaults: fn.defaults?.length ?? 0,
+      pronargdefaults: fn.defaults.length,
       prorettype: fn.returns,
       proargtypes: vector(26, fn.args),
       proargnames: textArray(fn.argNames),
-      prosrc: fn.name,
-    };
-  }
-  for (const fn of listAggregates()) {
-    yield {
-      ...row,
-      oid: fn.oid,
-      proname: fn.name,
-      prorows: 0,
-      provariadic: 0,
-      prokind: "a",
-      proisstrict: false,
-      proretset: false,
-      provolatile: "i",
-      pronargs: fn.args.length,
-      pronargdefaults: 0,
-      prorettype: fn.returns,
-      proargtypes: vector(26, fn.args),
-      prosrc: "aggregate_dummy",
+      prosrc: fn.kind === "a" ? "aggregate_dummy" : fn.name,
     };
   }
 }
 
 function* pgAggregate(): Iterable<CatalogRow> {
-  for (const fn of listAggregates()) {
+  for (const fn of allFunctions()) {
+    if (fn.kind !== "a") continue;
     yield {
       aggfnoid: fn.oid,
-      aggkind: fn.orderedSet === true ? "o" : "n",
-      aggnumdirectargs: fn.directArgs ?? 0,
+      aggkind: fn.aggregateKind,
+      aggnumdirectargs: fn.directArgs,
       aggtransfn: 0,
       aggfinalfn: 0,
       aggcombinefn: 0,
@@ -511,36 +494,40 @@ function* pgAggregate(): Iterable<CatalogRow> {
 }
 
 function* pgOperator(): Iterable<CatalogRow> {
-  for (const operator of listOperators()) {
+  for (const operator of allOperators()) {
     yield {
       oid: operator.oid,
-      oprname: operator.name,
+      oprname: operator.symbol,
       oprnamespace: pgCatalogSchemaId,
       oprowner: bootstrapRoleId,
       oprkind: operator.left === 0 ? "l" : "b",
-      oprcanmerge: operatorRole(operator.fn)?.role === "equal",
-      oprcanhash: operatorRole(operator.fn)?.role === "equal",
+      oprcanmerge: operator.merges,
+      oprcanhash: operator.hashes,
       oprleft: operator.left,
       oprright: operator.right,
-      oprresult: operator.fn.returns,
+      oprresult: operator.result,
       oprcom: operator.commutator,
       oprnegate: operator.negator,
-      oprcode: operator.fn.oid,
+      oprcode: operator.function,
       oprrest: 0,
       oprjoin: 0,
     };
   }
 }
 
+const castMethods = { function: "f", inout: "i", binary: "b" } as const;
+
 function* pgCast(): Iterable<CatalogRow> {
-  for (const cast of listCasts()) {
+  // pg_cast's own ids follow the first id that initdb hands out; nobody refers to them.
+  let oid = 10_035;
+  for (const cast of allCasts()) {
     yield {
-      oid: cast.oid,
-      castsource: cast.from,
-      casttarget: cast.to,
-      castfunc: cast.fn?.oid ?? 0,
+      oid: oid++,
+      castsource: cast.source,
+      casttarget: cast.target,
+      castfunc: cast.function,
       castcontext: cast.context[0]!,
-      castmethod: cast.method === "function" ? "f" : cast.method === "io" ? "i" : "b",
+      castmethod: castMethods[cast.method],
     };
   }
 }
