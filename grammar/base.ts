@@ -107,6 +107,11 @@ export abstract class RuleBase extends EmbeddedActionsParser {
     return this.#literalClasses![index]!;
   }
 
+  /** How many stripped literals were taken so far: to notice those within a type's modifiers. */
+  protected get literalsTaken(): number {
+    return this.#literalsTaken;
+  }
+
   /** A literal parsed as an expression turned out to be part of a type: the tree must not be shared. */
   protected refuseSharing(): void {
     this.#literalsTaken = Number.NEGATIVE_INFINITY;

@@ -2,10 +2,233 @@
  * Statements that administer the cluster (spec/15): nodes, epochs, CA, security bundles, shards, backup, jobs, audit,
  * sweep. Exports the whole parser.
  *
- * Their words are not keywords of the lexer: each is recognised by its place, so that job, shard or node stay names.
+ * Their words are not keywords of the scanner: each is recognised by its place, so that job, shard or node stay names
+ * (SQL-10). Each statement is a row of one table: its leading words, what object it names, and the clauses it may have;
+ * a clause's values are read by one rule. A clause given twice is 42601 (SQL-51), $n anywhere is 42601 (SQL-4).
  */
 import type * as ast from "../src/sql/ast.js";
 import { StatementRules } from "./statements.js";
+import {
+  ColumnName,
+  Comma,
+  Decimal,
+  Equals,
+  GrammarError,
+  Integer,
+  LeftBracket,
+  LeftParen,
+  Minus,
+  NonReserved,
+  Plus,
+  RightBracket,
+  RightParen,
+  StringLiteral,
+} from "./tokens.js";
+
+/** What stands behind the leading words. */
+type ObjectForm = "none" | "name" | "optionalName" | "string";
+
+interface StatementForm {
+  readonly command: ast.ClusterCommand;
+  /** Leading words; by default the command's own. */
+  readonly words?: readonly string[];
+  readonly object: ObjectForm;
+  /** Clause names in lower case. Longer ones win. `*` at the end: the clause takes a list of values separated by commas. */
+  readonly clauses: readonly string[];
+}
+
+const jobClauses = [
+  "class",
+  "partition by",
+  "schedule",
+  "depends on*",
+  "depends on none",
+  "description",
+  "max_retries",
+  "retry_backoff",
+  "timeout",
+  "on completion",
+  "run as",
+  "time zone",
+  "catch_up",
+  "state",
+  "enabled",
+  "disabled",
+  "as",
+  "call",
+  "exec",
+];
+const scheduleClauses = [
+  "frequency",
+  "daily at",
+  "hourly",
+  "cron",
+  "type",
+  "cluster_consistent",
+  "target",
+  "retention_policy",
+];
+
+const forms: readonly StatementForm[] = [
+  { command: "ADD NODE", object: "string", clauses: ["with name", "addresses*", "roles*", "certificate"] },
+  { command: "ENABLE NODE", object: "name", clauses: [] },
+  { command: "DISABLE NODE", object: "name", clauses: ["reason"] },
+  { command: "REMOVE NODE", object: "name", clauses: ["reason", "graceful", "force", "allow data loss"] },
+  { command: "ALTER NODE", object: "name", clauses: ["drain shards", "set roles*"] },
+  {
+    command: "ALTER CLUSTER",
+    object: "none",
+    clauses: [
+      "add node",
+      "with roles",
+      "remove node",
+      "graceful",
+      "force",
+      "allow data loss",
+      "rebalance shards",
+      "with strategy",
+      "set",
+      "reset",
+      "force cutover to epoch",
+      "disabling nodes",
+      "ca policy begin overlap with new ca certificate",
+      "ca policy cutover to new ca",
+      "ca policy emergency revoke ca",
+      "replace with",
+      "force immediate",
+      "require convergence",
+      "stability window",
+    ],
+  },
+  { command: "ROTATE CA", object: "none", clauses: ["stability window"] },
+  { command: "REVOKE CERTIFICATE", object: "none", clauses: ["serial", "for node", "reason"] },
+  {
+    command: "ISSUE CERTIFICATE",
+    object: "none",
+    clauses: ["from csr", "for node", "for user", "for service"],
+  },
+  {
+    command: "CREATE SECURITY BUNDLE",
+    object: "none",
+    clauses: ["version", "description", "from current", "from version"],
+  },
+  { command: "PUBLISH SECURITY BUNDLE", object: "none", clauses: ["version"] },
+  { command: "ROLLBACK SECURITY BUNDLE", object: "none", clauses: ["to version"] },
+  {
+    command: "CREATE SHARD MAP",
+    object: "none",
+    clauses: ["version", "with shard_count", "shard_count", "vnode_count", "description"],
+  },
+  { command: "ASSIGN SHARD", object: "name", clauses: ["to node*"] },
+  { command: "PUBLISH SHARD MAP", object: "none", clauses: ["version"] },
+  { command: "SET SHARD MAP", object: "none", clauses: ["version", "state"] },
+  { command: "RETIRE SHARD MAP", object: "none", clauses: ["version"] },
+  {
+    command: "ALTER SHARD",
+    object: "name",
+    clauses: [
+      "add replica on node",
+      "remove replica on node",
+      "with mode",
+      "promote replica on node",
+      "to primary",
+      "set replication mode",
+      "quorum_replicas",
+      "move",
+      "from node",
+      "to node",
+    ],
+  },
+  { command: "CREATE SHARD", object: "optionalName", clauses: ["on node"] },
+  { command: "DROP SHARD", object: "optionalName", clauses: ["cascade"] },
+  { command: "CANCEL SHARD MIGRATION", object: "string", clauses: [] },
+  {
+    command: "BACKUP CLUSTER",
+    object: "none",
+    clauses: ["to", "with", "cluster_consistent", "type", "description", "tag"],
+  },
+  {
+    command: "BACKUP SHARD",
+    object: "name",
+    clauses: ["to", "with", "cluster_consistent", "type", "description", "tag"],
+  },
+  { command: "VERIFY BACKUP SET", object: "string", clauses: ["at"] },
+  {
+    command: "RESTORE CLUSTER",
+    object: "none",
+    clauses: [
+      "from backup set",
+      "at",
+      "with generate_new_cluster_uuid",
+      "with generate_new_ca",
+      "generate_new_cluster_uuid",
+      "generate_new_ca",
+      "to timestamp",
+      "confirm destroy",
+    ],
+  },
+  { command: "CREATE BACKUP SCHEDULE", object: "name", clauses: scheduleClauses },
+  { command: "ALTER BACKUP SCHEDULE", object: "name", clauses: scheduleClauses },
+  { command: "DROP BACKUP SCHEDULE", object: "name", clauses: [] },
+  { command: "CREATE BACKUP TARGET", object: "name", clauses: ["type", "location", "credential"] },
+  { command: "DROP BACKUP TARGET", object: "name", clauses: [] },
+  { command: "CREATE JOB", object: "name", clauses: jobClauses },
+  { command: "CREATE JOB", words: ["create", "or", "alter", "job"], object: "name", clauses: jobClauses },
+  { command: "RECREATE JOB", object: "name", clauses: jobClauses },
+  {
+    command: "ALTER JOB",
+    object: "name",
+    clauses: [...jobClauses, ...jobClauses.map((clause) => `set ${clause}`), "rename to"],
+  },
+  { command: "DROP JOB", object: "name", clauses: ["keep history", "cascade"] },
+  { command: "EXECUTE JOB", object: "name", clauses: [] },
+  { command: "CANCEL JOB RUN", object: "string", clauses: [] },
+  { command: "SHOW JOBS", object: "none", clauses: ["like"] },
+  { command: "SHOW JOB RUNS", object: "none", clauses: ["for", "name"] },
+  { command: "SHOW JOB", object: "name", clauses: [] },
+  {
+    command: "SHOW CLUSTER",
+    object: "none",
+    clauses: ["status", "nodes", "shards", "epochs", "certificates", "settings"],
+  },
+  { command: "SHOW SHARD MAP", object: "none", clauses: [] },
+  { command: "SHOW REPLICATION LAG", object: "none", clauses: [] },
+  {
+    command: "CREATE MASKING FUNCTION",
+    object: "name",
+    clauses: ["arguments", "returns", "as", "classification"],
+  },
+];
+
+/** Forms by their first word, longer leading words first. */
+const formsByWord = new Map<string, { words: readonly string[]; form: StatementForm }[]>();
+for (const form of forms) {
+  const leading = form.words ?? form.command.toLowerCase().split(" ");
+  const known = formsByWord.get(leading[0]!) ?? [];
+  known.push({ words: leading, form });
+  known.sort((a, b) => b.words.length - a.words.length);
+  formsByWord.set(leading[0]!, known);
+}
+
+/** A form's clauses as words, longer first. */
+interface Clause {
+  readonly name: string;
+  readonly words: readonly string[];
+  readonly list: boolean;
+}
+const clausesOf = new Map<StatementForm, readonly Clause[]>(
+  forms.map((form) => [
+    form,
+    form.clauses
+      .map((text): Clause => {
+        const name = text.replace("*", "");
+        return { name, words: name.split(" "), list: text.endsWith("*") };
+      })
+      .sort((a, b) => b.words.length - a.words.length),
+  ]),
+);
+
+const rowPolicyWords = ["rls", "policy"] as const;
 
 export class SqlParser extends StatementRules {
   constructor() {
@@ -15,10 +238,248 @@ export class SqlParser extends StatementRules {
 
   protected clusterStatement(): ast.Statement | undefined {
     if (this.is("sweep")) return this.sweep();
+    const token = this.peek();
+    if (token.quoted) return undefined;
+    const candidates = formsByWord.get(token.value);
+    if (candidates === undefined) return undefined;
+    const policy = this.rowPolicy();
+    if (policy !== undefined) return policy;
+    for (const { words, form } of candidates) {
+      if (!words.every((word, index) => this.is(word, index + 1))) continue;
+      if (!this.isReally(form, words.length + 1)) continue;
+      return this.clusterForm(form, words);
+    }
     return undefined;
   }
 
-  /** SWEEP [VERBOSE] [ANALYZE] [DATABASE] | SWEEP STATUS [VERBOSE] */
+  /** Tells our statements from PostgreSQL's that begin with the same words. */
+  private isReally(form: StatementForm, next: number): boolean {
+    switch (form.command) {
+      case "EXECUTE JOB": // EXECUTE of a prepared statement named job
+        return this.isType(StringLiteral, next) || this.fits(ColumnName, next);
+      case "REVOKE CERTIFICATE": // REVOKE of a role named certificate (SQL-28)
+        return this.isType(StringLiteral, next) || this.is("for", next);
+      case "SHOW JOB": // a setting named job
+        return this.isType(StringLiteral, next) || this.fits(ColumnName, next);
+      case "SET SHARD MAP":
+        return this.is("version", next);
+      default:
+        return true;
+    }
+  }
+
+  private clusterForm(form: StatementForm, words: readonly string[]): ast.ClusterStatement {
+    const position = this.here();
+    this.eat(...words);
+    const orAlter = words[1] === "or" ? [{ name: "or alter", values: [], position }] : [];
+    const ifExists = this.acceptBoth("if", "exists") || this.ifNotExists();
+    const name = this.clusterObject(form);
+    return {
+      kind: "cluster",
+      command: form.command,
+      name,
+      table: undefined,
+      ifExists,
+      clauses: [...orAlter, ...this.clauses(form)],
+      position,
+    };
+  }
+
+  private clusterObject(form: StatementForm): string | undefined {
+    switch (form.object) {
+      case "none":
+        return undefined;
+      case "string":
+        return this.isType(StringLiteral) ? this.stringConstant() : this.name();
+      case "optionalName":
+        return this.isEnd() || this.clauseAhead(form) !== undefined ? undefined : this.wordOrString();
+      case "name":
+        return this.wordOrString();
+    }
+  }
+
+  private clauseAhead(form: StatementForm): Clause | undefined {
+    return clausesOf
+      .get(form)!
+      .find((clause) => clause.words.every((word, index) => this.is(word, index + 1)));
+  }
+
+  /** The clauses to the end of the statement; those that open with a value are named by what the value is. */
+  private clauses(form: StatementForm): ast.ClusterClause[] {
+    const clauses: ast.ClusterClause[] = [];
+    const seen = new Set<string>();
+    while (!this.isEnd()) {
+      const position = this.here();
+      if (clauses.length > 0) this.acceptType(Comma);
+      const clause = this.clauseAhead(form) ?? this.unnamedClause(form, clauses.length);
+      if (seen.has(clause.name)) {
+        throw new GrammarError(
+          "syntaxError",
+          `clause ${clause.name.toUpperCase()} is given twice`,
+          position - 1,
+        );
+      }
+      seen.add(clause.name);
+      this.eat(...clause.words);
+      clauses.push({ name: clause.name, values: this.clauseValues(form, clause), position });
+    }
+    return clauses;
+  }
+
+  /** Some statements take a value without a word before it. */
+  private unnamedClause(form: StatementForm, index: number): Clause {
+    const isString = this.isType(StringLiteral);
+    if (form.command === "REVOKE CERTIFICATE" && index === 0 && isString) {
+      return { name: "serial", words: [], list: false };
+    }
+    if (form.command === "CREATE MASKING FUNCTION" && index === 0 && this.isType(LeftParen)) {
+      return { name: "arguments", words: [], list: false };
+    }
+    if (form.command === "SHOW JOB RUNS" && index === 0 && (isString || this.fits(NonReserved))) {
+      return { name: "name", words: [], list: false };
+    }
+    return this.fail();
+  }
+
+  private clauseValues(form: StatementForm, clause: Clause): ast.ClusterValue[] {
+    if (clause.name === "call" || (clause.name === "as" && this.is("call"))) {
+      this.accept("call");
+      const position = this.here();
+      const call = this.parsePrimary();
+      if (call.kind !== "call") return this.fail();
+      return [{ kind: "call", call, position }];
+    }
+    if (clause.name === "as" && this.accept("exec")) {
+      return [{ kind: "word", text: "exec", position: this.here() }, this.clusterValue()];
+    }
+    if (form.command === "CREATE MASKING FUNCTION") {
+      const position = this.here();
+      if (clause.name === "arguments") {
+        const items = this.parens(() =>
+          this.list((): ast.ClusterValue => ({ kind: "type", type: this.typeName(), position: this.here() })),
+        );
+        return [{ kind: "list", items, position }];
+      }
+      if (clause.name === "returns") return [{ kind: "type", type: this.typeName(), position }];
+      if (clause.name === "as") return [{ kind: "expr", expr: this.expression(), position }];
+    }
+    if (clause.name === "partition by" && this.accept("dynamic")) {
+      const position = this.here();
+      return [
+        { kind: "word", text: "dynamic", position },
+        { kind: "expr", expr: this.expression(), position },
+      ];
+    }
+    if (!this.acceptType(Equals) && clause.name !== "set") this.accept("to");
+    const values: ast.ClusterValue[] = [];
+    for (;;) {
+      if (this.isEnd() || this.isType(Comma) || this.clauseAhead(form) !== undefined) {
+        // A comma continues the list if what follows is no clause; else it separates options.
+        if (!clause.list || !this.isType(Comma)) return values;
+        this.SKIP_TOKEN();
+        if (this.isEnd()) this.fail();
+        continue;
+      }
+      // ALTER CLUSTER SET key = value.
+      if (values.length > 0 && (this.acceptType(Equals) || (clause.name === "set" && this.accept("to"))))
+        continue;
+      values.push(this.clusterValue());
+    }
+  }
+
+  private clusterValue(): ast.ClusterValue {
+    const token = this.peek();
+    const position = token.startOffset + 1;
+    switch (token.tokenType) {
+      case StringLiteral:
+        return { kind: "string", text: this.stringConstant(), position };
+      case Integer:
+      case Decimal:
+      case Minus:
+      case Plus:
+        return { kind: "number", text: this.signedNumber(), position };
+      case LeftParen:
+        return { kind: "list", items: this.parens(() => this.list(() => this.listedValue())), position };
+      case LeftBracket: {
+        this.SKIP_TOKEN();
+        const items = this.list(() => this.listedValue());
+        this.eatType(RightBracket);
+        return { kind: "list", items, position };
+      }
+      default: {
+        // Any word, with dots as in scheduler.polling_interval.
+        let text = this.label();
+        while (this.peek().value === "." && !this.peek().quoted) {
+          this.SKIP_TOKEN();
+          text += `.${this.label()}`;
+        }
+        return { kind: "word", text, position };
+      }
+    }
+  }
+
+  private listedValue(): ast.ClusterValue {
+    const position = this.here();
+    if (this.isType(Equals, 2)) {
+      const name = this.label();
+      this.SKIP_TOKEN();
+      return { kind: "option", name, value: this.clusterValue(), position };
+    }
+    if (this.isType(RightParen)) this.fail();
+    return this.clusterValue();
+  }
+
+  /** CREATE | ALTER | DROP RLS POLICY: PostgreSQL's policies, kept in the security bundle. */
+  private rowPolicy(): ast.Statement | undefined {
+    if (!rowPolicyWords.every((word, index) => this.is(word, index + 2))) return undefined;
+    const position = this.here();
+    const verb = this.oneOf<"create" | "alter" | "drop">({
+      create: () => "create",
+      alter: () => "alter",
+      drop: () => "drop",
+    });
+    this.eat(...rowPolicyWords);
+    const clauses: ast.ClusterClause[] = [];
+    const add = (name: string, ...values: ast.ClusterValue[]): void => {
+      clauses.push({ name, values, position });
+    };
+    const base = { kind: "cluster", table: undefined, ifExists: false, position } as const;
+    if (verb === "drop") {
+      const ifExists = this.ifExists();
+      const name = this.name();
+      this.eat("on");
+      return { ...base, command: "DROP RLS POLICY", name, table: this.qualifiedName(), ifExists, clauses };
+    }
+    const policy = verb === "create" ? this.createPolicy(position) : this.alterPolicy(position);
+    if (policy.kind === "rename") {
+      add("rename to", { kind: "word", text: policy.newName, position });
+      return {
+        ...base,
+        command: "ALTER RLS POLICY",
+        name: policy.name.name.name,
+        table: policy.name.on,
+        clauses,
+      };
+    }
+    if (policy.kind !== "createPolicy" && policy.kind !== "alterPolicy") return this.fail();
+    if (policy.kind === "createPolicy") add("for", { kind: "word", text: policy.command, position });
+    if (policy.roles !== undefined) {
+      const items = policy.roles.map(
+        (role): ast.ClusterValue => ({
+          kind: "word",
+          text: role.kind === "name" ? role.name : role.kind,
+          position: role.position,
+        }),
+      );
+      add("to", ...items);
+    }
+    if (policy.using !== undefined) add("using", { kind: "expr", expr: policy.using, position });
+    if (policy.withCheck !== undefined) add("with check", { kind: "expr", expr: policy.withCheck, position });
+    const command = verb === "create" ? "CREATE RLS POLICY" : "ALTER RLS POLICY";
+    return { ...base, command, name: policy.name, table: policy.table, clauses };
+  }
+
+  /** SWEEP [DATABASE] [VERBOSE] [ANALYZE [TABLES]] | SWEEP STATUS [VERBOSE] */
   private sweep(): ast.Sweep {
     const position = this.here();
     this.eat("sweep");
@@ -30,14 +491,75 @@ export class SqlParser extends StatementRules {
     return { kind: "sweep", status, verbose, analyze, position };
   }
 
-  protected alterTableExtension(_table: ast.QualifiedName, _position: number): ast.Statement | undefined {
+  /** ALTER TABLE t MOVE SHARD s TO n | REBALANCE | SPLIT SHARD | MERGE SHARDS | ENABLE/DISABLE AUDIT .. */
+  protected alterTableExtension(table: ast.QualifiedName, position: number): ast.Statement | undefined {
+    const base = { kind: "cluster", name: undefined, table, ifExists: false, position } as const;
+    const at = this.here();
+    const clause = (name: string, ...values: ast.ClusterValue[]): ast.ClusterClause => ({
+      name,
+      values,
+      position: at,
+    });
+    const shards = (...clauses: ast.ClusterClause[]): ast.Statement => ({
+      ...base,
+      command: "ALTER TABLE SHARDS",
+      clauses,
+    });
+    if (this.acceptBoth("move", "shard")) {
+      const shard = this.clusterValue();
+      this.eat("to");
+      return shards(clause("move shard", shard), clause("to", this.clusterValue()));
+    }
+    if (this.accept("rebalance")) return shards(clause("rebalance"));
+    for (const words of [["split", "shard"] as const, ["merge", "shards"] as const]) {
+      if (!this.acceptBoth(words[0], words[1])) continue;
+      while (!this.isEnd()) this.SKIP_TOKEN();
+      return shards(clause(words.join(" ")));
+    }
+    if ((this.is("enable") || this.is("disable")) && this.is("audit", 2)) {
+      return { ...base, command: "ALTER TABLE AUDIT", clauses: this.auditClauses() };
+    }
     return undefined;
   }
 
-  protected alterUserExtension(
-    _role: ast.RoleSpec | undefined,
-    _position: number,
-  ): ast.Statement | undefined {
-    return undefined;
+  /** ENABLE | DISABLE AUDIT { ALL | SELECT [(cols)] | INSERT | UPDATE | DELETE } [WHERE expr] */
+  private auditClauses(): ast.ClusterClause[] {
+    const position = this.here();
+    const mode = this.label();
+    this.eat("audit");
+    const word = (text: string): ast.ClusterValue => ({ kind: "word", text, position });
+    const what = this.oneOf<ast.ClusterValue[]>({
+      all: () => [word("all")],
+      select: () => [
+        word("select"),
+        { kind: "list", items: this.optionalNameList().map((name) => word(name)), position },
+      ],
+      insert: () => [word("insert")],
+      update: () => [word("update")],
+      delete: () => [word("delete")],
+    });
+    const clauses: ast.ClusterClause[] = [{ name: `${mode} audit`, values: what, position }];
+    if (this.accept("where")) {
+      clauses.push({
+        name: "where",
+        values: [{ kind: "expr", expr: this.expression(), position }],
+        position,
+      });
+    }
+    return clauses;
+  }
+
+  protected alterUserExtension(role: ast.RoleSpec | undefined, position: number): ast.Statement | undefined {
+    if (!(this.is("enable") || this.is("disable")) || !this.is("audit", 2)) return undefined;
+    const name = role === undefined ? undefined : role.kind === "name" ? role.name : role.kind;
+    return {
+      kind: "cluster",
+      command: "ALTER USER AUDIT",
+      name,
+      table: undefined,
+      ifExists: false,
+      clauses: this.auditClauses(),
+      position,
+    };
   }
 }

@@ -17,6 +17,7 @@ import {
   Comma,
   Decimal,
   Dot,
+  End,
   Equals,
   EqualsGreater,
   GrammarError,
@@ -273,11 +274,8 @@ export abstract class ExpressionRules extends RuleBase {
           negated = true;
           strength = Binding.like;
         }
-        if (name === "operator" && !this.isType(LeftParen, 2)) return left;
-        if (name === "at" && !(this.is("time", 2) && this.is("zone", 3))) {
-          // A column may be labelled "at"; only AT TIME commits.
-          if (!this.is("time", 2)) return left;
-        }
+        // Before the end of a target these words are its label.
+        if ((name === "operator" || name === "at" || name === "is") && this.endsTarget(2)) return left;
         if (restricted && strength !== Binding.operator) {
           if (name !== "is" || !this.isRestrictedIs()) return left;
         }
@@ -321,7 +319,7 @@ export abstract class ExpressionRules extends RuleBase {
         default: {
           const operator = name === "operator" ? this.qualifiedOperator() : { name: token.value };
           if (name !== "operator") this.SKIP_TOKEN();
-          if (!restricted && this.isAny(quantifiers) && this.isType(LeftParen, 2)) {
+          if (!restricted && this.isAny(quantifiers)) {
             left = this.quantified(left, operator, position);
             break;
           }
@@ -331,6 +329,12 @@ export abstract class ExpressionRules extends RuleBase {
         }
       }
     }
+  }
+
+  /** Whether the token there ends a select list's item. */
+  private endsTarget(ahead: number): boolean {
+    const token = this.LA(ahead);
+    return token.tokenType === Comma || token.tokenType === End || token.tokenType.name === "from";
   }
 
   private isRestrictedIs(): boolean {
@@ -402,7 +406,7 @@ export abstract class ExpressionRules extends RuleBase {
       }
       default: {
         if (word === "similar") this.eat("to");
-        else if (this.isAny(quantifiers) && this.isType(LeftParen, 2)) {
+        else if (this.isAny(quantifiers)) {
           const name = `${negated ? "!" : ""}~~${word === "ilike" ? "*" : ""}`;
           return this.quantified(arg, { name }, position);
         }
@@ -512,6 +516,15 @@ export abstract class ExpressionRules extends RuleBase {
         if (!this.isType(LeftParen, 2)) return undefined;
         this.SKIP_TOKEN();
         return { kind: "exists", query: this.queryInParens(), position };
+      case "unique":
+        // A predicate of the standard that PostgreSQL's grammar knows and its analyser refuses.
+        this.SKIP_TOKEN();
+        if (this.accept("nulls")) {
+          this.accept("not");
+          this.eat("distinct");
+        }
+        this.queryInParens();
+        return { kind: "unsupportedExpr", feature: "UNIQUE predicate", position };
       case "array":
         return this.arrayConstructor(position);
       case "row":
@@ -1099,6 +1112,7 @@ export abstract class ExpressionRules extends RuleBase {
   protected sortItem(): ast.SortItem {
     const position = this.here();
     const expr = this.parseExpression(0, false);
+    if (expr.kind === "literalParam") this.refuseSharing(); // an ordinal
     let direction: "asc" | "desc" | undefined;
     let using: ast.OperatorName | undefined;
     if (this.accept("asc")) direction = "asc";
@@ -1334,7 +1348,11 @@ export abstract class ExpressionRules extends RuleBase {
   }
 
   private typeModifiers(): readonly ast.Expr[] {
-    return this.isType(LeftParen) ? this.parens(() => this.plainExpressions()) : [];
+    if (!this.isType(LeftParen)) return [];
+    const before = this.literalsTaken;
+    const modifiers = this.parens(() => this.plainExpressions());
+    if (this.literalsTaken !== before) this.refuseSharing();
+    return modifiers;
   }
 
   /** YEAR [TO MONTH] and so on, with the precision of SECOND. */

@@ -312,7 +312,9 @@ export abstract class QueryRules extends ExpressionRules {
       );
       return { kind, items, position };
     }
-    return { kind: "expr", expr: this.expression() };
+    const expr = this.expression();
+    if (expr.kind === "literalParam") this.refuseSharing(); // an ordinal
+    return { kind: "expr", expr };
   }
 
   /** ORDER BY, LIMIT/OFFSET/FETCH and locking clauses, attached to the query they follow. */
@@ -542,6 +544,7 @@ export abstract class QueryRules extends ExpressionRules {
     const word = this.peek().tokenType.name;
     if (word === "rows" && this.is("from", 2)) return this.functionRef(false, position);
     if (functionValues.has(word)) return this.functionRef(false, position);
+    if (this.fits(TypeOrFunctionName) && !this.fits(ColumnName)) return this.functionRef(false, position);
     if (this.isType(LeftParen, 2)) {
       if (word === "xmltable") {
         this.SKIP_TOKEN();

@@ -180,8 +180,6 @@ const explainable = new Set([
 ]);
 
 export abstract class StatementRules extends TableRules {
-  protected text = "";
-
   /** Statements of the cluster that begin with these words, or undefined (cluster.ts). */
   protected abstract clusterStatement(): ast.Statement | undefined;
 
@@ -190,8 +188,7 @@ export abstract class StatementRules extends TableRules {
   readonly statementRule = this.RULE("statementRule", (): ast.Statement => this.parseStatement());
 
   /** The one statement that `begin` was given; what follows it is a syntax error. */
-  statement(text: string): ast.Statement {
-    this.text = text;
+  statement(): ast.Statement {
     const statement = this.statementRule();
     if (!this.isEnd()) this.fail();
     return statement;
@@ -384,36 +381,29 @@ export abstract class StatementRules extends TableRules {
       modes.isolation = this.isolationLevel();
       return true;
     }
-    if (this.is("read") && this.is("only", 2)) modes.readOnly = true;
-    else if (this.is("read") && this.is("write", 2)) modes.readOnly = false;
-    else if (this.is("not") && this.is("deferrable", 2)) modes.deferrable = false;
-    else if (this.is("no") && this.is("wait", 2)) modes.wait = false;
-    else if (this.accept("deferrable")) {
-      modes.deferrable = true;
-      return true;
-    } else if (this.accept("wait")) {
-      modes.wait = true;
-      return true;
-    } else if (this.accept("lock")) {
-      this.eat("timeout");
-      modes.lockTimeoutSeconds = this.integerConstant();
-      return true;
-    } else if (this.accept("reserving")) {
-      modes.reserving = this.reserving();
-      return true;
-    } else if (this.is("snapshot") && !this.isType(StringLiteral, 2)) {
-      modes.isolation = this.isolationLevel();
-      return true;
-    } else if (this.is("read") && this.is("committed", 2)) {
-      modes.isolation = this.isolationLevel();
-      if (this.accept("read", "consistency")) modes.readCommittedVariant = "readConsistency";
+    if (this.accept("deferrable")) modes.deferrable = true;
+    else if (this.accept("not", "deferrable")) modes.deferrable = false;
+    else if (this.accept("wait")) modes.wait = true;
+    else if (this.accept("no", "wait")) modes.wait = false;
+    else if (this.accept("lock", "timeout")) modes.lockTimeoutSeconds = this.integerConstant();
+    else if (this.accept("reserving")) modes.reserving = this.reserving();
+    else if (this.is("snapshot") && !this.isType(StringLiteral, 2)) modes.isolation = this.isolationLevel();
+    else if (this.accept("read")) this.readMode(modes);
+    else return false;
+    return true;
+  }
+
+  /** After READ: ONLY, WRITE, or Firebird's COMMITTED [variant]. */
+  private readMode(modes: Mutable<ast.TransactionModes>): void {
+    if (this.accept("only")) modes.readOnly = true;
+    else if (this.accept("write")) modes.readOnly = false;
+    else {
+      this.eat("committed");
+      modes.isolation = "readCommitted";
+      if (this.acceptBoth("read", "consistency")) modes.readCommittedVariant = "readConsistency";
       else if (this.accept("record_version")) modes.readCommittedVariant = "recordVersion";
       else if (this.acceptBoth("no", "record_version")) modes.readCommittedVariant = "noRecordVersion";
-      return true;
-    } else return false;
-    this.SKIP_TOKEN();
-    this.SKIP_TOKEN();
-    return true;
+    }
   }
 
   private isolationLevel(): NonNullable<ast.TransactionModes["isolation"]> {
@@ -1156,7 +1146,9 @@ export abstract class StatementRules extends TableRules {
       this.eat("in", "schema");
       return { objectType, objects: [], allInSchemas: this.names() };
     }
-    const objectType = this.objectType(grantWords) ?? "table";
+    // `ON sequence TO x` is a table of that name.
+    const nameOnly = this.is("to", 2) || this.is("from", 2) || this.isType(Comma, 2) || this.isType(Dot, 2);
+    const objectType = nameOnly ? "table" : (this.objectType(grantWords) ?? "table");
     return { objectType, objects: this.objectNames(objectType), allInSchemas: [] };
   }
 

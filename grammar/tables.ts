@@ -31,11 +31,12 @@ export abstract class TableRules extends QueryRules {
   // -------------------------------------------------------------------------------------------------------- options
 
   protected ifNotExists(): boolean {
+    if (!this.RECORDING_PHASE && !(this.is("if") && this.is("not", 2))) return false;
     return this.accept("if", "not", "exists");
   }
 
   protected ifExists(): boolean {
-    return this.accept("if", "exists");
+    return this.acceptBoth("if", "exists");
   }
 
   /** [CASCADE | RESTRICT]: true for CASCADE. */
@@ -235,13 +236,10 @@ export abstract class TableRules extends QueryRules {
     let onDeleteColumns: readonly string[] = [];
     let deleted = false;
     let updated = false;
-    while (this.is("on") && (this.is("delete", 2) || this.is("update", 2))) {
-      const isDelete = this.is("delete", 2);
-      if (isDelete ? deleted : updated) {
-        this.eat("on");
-        this.fail();
-      }
-      this.SKIP_TOKEN();
+    while (!this.RECORDING_PHASE && this.accept("on")) {
+      const isDelete = this.is("delete");
+      if (isDelete ? deleted : updated) this.fail();
+      if (!isDelete && !this.is("update")) this.fail();
       this.SKIP_TOKEN();
       const { action, columns } = this.keyAction();
       if (isDelete) {
@@ -421,8 +419,7 @@ export abstract class TableRules extends QueryRules {
     if (this.accept("of")) {
       table.ofType = this.qualifiedName();
       table.elements = this.typedElements();
-    } else if (this.is("partition") && this.is("of", 2)) {
-      this.eat("partition", "of");
+    } else if (this.accept("partition", "of")) {
       const parent = this.qualifiedName();
       table.elements = this.typedElements();
       table.partitionOf = { parent, bound: this.partitionBound() };

@@ -728,7 +728,7 @@ export class Scanner {
       if (end < text.length && (classOf(text.charCodeAt(end)) & WORD_START) !== 0) {
         throw new GrammarError(
           "syntaxError",
-          `trailing junk after parameter at or near "${text.slice(at, end + 1)}"`,
+          `trailing junk after parameter at or near "${text.slice(at, this.#wordEnd(end))}"`,
           at,
         );
       }
@@ -785,12 +785,20 @@ export class Scanner {
     return this.#finish(small ? Integer : Decimal, value, at);
   }
 
-  #junk(start: number, end: number): GrammarError {
+  /** What is complained of reaches to the end of the word glued to the number. */
+  #junk(start: number, from: number): GrammarError {
+    const end = this.#wordEnd(from);
     return new GrammarError(
       "syntaxError",
       `trailing junk after numeric literal at or near "${this.text.slice(start, end)}"`,
       start,
     );
+  }
+
+  #wordEnd(from: number): number {
+    let end = from;
+    while (end < this.text.length && (classOf(this.text.charCodeAt(end)) & WORD_PART) !== 0) end++;
+    return end;
   }
 
   /** PostgreSQL's rule: longest run, cut before a comment, without trailing + or - unless a freer character is in it. */

@@ -10,19 +10,17 @@
 import {
   End,
   GrammarError,
-  Identifier,
   keywords,
   LeftParen,
   RightParen,
   Scanner,
   Semicolon,
   SqlParser,
-  StringLiteral,
   Token,
   UnexpectedToken,
 } from "../../grammar/index.js";
 import { type Condition, DbError } from "../base/errors.js";
-import type { Expr, Insert, LiteralClass, Statement } from "./ast.js";
+import type { Expr, LiteralClass, Statement } from "./ast.js";
 
 /** Longest statement text in UTF-16 units, but for lists of VALUES (M3). */
 export const textMax = 4 * 1024 * 1024;
@@ -152,7 +150,7 @@ function nextStatement(
       continue; // an empty statement
     }
     parser.begin(tokens, offsets, classes);
-    const ast = parser.statement(text);
+    const ast = parser.statement();
     return { ast, start: first.startOffset, end: tokens[tokens.length - 2]!.endOffset };
   }
 }
@@ -194,7 +192,7 @@ function asDbError(error: unknown, text: string): unknown {
         position: characterPosition(text, text.length),
       });
     }
-    const near = nearText(token, text);
+    const near = text.slice(token.startOffset, token.endOffset);
     return new DbError("syntaxError", `syntax error at or near "${near}"`, {
       position: characterPosition(text, token.startOffset),
     });
@@ -211,13 +209,3 @@ function asDbError(error: unknown, text: string): unknown {
   }
   return error;
 }
-
-/** The token as written; of a string that spans lines PostgreSQL shows the same. */
-function nearText(token: Token, text: string): string {
-  if (token.tokenType === Identifier || token.tokenType === StringLiteral) {
-    return text.slice(token.startOffset, token.endOffset);
-  }
-  return text.slice(token.startOffset, token.endOffset);
-}
-
-export type { Insert };
