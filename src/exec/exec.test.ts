@@ -273,26 +273,33 @@ describe("sorting", () => {
   }
   test("topN keeps the first rows of the same order, also of computed keys", () => {
     fc.assert(
-      fc.property(rowsArbitrary, fc.integer({ min: 0, max: 20 }), fc.boolean(), (rows, limit, descending) => {
-        const { database, a } = twoTables(rows, []);
-        const keys: SortKey[] = [
-          { expr: op("*", slot(1), slot(1)), descending, nullsFirst: false },
-          key(1),
-          key(0),
-          key(2, text),
-        ];
-        const columns = scanOf(a).columns;
-        const full: PlanNode = { kind: "sort", input: scanOf(a), keys, columns, estimate };
-        const top: PlanNode = {
-          kind: "topN",
-          input: scanOf(a),
-          keys,
-          limit: constant(limit),
-          columns,
-          estimate,
-        };
-        expect(run(database, top)).toEqual(run(database, full).slice(0, limit));
-      }),
+      fc.property(
+        rowsArbitrary,
+        fc.integer({ min: 0, max: 20 }),
+        fc.integer({ min: 0, max: 20 }),
+        fc.boolean(),
+        (rows, limit, offset, descending) => {
+          const { database, a } = twoTables(rows, []);
+          const keys: SortKey[] = [
+            { expr: op("*", slot(1), slot(1)), descending, nullsFirst: false },
+            key(1),
+            key(0),
+            key(2, text),
+          ];
+          const columns = scanOf(a).columns;
+          const full: PlanNode = { kind: "sort", input: scanOf(a), keys, columns, estimate };
+          const top: PlanNode = {
+            kind: "topN",
+            input: scanOf(a),
+            keys,
+            limit: constant(limit),
+            offset: constant(offset),
+            columns,
+            estimate,
+          };
+          expect(run(database, top)).toEqual(run(database, full).slice(offset, offset + limit));
+        },
+      ),
       { numRuns: 60 },
     );
   });
@@ -339,6 +346,22 @@ describe("sorting", () => {
       ),
       { numRuns: 80 },
     );
+  });
+  test("topN of more rows than it keeps in memory sorts them all", () => {
+    const rows = manyRows(10_000, 50, 7);
+    const { database, a } = twoTables(rows, []);
+    const columns = scanOf(a).columns;
+    const plan: PlanNode = {
+      kind: "topN",
+      input: scanOf(a),
+      keys: [key(1, int4, true)],
+      limit: constant(9000),
+      offset: constant(500),
+      columns,
+      estimate,
+    };
+    const got = run(database, plan, { memoryBytes: 1 << 20 }).map((row) => row[1]);
+    expect(got).toEqual(Array.from({ length: 9000 }, (_, i) => 9499 - i));
   });
   test("topN over many rows", () => {
     const rows = manyRows(5000, 2000, 6);

@@ -261,7 +261,7 @@ class Builder {
       case "projectSet":
         return new ProjectSet(this.build(plan.input), plan, scope);
       case "limit":
-        return new Limit(this.build(plan.input), plan, scope);
+        return new Limit(this.build(plan.input), plan, width, scope);
       case "sort":
         return new Sort(this.build(plan.input), plan.keys, width, this.#stable(plan.input), scope);
       case "topN":

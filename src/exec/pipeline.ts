@@ -169,7 +169,8 @@ export class Limit implements Operator {
   #batch: Batch | undefined;
   constructor(
     readonly input: Operator,
-    node: Node<"limit">,
+    node: Pick<Node<"limit">, "limit" | "offset" | "withTies">,
+    width: number,
     scope: ExprScope,
   ) {
     this.#limit = node.limit === undefined ? undefined : compileExpr(node.limit, scope);
@@ -183,7 +184,7 @@ export class Limit implements Operator {
             scope,
           );
     this.#compare = (keys ?? []).map(comparatorOf);
-    this.#out = new Batch(node.columns.length);
+    this.#out = new Batch(width);
   }
   open(context: ExecContext): void {
     this.#reset();

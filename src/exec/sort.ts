@@ -13,7 +13,7 @@ import type { Expr, SortKey } from "../sql/expr.js";
 import type { ExecContext, Operator } from "./contract.js";
 import { compileExpr, type Evaluate, ExprList, type ExprScope, noColumns } from "./expression.js";
 import { Account } from "./memory.js";
-import { rowCount } from "./pipeline.js";
+import { Limit, rowCount } from "./pipeline.js";
 import type { Runtime } from "./runtime.js";
 import { bytesOfRows, RowStore, RowStoreReader } from "./spill.js";
 import { type Comparator, comparatorOf, isOrderedNumberType } from "./values.js";
@@ -530,7 +530,8 @@ export class TopN implements Operator {
   readonly #keyed: KeyedInput;
   readonly #account = new Account();
   readonly #out: Batch;
-  readonly #full: Sort;
+  /** For more rows than fit here: a sort that can spill, and a plain limit over it. */
+  readonly #limited: Limit;
   #columns: Value[][];
   #rows = 0;
   /** Rows to keep, and how many of them come before the first given. */
@@ -561,11 +562,11 @@ export class TopN implements Operator {
     this.#limit = compileExpr(limit, scope);
     this.#offset = offset === undefined ? undefined : compileExpr(offset, scope);
     this.#out = new Batch(width);
-    this.#full = new Sort(input, keys, width, stable, scope);
+    this.#limited = new Limit(new Sort(input, keys, width, stable, scope), { limit, offset }, width, scope);
   }
   open(context: ExecContext): void {
     this.#reset(context);
-    this.#full.open(context);
+    this.#limited.open(context);
   }
   #reset(context: ExecContext): void {
     this.#account.open(context.memory);
@@ -580,7 +581,7 @@ export class TopN implements Operator {
   }
   rescan(): void {
     this.#reset(this.scope.runtime.context);
-    this.#full.rescan();
+    this.#limited.rescan();
   }
   next(): Batch | undefined {
     if (!this.#started) {
@@ -646,6 +647,6 @@ export class TopN implements Operator {
   }
   close(): void {
     this.#account.release();
-    this.#full.close();
+    this.#limited.close();
   }
 }
