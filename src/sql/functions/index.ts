@@ -14,9 +14,11 @@ import "./casts.js";
 import "./aggregates.js";
 import "./arrays.js";
 import "./datetimes.js";
+import "./jsons.js";
 
 export { lengthCoercionOf } from "./casts.js";
 export { type SqlValueName, sqlValueFunctions } from "./datetimes.js";
+export { nameRowColumns } from "./jsons.js";
 export { likePrefix } from "./pattern.js";
 export {
   allCasts,

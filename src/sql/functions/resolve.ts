@@ -6,8 +6,9 @@
  * (resolved, but not implemented).
  */
 import { DbError } from "../../base/errors.js";
-import type { AggregateDef, FunctionDef } from "../../model/functions.js";
+import type { AggregateDef, EvalContext, FunctionDef } from "../../model/functions.js";
 import { arrayTypeOf, elementTypeOf, formatType, oids, typeByName, typeByOid } from "../../model/types.js";
+import type { PgArray, Value } from "../../model/value.js";
 import {
   aggregateDefOf,
   castBetween,
@@ -503,7 +504,26 @@ function describeCall(name: string, actual: readonly number[], options: ResolveO
   return `function ${options.shown ?? name}(${args.join(", ")})`;
 }
 
-function finishFunction(candidate: FunctionCandidate): ResolvedFunction {
+/** f(VARIADIC array) of a function of "any" arguments: the array's elements stand for the arguments. */
+function spreadCall(entry: FunctionEntry, argTypes: readonly number[], returns: number): FunctionDef {
+  const fixed = argTypes.slice(0, -1);
+  const elementType = elementTypeOf(argTypes[argTypes.length - 1]!);
+  if (elementType === undefined) {
+    throw new DbError("datatypeMismatch", "VARIADIC argument must be an array");
+  }
+  return {
+    ...functionDefOf(entry, argTypes, returns),
+    call: (context, ...args: Value[]) => {
+      const array = args[args.length - 1] as PgArray | null;
+      if (array === null) return null;
+      const types = [...fixed, ...array.elements.map(() => elementType)];
+      const call = entry.typed!(types, returns) as (context: EvalContext, ...args: Value[]) => Value;
+      return call(context, ...args.slice(0, -1), ...array.elements);
+    },
+  };
+}
+
+function finishFunction(candidate: FunctionCandidate, spreads: boolean): ResolvedFunction {
   const { entry, order } = candidate;
   const { argTypes, returns } = resolveGeneric(candidate.actual, candidate.types, entry.returns);
   const firstDefault = entry.args.length - entry.defaults.length;
@@ -512,6 +532,9 @@ function finishFunction(candidate: FunctionCandidate): ResolvedFunction {
   if (entry.kind === "w") return { kind: "window", name: entry.name, oid: entry.oid, ...shape };
   if (entry.kind === "a") {
     return { kind: "aggregate", fn: aggregateDefOf(entry, argTypes, returns), ...shape };
+  }
+  if (spreads && entry.typed !== undefined && entry.args[entry.args.length - 1] === oids.any) {
+    return { kind: "function", fn: spreadCall(entry, argTypes, returns), ...shape };
   }
   return { kind: "function", fn: functionDefOf(entry, argTypes, returns), ...shape };
 }
@@ -535,7 +558,7 @@ export function resolveFunction(
   );
   if (exact.length > 0) {
     const chosen = exact.find((candidate) => !candidate.expanded) ?? exact[0]!;
-    return finishFunction(chosen);
+    return finishFunction(chosen, options.variadic === true);
   }
   if (argTypes.length === 1 && options.argNames?.[0] === undefined) {
     const target = typeByName(name)?.name === name ? typeByName(name) : undefined;
@@ -580,7 +603,7 @@ export function resolveFunction(
       hint: "Could not choose a best candidate function. You might need to add explicit type casts.",
     });
   }
-  return finishFunction(chosen);
+  return finishFunction(chosen, options.variadic === true);
 }
 
 function rankOf(candidate: FunctionCandidate): number {
