@@ -185,6 +185,7 @@ function serve(node: RunningNode, config: Config, log: Log): Promise<number> {
     process.on("SIGINT", stop);
     process.on("SIGHUP", () => {}); // a closed terminal does not end a server
     void node.failed?.then((error) => {
+      if (stopping) return; // storage that closes is no failure
       log.error("the node has ended itself", { error });
       done(1);
     });

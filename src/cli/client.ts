@@ -137,9 +137,11 @@ export class SqlClient {
             this.parameters.set(parameterName!, parameterValue!);
             return;
           }
-          case "error":
-            reject(message as unknown as Error);
+          case "error": {
+            const { message: text, detail, hint } = message as unknown as DatabaseError;
+            reject(new DbError("connectionException", text, { detail, hint }));
             return;
+          }
           case "readyForQuery":
             resolve();
             return;

@@ -60,7 +60,7 @@ function addressOf(url: string | undefined, io: SqlCommandIo): ClientAddress {
     host: environment["PGHOST"] ?? "127.0.0.1",
     port: Number(environment["PGPORT"] ?? 5433),
     user,
-    password: environment["PGPASSWORD"] ?? environment["SCRATCHBIRD_PASSWORD"] ?? storedPassword(io, user),
+    password: environment["PGPASSWORD"] || environment["SCRATCHBIRD_PASSWORD"] || storedPassword(io, user),
     database: environment["PGDATABASE"] ?? "scratchbird",
     tls: "prefer",
   };
