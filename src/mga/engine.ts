@@ -683,8 +683,8 @@ export class EngineCore implements Engine {
           let first = true;
           this.#dropping = {
             step: () => {
-              this.store.reserve(66);
-              const done = release.step(64);
+              this.store.reserve(4);
+              const done = release.step(16);
               // The root goes first, and with it what names it: a crash in between leaves pages to be found by verify.
               if (first) this.store.dropObject(storageId);
               first = false;

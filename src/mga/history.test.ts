@@ -314,7 +314,6 @@ describe("random histories", () => {
         numRuns: Number(process.env["RUNS"] ?? 40),
         seed: Number(process.env["SEED"] ?? 7),
         endOnFailure: true,
-        ...(process.env["FPATH"] ? { path: process.env["FPATH"] } : {}),
       },
     );
   }, 30_000);

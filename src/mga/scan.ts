@@ -213,8 +213,8 @@ export class EngineIndexScan implements IndexScan {
       table.core.serializable.readRange(
         reader,
         index.spec.storageId,
-        lower < 0 ? undefined : key.subarray(0, lower).slice(),
-        upper < 0 ? undefined : other.subarray(0, upper).slice(),
+        lower < 0 ? undefined : Buffer.from(key.subarray(0, lower)),
+        upper < 0 ? undefined : Buffer.from(other.subarray(0, upper)),
       );
     }
   }

@@ -491,7 +491,7 @@ export class Collector {
       transaction.orphans.push({
         table: state,
         indexStorageId: index.spec.storageId,
-        key: index.other.subarray(0, index.otherLength).slice(),
+        key: Buffer.from(index.other.subarray(0, index.otherLength)),
         row,
       });
     }

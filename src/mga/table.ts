@@ -679,13 +679,13 @@ export class EngineTable implements Table {
   // Update, delete, lock.
 
   /**
-   * What a writer does about the row's newest version. Begins the operation. Answers `goOwn`, `goOver`, or the outcome.
+   * What a writer does about the row's newest version. `fixedStrength` -1: by what the update at hand changes. Begins the operation. Answers `goOwn`, `goOver`, or the outcome.
    */
   #meet(
     writer: TransactionRecord,
     snapshot: Snapshot,
     row: RowId,
-    strengthAt: (format: PageFormat, address: number, slot: number) => number,
+    fixedStrength: number,
     skipLocked: boolean,
   ): WriteOutcome | "skipped" | typeof goOwn | typeof goOver {
     const { state, store, core } = this;
@@ -708,7 +708,12 @@ export class EngineTable implements Table {
         core.collector.backOut(this, page, slot);
         continue;
       }
-      const strength = strengthAt(format, address, slot);
+      const strength =
+        fixedStrength >= 0
+          ? fixedStrength
+          : this.#changesKey(format, address, slot)
+            ? strengthOf.update
+            : strengthOf.noKeyUpdate;
       if (outcome > commitNumberEnd) {
         // Active or in limbo. A version that changes no key leaves KEY SHARE alone.
         if (strength === strengthOf.keyShare && (flags & (rowFlag.keyUpdate | rowFlag.stub)) === 0) {
@@ -740,7 +745,7 @@ export class EngineTable implements Table {
   ): WriteOutcome | "skipped" {
     const locker = this.core.reader(transaction);
     const wanted = strengthOf[strength];
-    const met = this.#meet(locker, snapshot, row, () => wanted, skipLocked);
+    const met = this.#meet(locker, snapshot, row, wanted, skipLocked);
     if (typeof met !== "number") return met;
     this.core.locks.hold(this.state.locks, row, this.spec.name, locker, wanted);
     return "done";
@@ -748,7 +753,7 @@ export class EngineTable implements Table {
 
   delete(transaction: Transaction, snapshot: Snapshot, row: RowId): WriteOutcome {
     const writer = this.core.writer(transaction);
-    const met = this.#meet(writer, snapshot, row, () => strengthOf.update, false);
+    const met = this.#meet(writer, snapshot, row, strengthOf.update, false);
     if (typeof met !== "number") return met as WriteOutcome;
     const { state, store } = this;
     const page = Math.floor(row / slotsMax);
@@ -802,14 +807,9 @@ export class EngineTable implements Table {
       const column = columns[index]!;
       image.addValue(column, this.classes[column]!, values[index]!);
     }
-    const met = this.#meet(
-      writer,
-      snapshot,
-      row,
-      (format, address, slot) =>
-        this.#changesKey(columns, values, format, address, slot) ? strengthOf.update : strengthOf.noKeyUpdate,
-      false,
-    );
+    this.#newColumns = columns;
+    this.#newValues = values;
+    const met = this.#meet(writer, snapshot, row, -1, false);
     if (typeof met !== "number") return met as WriteOutcome;
     const page = Math.floor(row / slotsMax);
     const slot = row - page * slotsMax;
@@ -894,19 +894,17 @@ export class EngineTable implements Table {
     void this.format;
   }
 
-  #changesKey(
-    columns: readonly number[],
-    values: readonly Value[],
-    format: PageFormat,
-    address: number,
-    slot: number,
-  ): boolean {
+  // The update at hand: what it sets.
+  #newColumns: readonly number[] = [];
+  #newValues: readonly Value[] = [];
+  #changesKey(format: PageFormat, address: number, slot: number): boolean {
     if (this.#keyColumns.size === 0) return false;
     const flags = format.flags(address, slot);
+    const columns = this.#newColumns;
     for (let index = 0; index < columns.length; index++) {
       const column = columns[index]!;
       if (!this.#keyColumns.has(column)) continue;
-      if (this.newestValue(format, address, slot, flags, column) !== values[index]) return true;
+      if (this.newestValue(format, address, slot, flags, column) !== this.#newValues[index]) return true;
     }
     return false;
   }
@@ -1195,7 +1193,7 @@ export class EngineTable implements Table {
           writer.orphans.push({
             table: state,
             indexStorageId: index.spec.storageId,
-            key: index.other.subarray(0, index.otherLength).slice(),
+            key: Buffer.from(index.other.subarray(0, index.otherLength)),
             row,
           });
         }

@@ -37,7 +37,7 @@ const listCount = 132;
 const layoutsPage = 136;
 const layoutsLength = 140;
 const listEntries = 144;
-const freePagesMax = 64;
+const freePagesMax = 16;
 const pageMask = 0x3fffffff;
 const entryKind = { data: 0, version: 1, overflow: 2 } as const;
 
@@ -611,7 +611,7 @@ export class TableSpace {
     const list = this.#lists[this.#lists.length - 1];
     if (list === undefined) return true;
     store.beginOperation();
-    store.reserve(freePagesMax + 2);
+    store.reserve(4);
     const address = store.page(list, PageType.pointer);
     const count = u32[(address + listCount) >>> 2]!;
     let freed = 0;
