@@ -817,13 +817,13 @@ function bindBetween(binder: Binder, node: ast.Expr & { kind: "between" }, scope
 function bindLike(binder: Binder, node: ast.Expr & { kind: "like" }, scope: Scope): Expr {
   const arg = bindExpr(binder, node.arg, scope);
   let pattern = bindExpr(binder, node.pattern, scope);
-  const escape = node.escape === undefined ? undefined : bindExpr(binder, node.escape, scope);
+  const escaped = node.escape === undefined ? undefined : bindExpr(binder, node.escape, scope);
   if (node.operator === "similar") {
-    const args = escape === undefined ? [pattern] : [pattern, escape];
+    const args = escaped === undefined ? [pattern] : [pattern, escaped];
     pattern = binder.callByName("similar_to_escape", args, node.position);
     return operatorCall(binder, node.negated ? "!~" : "~", arg, pattern, node.position);
   }
-  if (escape !== undefined) pattern = binder.callByName("like_escape", [pattern, escape], node.position);
+  if (escaped !== undefined) pattern = binder.callByName("like_escape", [pattern, escaped], node.position);
   const operator = `${node.negated ? "!" : ""}~~${node.operator === "ilike" ? "*" : ""}`;
   return operatorCall(binder, operator, arg, pattern, node.position);
 }
@@ -916,6 +916,7 @@ function bindCase(binder: Binder, node: ast.Expr & { kind: "case" }, scope: Scop
             "CASE/WHEN",
             arm.when,
           );
+    // biome-ignore lint/suspicious/noThenProperty: the arm of a CASE, never awaited
     whens.push({ when: condition, then: bindNoSet(binder, arm.then, scope, "CASE") });
   }
   const otherwise: Expr =
@@ -931,6 +932,7 @@ function bindCase(binder: Binder, node: ast.Expr & { kind: "case" }, scope: Scop
     kind: "case",
     type,
     operand: operandBound,
+    // biome-ignore lint/suspicious/noThenProperty: the arm of a CASE, never awaited
     whens: whens.map((arm, index) => ({ when: arm.when, then: thens[index]! })),
     otherwise: lastBound!,
   };

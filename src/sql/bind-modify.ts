@@ -467,7 +467,7 @@ function bindSet(
     }
     out.push({ column, value: value(column) });
   };
-  const valueOf =
+  const valueFor =
     (node: ast.Expr) =>
     (column: number): Expr =>
       node.kind === "default"
@@ -475,7 +475,7 @@ function bindSet(
         : assign(binder, bindExpr(binder, node, scope), table.columns[column]!, node.position);
   for (const item of items) {
     if (item.kind === "set") {
-      add(item.target, valueOf(item.value), item.value.kind === "default");
+      add(item.target, valueFor(item.value), item.value.kind === "default");
       continue;
     }
     const { targets, value } = item;
@@ -487,7 +487,7 @@ function bindSet(
       }
       targets.forEach((target, index) => {
         const node = value.args[index]!;
-        add(target, valueOf(node), node.kind === "default");
+        add(target, valueFor(node), node.kind === "default");
       });
       continue;
     }

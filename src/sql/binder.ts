@@ -348,6 +348,38 @@ export class Binder {
     return found;
   }
 
+  /** OID of a relation or index named as regclass text; undefined for numbers and `-`. 42P01 when there is none. */
+  regclass(text: string, position: number): ObjectId | undefined {
+    if (/^(\d+|-)$/.test(text.trim())) return undefined;
+    const parts: string[] = [];
+    const pattern = /\s*(?:"((?:[^"]|"")*)"|([^".\s]+))\s*(\.|$)/gy;
+    let end = 0;
+    for (let match = pattern.exec(text); match !== null; match = pattern.exec(text)) {
+      parts.push(match[1] === undefined ? match[2]!.toLowerCase() : match[1].replaceAll('""', '"'));
+      end = pattern.lastIndex;
+      if (match[3] === "") break;
+    }
+    if (end !== text.length || parts.length === 0 || parts.length > 3) {
+      throw new DbError("invalidName", "invalid name syntax", { position });
+    }
+    const [name, schema, catalog] = parts.reverse();
+    const written: ast.QualifiedName = { catalog, schema, name: name!, position };
+    const found = this.findRelation(written);
+    if (found !== undefined) return found.id;
+    const schemas = schema === undefined ? this.searchSchemas() : [this.schema(schema, position)];
+    for (const place of schemas) {
+      const index = this.catalog.indexByName(place.id, name!);
+      if (index !== undefined) return index.id;
+    }
+    throw new DbError(
+      "undefinedTable",
+      `relation "${schema === undefined ? name : `${schema}.${name}`}" does not exist`,
+      {
+        position,
+      },
+    );
+  }
+
   relation(name: ast.QualifiedName): RelationDesc {
     const found = this.findRelation(name);
     if (found === undefined) {

@@ -7,15 +7,19 @@
  *
  * Not here: running plans (`exec/`), catalogs (`cluster/`), statements that are not queries (`session/`).
  */
-import type { ObjectId, TableDesc, TypeRef } from "../model/schema.js";
+import { DbError } from "../base/errors.js";
+import type { ObjectId, TableDesc, TypeRef, ViewDesc } from "../model/schema.js";
 import type * as ast from "./ast.js";
 import { bindStatement } from "./bind.js";
 import { bindTableNode, indexKeyExpressions, indexPredicate } from "./bind-table.js";
 import { type BindEnv, Binder, tableEntry } from "./binder.js";
+import { deparseExpr, deparseQuery } from "./deparse.js";
 import type { Expr } from "./expr.js";
-import { parseExpression } from "./parse-text.js";
+import { quoteIdentifier } from "./functions/index.js";
+import { parseExpression, parseQueryText } from "./parse-text.js";
+import type { OutputColumn } from "./plan.js";
 import { type PreparedPlan, planStatement } from "./planner.js";
-import type { RangeEntry } from "./query.js";
+import type { BoundQuery, RangeEntry } from "./query.js";
 import { coerce, resolveTypeName } from "./resolve.js";
 import type { Clause } from "./scope.js";
 import { replaceDeep } from "./walk.js";
@@ -69,6 +73,94 @@ export function bindTableExpression(
   return { expr, columns: [...columns].sort((a, b) => a - b), objects: [...binder.objects], entry };
 }
 
+export interface StoredText {
+  /** For the catalog: qualified names, bound anew under an empty search path. */
+  readonly sql: string;
+  readonly type: TypeRef;
+  /** Table positions it reads. */
+  readonly columns: readonly number[];
+  readonly objects: readonly ObjectId[];
+}
+
+/** Binds an expression of DDL and writes it as the catalog stores it. Throws what Bind throws. */
+export function storeTableExpression(
+  source: string | ast.Expr,
+  table: TableDesc | undefined,
+  clause: Extract<Clause, "check" | "default" | "indexExpression" | "indexPredicate">,
+  env: BindEnv,
+  target?: TypeRef,
+): StoredText {
+  const { expr, columns, objects } = bindTableExpression(source, table, clause, env, target);
+  const sql = deparseExpr(expr, {
+    column: (_, column) => quoteIdentifier(table?.columns[column]?.name ?? "?"),
+  });
+  return { sql, type: expr.type, columns, objects };
+}
+
+export interface StoredQuery {
+  readonly sql: string;
+  readonly columns: readonly OutputColumn[];
+  /** [object id, 0-based column or -1]. */
+  readonly dependsOn: readonly (readonly [ObjectId, number])[];
+}
+
+/** Binds a view's query and writes it as the catalog stores it, on one line with qualified names. */
+export function storeQuery(query: ast.Query, env: BindEnv): StoredQuery {
+  const bound = bindStatement(query, env);
+  const { statement, privileges } = bound;
+  if (statement.kind !== "select" && statement.kind !== "values" && statement.kind !== "setOperation") {
+    throw new DbError("syntaxError", "views must be queries");
+  }
+  if (statement.ctes.some((cte) => "table" in cte.query)) {
+    throw new DbError("featureNotSupported", "views must not contain data-modifying statements in WITH");
+  }
+  if (bound.parameterTypes.length > 0) {
+    throw new DbError("undefinedParameter", "there is no parameter $1");
+  }
+  const dependsOn: (readonly [ObjectId, number])[] = [];
+  for (const need of privileges) {
+    if (need.asRole !== undefined) continue; // what a view below reads is that view's business
+    if (need.columns.length === 0) dependsOn.push([need.relationId, -1]);
+    for (const column of need.columns) dependsOn.push([need.relationId, column]);
+  }
+  return {
+    sql: deparseQuery(statement, { catalog: env.catalog, oneLine: true }),
+    columns: statement.columns,
+    dependsOn,
+  };
+}
+
+/** pg_get_viewdef: the stored query as PostgreSQL lays it out, names qualified where the search path would not find them. */
+export function viewText(view: ViewDesc, env: BindEnv, pretty: boolean): string {
+  const { statement } = bindStatement(parseQueryText(view.querySql), {
+    ...env,
+    searchPath: [],
+    parameterTypes: [],
+  });
+  if (statement.kind !== "select" && statement.kind !== "values" && statement.kind !== "setOperation") {
+    throw new DbError("internalError", `view "${view.name}" holds no query`);
+  }
+  const named = withNames(statement, view);
+  const binder = new Binder(env);
+  const visible = (id: ObjectId): boolean => {
+    const relation = env.catalog.relationById(id);
+    return relation !== undefined && binder.findRelation({ name: relation.name, position: 0 })?.id === id;
+  };
+  return `${deparseQuery(named, { catalog: env.catalog, visible, pretty })};`;
+}
+
+/** The query with the view's own column names. */
+function withNames(query: BoundQuery, view: ViewDesc): BoundQuery {
+  if (query.kind !== "select") return query;
+  let at = 0;
+  return {
+    ...query,
+    targets: query.targets.map((target) =>
+      target.junk ? target : { ...target, name: view.columns[at++]?.name ?? target.name },
+    ),
+  };
+}
+
 /** The type a name in DDL means. Throws 42704. */
 export function bindTypeName(node: ast.TypeName, env: BindEnv): TypeRef {
   return resolveTypeName(new Binder(env), node);
@@ -85,6 +177,14 @@ export type * as ast from "./ast.js";
 export { bindStatement } from "./bind.js";
 export type { BindEnv } from "./binder.js";
 export { unknownOid } from "./binder.js";
+export {
+  type DeparseNames,
+  type DeparseOptions,
+  deparseConstant,
+  deparseExpr,
+  deparseQuery,
+} from "./deparse.js";
+export { type ExplainOptions, explainLines, explainPlan } from "./explain.js";
 export type * from "./expr.js";
 export type * from "./plan.js";
 export type { PreparedPlan } from "./planner.js";

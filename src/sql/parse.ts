@@ -8,6 +8,7 @@
  * Statement text above `textMax` is 54001 (rule M3), except INSERT .. VALUES lists, which `openInsertRows` reads row by row.
  */
 import {
+  Comma,
   End,
   GrammarError,
   keywords,
@@ -20,7 +21,7 @@ import {
   UnexpectedToken,
 } from "../../grammar/index.js";
 import { type Condition, DbError } from "../base/errors.js";
-import type { Expr, LiteralClass, Statement } from "./ast.js";
+import type { Expr, Insert, LiteralClass, Statement } from "./ast.js";
 
 /** Longest statement text in UTF-16 units, but for lists of VALUES (M3). */
 export const textMax = 4 * 1024 * 1024;
@@ -108,6 +109,124 @@ export function parseShared(
   } catch (error) {
     throw asDbError(error, text);
   }
+}
+
+/** INSERT .. VALUES read row by row. `insert` is the statement with an empty list; positions count in the whole text. */
+export interface InsertRows {
+  readonly insert: Insert;
+  /** The next rows, at most `rowsMax`; none: the list is at its end. Throws DbError 42601 as the plain parse would. */
+  next(rowsMax: number): (readonly Expr[])[];
+}
+
+/**
+ * Opens a long INSERT .. VALUES (..), (..): memory is bounded by the rows asked for at a time, and so is the time of one
+ * call (M3). Head and tail are parsed at once. Undefined when the text is no such statement.
+ */
+export function openInsertRows(text: string): InsertRows | undefined {
+  try {
+    return findInsertRows(text);
+  } catch (error) {
+    throw asDbError(error, text);
+  }
+}
+
+function findInsertRows(text: string): InsertRows | undefined {
+  const rows = new Scanner();
+  rows.reset(text);
+  if (rows.next().name !== "insert") return undefined;
+  const head: Token[] = [tokenOf(rows)];
+  let depth = 0;
+  for (;;) {
+    const type = rows.next();
+    if (type === End || type === Semicolon || type.name === "select" || type.name === "with")
+      return undefined;
+    if (type === LeftParen) depth++;
+    else if (type === RightParen) depth--;
+    head.push(tokenOf(rows));
+    if (type.name === "values" && depth === 0 && head.at(-2)?.tokenType.name !== "default") break;
+  }
+  // Find the end of the list: scan the rows without parsing them.
+  const listStart = rows.position;
+  const firstRow = rowTokens(rows);
+  while (peekType(rows) === Comma) {
+    rows.next();
+    skipRow(rows);
+  }
+  const tail: Token[] = [];
+  for (;;) {
+    const type = rows.next();
+    tail.push(tokenOf(rows));
+    if (type === End) break;
+    if (type !== Semicolon) continue;
+    tail[tail.length - 1] = new Token(End, ";", rows.start, rows.end, false);
+    if (rows.next() !== End) {
+      throw new DbError("syntaxError", "cannot insert multiple commands into a prepared statement");
+    }
+    break;
+  }
+  parser.begin([...head, ...firstRow, ...tail]);
+  const whole = parser.statement();
+  if (whole.kind !== "insert" || whole.source?.kind !== "values") return undefined;
+  const insert: Insert = { ...whole, source: { ...whole.source, rows: [] } };
+  let position = listStart;
+  let ended = false;
+  return {
+    insert,
+    next(rowsMax: number): (readonly Expr[])[] {
+      const found: (readonly Expr[])[] = [];
+      try {
+        rows.reset(text, position);
+        while (!ended && found.length < rowsMax) {
+          const tokens = rowTokens(rows);
+          const end = rows.end;
+          parser.begin([...tokens, new Token(End, "", end, end, false)]);
+          found.push(parser.rowOnly());
+          ended = peekType(rows) !== Comma;
+          if (!ended) rows.next();
+        }
+        position = rows.position;
+      } catch (error) {
+        throw asDbError(error, text);
+      }
+      return found;
+    },
+  };
+}
+
+function tokenOf(from: Scanner): Token {
+  return new Token(from.type, from.value, from.start, from.end, from.quoted);
+}
+
+/** The type of the next token, which stays unread. */
+function peekType(from: Scanner): typeof End {
+  const { position } = from;
+  const type = from.next();
+  from.position = position;
+  return type;
+}
+
+/** The tokens of one row with its parentheses; unbalanced ones are the parser's to complain of. */
+function rowTokens(from: Scanner): Token[] {
+  const tokens: Token[] = [];
+  let depth = 0;
+  do {
+    const type = from.next();
+    tokens.push(tokenOf(from));
+    if (type === LeftParen) depth++;
+    else if (type === RightParen) depth--;
+    else if (type === End || type === Semicolon || depth === 0) throw new UnexpectedToken(tokens.at(-1)!);
+  } while (depth > 0);
+  return tokens;
+}
+
+function skipRow(from: Scanner): void {
+  let depth = 0;
+  do {
+    const type = from.next();
+    if (type === LeftParen) depth++;
+    else if (type === RightParen) depth--;
+    else if (type === End || type === Semicolon || depth === 0) throw new UnexpectedToken(tokenOf(from));
+  } while (depth > 0);
 }
 
 /** Tokens up to the next semicolon that ends a statement (BEGIN ATOMIC bodies contain some), and the end. */

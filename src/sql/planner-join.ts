@@ -1067,7 +1067,7 @@ class Cluster {
   #uniqueInner(
     left: JoinSet,
     right: JoinSet,
-    item: Item,
+    _item: Item,
     keys: readonly KeyPair[],
     rest: readonly Expr[],
     rows: number,

@@ -17,6 +17,7 @@ import {
   formatType,
   type IoSettings,
   isOrdered,
+  type TypeDesc,
   typeByName,
   typeByOid,
   typeInput,
@@ -73,7 +74,7 @@ export function resolveTypeName(binder: Binder, node: ast.TypeName): TypeRef {
     throw new DbError("wrongObjectType", "type modifier cannot be SETOF here", { position: node.position });
   }
   const { name } = node;
-  let type;
+  let type: TypeDesc | undefined;
   if (name.schema === undefined || name.schema === "pg_catalog") {
     // Names from keywords come as pg_catalog.char for char(n); a quoted "char" is the one-byte type.
     type = name.name === "char" && name.schema === undefined ? typeByOid(18) : typeByName(name.name);
@@ -186,6 +187,10 @@ export function constantOf(binder: Binder, type: TypeRef, text: string, position
  * session's settings would otherwise freeze their meaning.
  */
 function sessionConstant(binder: Binder, type: TypeRef, text: string, position: number): Expr {
+  if (type.oid === 2205) {
+    const relation = binder.regclass(text, position);
+    if (relation !== undefined) return { kind: "const", type, value: relation };
+  }
   const context = binder.env.evalContext;
   if (context === undefined) {
     return {

@@ -30,7 +30,7 @@ export interface ColumnFacts {
 export type FactsOf = (expr: Expr) => ColumnFacts | undefined;
 
 export function clampSelectivity(value: number): number {
-  return value < 0 ? 0 : value > 1 ? 1 : value;
+  return value < 0 ? 0 : Math.min(value, 1);
 }
 
 /** Number of different values of a column. */
