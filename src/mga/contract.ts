@@ -115,6 +115,8 @@ export interface PageScan {
 export interface IndexScan {
   /** Up to `max` row addresses whose key is in range, in key order, each of a row visible to the snapshot. 0: end. */
   next(into: RowId[], max: number): number;
+  /** Gives the cursor's buffers back before the end is reached; the scan is at its end then. */
+  close?(): void;
 }
 
 export interface KeyRange {

@@ -679,7 +679,7 @@ export class EngineCore implements Engine {
     if (this.#dropping === undefined) {
       for (const { storageId, kind, rootPage } of this.store.objects()) {
         if (kind === ObjectKind.doomedIndex) {
-          const release = new BTree(this.store, rootPage, storageId, { keyLength: 0, rowBytes: 6 }).release();
+          const release = BTree.stored(this.store, rootPage, storageId).release();
           let first = true;
           this.#dropping = {
             step: () => {

@@ -496,7 +496,7 @@ describe("objects", () => {
     engine.dropObject(102);
     engine.dropObject(101);
     engine.dropObject(100);
-    expect(engine.store.pagesAllocated).toBeGreaterThan(before + 20);
+    expect(engine.store.pagesAllocated).toBeGreaterThan(before + 10);
     while (await retrying(() => engine.collect()));
     // What is left is the inventory's page.
     expect(engine.store.pagesAllocated).toBe(before + 1);

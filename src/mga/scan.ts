@@ -194,6 +194,8 @@ export class EngineIndexScan implements IndexScan {
   #cursor: TreeCursor | undefined;
   /** The cursor's entry has not been judged yet. */
   #pending = false;
+  /** At most one row can have the key: a whole key of a unique index, without nulls. */
+  readonly #single: boolean;
   readonly #row: Value[] = [];
 
   constructor(
@@ -206,6 +208,14 @@ export class EngineIndexScan implements IndexScan {
     const { encoder, key, other } = index;
     const lower = range.lower === undefined ? -1 : encoder.encode(range.lower, key, 0);
     const upper = range.upper === undefined ? -1 : encoder.encode(range.upper, other, 0);
+    const { spec } = index;
+    this.#single =
+      spec.unique &&
+      range.lower !== undefined &&
+      range.lower.length === spec.columns.length &&
+      lower === upper &&
+      !range.lower.includes(null) &&
+      key.compare(other, 0, upper, 0, lower) === 0;
     this.#cursor = index.takeCursor();
     this.#cursor.open(key, lower, range.lowerInclusive, other, upper, range.upperInclusive, backward);
     const reader = snapshot instanceof HeldSnapshot ? snapshot.owner.serializable : undefined;
@@ -244,19 +254,25 @@ export class EngineIndexScan implements IndexScan {
             lastPage = page;
             pages++;
           }
-          if (this.#accepts(cursor, row, page)) into[count++] = row;
+          if (this.#accepts(cursor, row, page)) {
+            into[count++] = row;
+            if (this.#single) ended = true;
+          }
           this.#pending = false;
+          if (ended) break;
         }
       } catch (thrown) {
         // What was found so far is given; the entry that could not be judged comes first next time.
         if (!isWait(thrown) || count === 0) throw thrown;
       }
     }
-    if (ended) {
-      this.index.giveCursor(cursor);
-      this.#cursor = undefined;
-    }
+    if (ended) this.close();
     return count;
+  }
+  close(): void {
+    if (this.#cursor === undefined) return;
+    this.index.giveCursor(this.#cursor);
+    this.#cursor = undefined;
   }
 
   #accepts(cursor: TreeCursor, row: RowId, page: number): boolean {
