@@ -15,6 +15,7 @@ import "./aggregates.js";
 import "./arrays.js";
 import "./datetimes.js";
 import "./jsons.js";
+import "./system.js";
 
 export { lengthCoercionOf } from "./casts.js";
 export { type SqlValueName, sqlValueFunctions } from "./datetimes.js";

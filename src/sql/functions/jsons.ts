@@ -29,7 +29,14 @@ import { define, defineAggregate, defineTyped } from "./registry.js";
 /** Dates are ISO in JSON, whatever the session shows. */
 const isoSettings = { dateStyle: "ISO, MDY" };
 
-const numberTypes = new Set<number>([oids.int2, oids.int4, oids.int8, oids.float4, oids.float8, oids.numeric]);
+const numberTypes = new Set<number>([
+  oids.int2,
+  oids.int4,
+  oids.int8,
+  oids.float4,
+  oids.float8,
+  oids.numeric,
+]);
 
 /** JSON text of a value; `pretty` breaks lines between elements of the outermost array or row. */
 export function valueToJson(type: number, value: Value, context: EvalContext, pretty = false): string {
@@ -78,7 +85,12 @@ function arrayToJson(array: PgArray, context: EvalContext, pretty: boolean): str
 }
 
 /** A row's columns are f1, f2, ... unless its names are known. */
-function rowToJson(row: RowValue, names: readonly string[] | undefined, context: EvalContext, pretty: boolean): string {
+function rowToJson(
+  row: RowValue,
+  names: readonly string[] | undefined,
+  context: EvalContext,
+  pretty: boolean,
+): string {
   const parts = row.values.map(
     (value, at) =>
       `${quoteJson(names?.[at] ?? namesOf(row)?.[at] ?? `f${at + 1}`)}:${valueToJson(row.types[at]!, value, context)}`,
@@ -101,15 +113,27 @@ function jsonb(text: string): string {
   return jsonbText(normalizeJson(parseJson(text, true)));
 }
 
-defineTyped("to_json(anyelement)", ([type]) => (context: EvalContext, value: Value) => valueToJson(type!, value, context));
-defineTyped("to_jsonb(anyelement)", ([type]) => (context: EvalContext, value: Value) =>
-  jsonb(valueToJson(type!, value, context)),
+defineTyped(
+  "to_json(anyelement)",
+  ([type]) =>
+    (context: EvalContext, value: Value) =>
+      valueToJson(type!, value, context),
 );
-define("array_to_json(anyarray)", (context: EvalContext, array: PgArray) => arrayToJson(array, context, false));
+defineTyped(
+  "to_jsonb(anyelement)",
+  ([type]) =>
+    (context: EvalContext, value: Value) =>
+      jsonb(valueToJson(type!, value, context)),
+);
+define("array_to_json(anyarray)", (context: EvalContext, array: PgArray) =>
+  arrayToJson(array, context, false),
+);
 define("array_to_json(anyarray,bool)", (context: EvalContext, array: PgArray, pretty: boolean) =>
   arrayToJson(array, context, pretty),
 );
-define("row_to_json(record)", (context: EvalContext, row: RowValue) => rowToJson(row, undefined, context, false));
+define("row_to_json(record)", (context: EvalContext, row: RowValue) =>
+  rowToJson(row, undefined, context, false),
+);
 define("row_to_json(record,bool)", (context: EvalContext, row: RowValue, pretty: boolean) =>
   rowToJson(row, undefined, context, pretty),
 );
@@ -150,13 +174,29 @@ define("json_build_array()", () => "[]");
 define("jsonb_build_array()", () => "[]");
 define("json_build_object()", () => "{}");
 define("jsonb_build_object()", () => "{}");
-defineTyped("json_build_array(any)", (types) => (context: EvalContext, ...values: Value[]) => buildArray(types, values, context));
-defineTyped("jsonb_build_array(any)", (types) => (context: EvalContext, ...values: Value[]) =>
-  jsonb(buildArray(types, values, context)),
+defineTyped(
+  "json_build_array(any)",
+  (types) =>
+    (context: EvalContext, ...values: Value[]) =>
+      buildArray(types, values, context),
 );
-defineTyped("json_build_object(any)", (types) => (context: EvalContext, ...values: Value[]) => buildObject(types, values, context));
-defineTyped("jsonb_build_object(any)", (types) => (context: EvalContext, ...values: Value[]) =>
-  jsonb(buildObject(types, values, context)),
+defineTyped(
+  "jsonb_build_array(any)",
+  (types) =>
+    (context: EvalContext, ...values: Value[]) =>
+      jsonb(buildArray(types, values, context)),
+);
+defineTyped(
+  "json_build_object(any)",
+  (types) =>
+    (context: EvalContext, ...values: Value[]) =>
+      buildObject(types, values, context),
+);
+defineTyped(
+  "jsonb_build_object(any)",
+  (types) =>
+    (context: EvalContext, ...values: Value[]) =>
+      jsonb(buildObject(types, values, context)),
 );
 
 function objectFromPairs(pairs: readonly (readonly [Value, Value])[]): string {
@@ -191,9 +231,13 @@ function objectFromTwo(keys: PgArray, values: PgArray): string {
   return objectFromPairs(keys.elements.map((key, at) => [key, values.elements[at]!]));
 }
 define("json_object(_text)", (_: EvalContext, array: PgArray) => objectFromArray(array));
-define("json_object(_text,_text)", (_: EvalContext, keys: PgArray, values: PgArray) => objectFromTwo(keys, values));
+define("json_object(_text,_text)", (_: EvalContext, keys: PgArray, values: PgArray) =>
+  objectFromTwo(keys, values),
+);
 define("jsonb_object(_text)", (_: EvalContext, array: PgArray) => jsonb(objectFromArray(array)));
-define("jsonb_object(_text,_text)", (_: EvalContext, keys: PgArray, values: PgArray) => jsonb(objectFromTwo(keys, values)));
+define("jsonb_object(_text,_text)", (_: EvalContext, keys: PgArray, values: PgArray) =>
+  jsonb(objectFromTwo(keys, values)),
+);
 
 // Access ------------------------------------------------------------------------------------------------------------
 
@@ -239,11 +283,17 @@ for (const [type, binary] of [
   const getPlain = (source: string, node: JsonNode | undefined | null): string | null =>
     node === undefined || node === null ? null : partPlain(source, node, binary);
   define(`${type} -> text`, (_: EvalContext, a: string, key: string) => get(a, member(parseJson(a), key)));
-  define(`${type} ->> text`, (_: EvalContext, a: string, key: string) => getPlain(a, member(parseJson(a), key)));
+  define(`${type} ->> text`, (_: EvalContext, a: string, key: string) =>
+    getPlain(a, member(parseJson(a), key)),
+  );
   define(`${type} -> int4`, (_: EvalContext, a: string, at: number) => get(a, element(parseJson(a), at)));
-  define(`${type} ->> int4`, (_: EvalContext, a: string, at: number) => getPlain(a, element(parseJson(a), at)));
+  define(`${type} ->> int4`, (_: EvalContext, a: string, at: number) =>
+    getPlain(a, element(parseJson(a), at)),
+  );
   // These stand behind json_extract_path(json, VARIADIC text[]) too, so the path may come step by step.
-  define(`${type} #> _text`, (_: EvalContext, a: string, ...path: Value[]) => get(a, walk(parseJson(a), pathOf(path))));
+  define(`${type} #> _text`, (_: EvalContext, a: string, ...path: Value[]) =>
+    get(a, walk(parseJson(a), pathOf(path))),
+  );
   define(`${type} #>> _text`, (_: EvalContext, a: string, ...path: Value[]) =>
     getPlain(a, walk(parseJson(a), pathOf(path))),
   );
@@ -254,7 +304,9 @@ for (const [type, binary] of [
     if (node.kind === "array") return node.items.length;
     throw new DbError(
       "invalidParameterValue",
-      node.kind === "object" ? "cannot get array length of a non-array" : "cannot get array length of a scalar",
+      node.kind === "object"
+        ? "cannot get array length of a non-array"
+        : "cannot get array length of a scalar",
     );
   });
   define(`${type}_strip_nulls(${type})`, (_: EvalContext, a: string) => {
@@ -265,7 +317,8 @@ for (const [type, binary] of [
   const objectOf = (a: string, what: string): JsonNode => {
     const node = parseJson(a);
     if (node.kind === "object") return node;
-    const kind = node.kind === "array" ? (binary ? "a non-object" : "an array") : binary ? "a non-object" : "a scalar";
+    const kind =
+      node.kind === "array" ? (binary ? "a non-object" : "an array") : binary ? "a non-object" : "a scalar";
     throw new DbError(
       "invalidParameterValue",
       what === "keys"
@@ -349,7 +402,9 @@ function containsJson(big: JsonNode, small: JsonNode): boolean {
   if (small.kind === "array") {
     return small.items.every((wanted) =>
       big.items.some((item) =>
-        wanted.kind === "array" || wanted.kind === "object" ? containsJson(item, wanted) : equalJson(item, wanted),
+        wanted.kind === "array" || wanted.kind === "object"
+          ? containsJson(item, wanted)
+          : equalJson(item, wanted),
       ),
     );
   }
@@ -405,9 +460,13 @@ function withoutKeys(node: JsonNode, keys: ReadonlySet<string>): JsonNode {
   }
   throw new DbError("invalidParameterValue", "cannot delete from scalar");
 }
-define("jsonb - text", (_: EvalContext, a: string, key: string) => jsonbText(withoutKeys(parseJson(a), new Set([key]))));
+define("jsonb - text", (_: EvalContext, a: string, key: string) =>
+  jsonbText(withoutKeys(parseJson(a), new Set([key]))),
+);
 define("jsonb - _text", (_: EvalContext, a: string, ...keys: Value[]) =>
-  jsonbText(withoutKeys(parseJson(a), new Set(pathOf(keys).elements.filter((key) => key !== null) as string[]))),
+  jsonbText(
+    withoutKeys(parseJson(a), new Set(pathOf(keys).elements.filter((key) => key !== null) as string[])),
+  ),
 );
 define("jsonb - int4", (_: EvalContext, a: string, index: number) => {
   const node = parseJson(a);
@@ -492,15 +551,26 @@ function editText(a: string, path: PgArray, how: Edit, value: JsonNode): string 
   return jsonbText(edit(node, path.elements as readonly string[], 0, how, value));
 }
 define("jsonb #- _text", (_: EvalContext, a: string, path: PgArray) => editText(a, path, "delete", jsonNull));
-define("jsonb_set(jsonb,_text,jsonb,bool)", (_: EvalContext, a: string, path: PgArray, value: string, create: boolean) =>
-  editText(a, path, create ? "set" : "setExisting", parseJson(value)),
+define(
+  "jsonb_set(jsonb,_text,jsonb,bool)",
+  (_: EvalContext, a: string, path: PgArray, value: string, create: boolean) =>
+    editText(a, path, create ? "set" : "setExisting", parseJson(value)),
 );
-define("jsonb_insert(jsonb,_text,jsonb,bool)", (_: EvalContext, a: string, path: PgArray, value: string, after: boolean) =>
-  editText(a, path, after ? "insertAfter" : "insertBefore", parseJson(value)),
+define(
+  "jsonb_insert(jsonb,_text,jsonb,bool)",
+  (_: EvalContext, a: string, path: PgArray, value: string, after: boolean) =>
+    editText(a, path, after ? "insertAfter" : "insertBefore", parseJson(value)),
 );
 define(
   "jsonb_set_lax(jsonb,_text,jsonb,bool,text)",
-  (_: EvalContext, a: string | null, path: PgArray | null, value: string | null, create: boolean | null, nulls: string | null) => {
+  (
+    _: EvalContext,
+    a: string | null,
+    path: PgArray | null,
+    value: string | null,
+    create: boolean | null,
+    nulls: string | null,
+  ) => {
     if (a === null || path === null || create === null) return null;
     if (value !== null) return editText(a, path, create ? "set" : "setExisting", parseJson(value));
     switch (nulls) {
