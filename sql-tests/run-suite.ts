@@ -6,7 +6,9 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { projectRoot, run, startServer } from "./server.js";
 
-const suites: Readonly<Record<string, { readonly folder: string; readonly runner: string; readonly files: readonly string[] }>> = {
+const suites: Readonly<
+  Record<string, { readonly folder: string; readonly runner: string; readonly files: readonly string[] }>
+> = {
   slt: { folder: "../shared/sqllogictest", runner: "run-slt.mjs", files: ["."] },
   probes: { folder: "../shared/pgprobes", runner: "run-pgprobes.mjs", files: [] },
 };
@@ -20,9 +22,17 @@ if (!existsSync(join(folder, suite.runner))) {
 } else {
   const server = await startServer();
   try {
-    const files = rest.some((argument) => !argument.startsWith("-")) ? [] : suite.files.map((file) => join(folder, file));
-    const given = rest.map((argument) => (existsSync(join(folder, argument)) ? join(folder, argument) : argument));
-    process.exitCode = await run(process.execPath, [join(folder, suite.runner), "--url", server.url, ...given, ...files], { NODE_PATH: join(projectRoot, "node_modules") });
+    const files = rest.some((argument) => !argument.startsWith("-"))
+      ? []
+      : suite.files.map((file) => join(folder, file));
+    const given = rest.map((argument) =>
+      existsSync(join(folder, argument)) ? join(folder, argument) : argument,
+    );
+    process.exitCode = await run(
+      process.execPath,
+      [join(folder, suite.runner), "--url", server.url, ...given, ...files],
+      { NODE_PATH: join(projectRoot, "node_modules") },
+    );
   } finally {
     await server.stop();
     server.remove();

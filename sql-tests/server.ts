@@ -42,10 +42,23 @@ export interface StartOptions {
 export async function startServer(options: StartOptions = {}): Promise<TestServer> {
   const data = options.data ?? mkdtempSync(join(tmpdir(), "scratchbird-"));
   const started = performance.now();
-  const child = spawn(process.execPath, [...(options.nodeArgs ?? []), join(projectRoot, "dist/src/main.js"), "start", "--data", data, "--port", "0", ...(options.args ?? [])], {
-    env: { ...process.env, SCRATCHBIRD_PASSWORD: password },
-    stdio: ["ignore", "pipe", "pipe"],
-  });
+  const child = spawn(
+    process.execPath,
+    [
+      ...(options.nodeArgs ?? []),
+      join(projectRoot, "dist/src/main.js"),
+      "start",
+      "--data",
+      data,
+      "--port",
+      "0",
+      ...(options.args ?? []),
+    ],
+    {
+      env: { ...process.env, SCRATCHBIRD_PASSWORD: password },
+      stdio: ["ignore", "pipe", "pipe"],
+    },
+  );
   const errors: string[] = [];
   child.stderr.on("data", (chunk: Buffer) => {
     errors.push(chunk.toString());
@@ -91,7 +104,11 @@ function endOf(child: ChildProcess): Promise<number> {
 }
 
 /** Runs a command to its end with its output on ours; answers the exit code. */
-export function run(command: string, args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<number> {
+export function run(
+  command: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<number> {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, { stdio: "inherit", env: { ...process.env, ...env } });
     child.once("error", reject);

@@ -56,16 +56,26 @@ export const openNode: OpenNode = async (config, platform, log, mode = "start") 
   }
 };
 
-async function open(config: Config, platform: Platform, log: Log, mode: "start" | "create", unlock: () => void): Promise<RunningNode> {
+/** What a node is without its ports: storage, catalog, shards and the server around sessions. */
+export interface NodeCore {
+  readonly identity: NodeIdentity;
+  readonly storage: Storage;
+  readonly control: ControlPlane;
+  readonly shards: readonly Shard[];
+  readonly server: Server;
+  /** Drawn when this opening created the cluster. */
+  readonly adminPassword: string | undefined;
+  /** Resolves when storage has fenced itself. */
+  readonly fenced: Promise<Error>;
+  close(): Promise<void>;
+}
+
+/** Opens or creates everything below the wire: what tests and the simulator drive directly. */
+export async function openCore(config: Config, platform: Platform, log: Log): Promise<NodeCore> {
   const { disk, clock, random } = platform;
   const shape = inspectStorage(disk);
-  if (mode === "create" && readIdentity(disk) !== undefined) {
-    throw new DbError("objectInUse", `the data folder ${config.data} already holds a node`, { hint: "Start it, or choose another folder with --data." });
-  }
   const identity = identify(config, platform);
-  if (!identity.creation.encryption || config.encryption) {
-    log.warn("data at rest is not encrypted: this version stores pages and journal in plain");
-  }
+  log.warn("data at rest is not encrypted: this version stores pages and journal in plain");
   emptySpillFolder(platform);
 
   // Storage: one memory, one pool, one journal for all shards of the node.
@@ -73,9 +83,10 @@ async function open(config: Config, platform: Platform, log: Log, mode: "start" 
   const memory = new EngineMemory({ pageSize, poolBytes: config.bufferPool });
   const kernels = loadKernels(memory, readKernels());
   let fence: (error: Error) => void = () => {};
-  const failed = new Promise<Error>((resolve) => {
+  const fenced = new Promise<Error>((resolve) => {
     fence = resolve;
   });
+  let closing = false;
   const storage = openStorage({
     platform,
     memory,
@@ -85,6 +96,7 @@ async function open(config: Config, platform: Platform, log: Log, mode: "start" 
     create: shape === undefined,
     journalHalfBytes: config.journalSize,
     onFence: (error) => {
+      if (closing) return;
       log.error("storage is fenced: nothing is acknowledged any more", { error });
       fence(error);
     },
@@ -92,10 +104,8 @@ async function open(config: Config, platform: Platform, log: Log, mode: "start" 
   log.info("storage is open", { ...storage.recovery });
 
   // Control plane: the catalog, applied from the consensus log.
-  const hash = await xxhash();
-  const control = new ControlPlane({ disk, hash, virtuals: virtualRelations });
-  let adminPassword: string | undefined;
-  if (control.isNew) adminPassword = await bootstrap(config, platform, control, identity);
+  const control = new ControlPlane({ disk, hash: await xxhash(), virtuals: virtualRelations });
+  const adminPassword = control.isNew ? await bootstrap(config, platform, control, identity) : undefined;
 
   // One engine per shard, each behind its door. Unsharded tables live on the first.
   const shards = await openShards(platform, storage, memory, control, log);
@@ -115,15 +125,51 @@ async function open(config: Config, platform: Platform, log: Log, mode: "start" 
     checkpoint: () => storage.checkpoint(),
     log: (message, fields) => log.info(message, fields),
   });
+  return {
+    identity,
+    storage,
+    control,
+    shards,
+    server,
+    adminPassword,
+    fenced,
+    close: async () => {
+      closing = true;
+      for (const shard of shards) (shard.engine as EngineCore).close();
+      control.close();
+      await storage.close();
+    },
+  };
+}
 
+async function open(
+  config: Config,
+  platform: Platform,
+  log: Log,
+  mode: "start" | "create",
+  unlock: () => void,
+): Promise<RunningNode> {
+  const { disk, clock, random } = platform;
+  if (mode === "create" && readIdentity(disk) !== undefined) {
+    throw new DbError("objectInUse", `the data folder ${config.data} already holds a node`, {
+      hint: "Start it, or choose another folder with --data.",
+    });
+  }
+  const core = await openCore(config, platform, log);
+  const { identity, server, adminPassword } = core;
   if (mode === "create") {
-    await close(storage, shards, control);
+    await core.close();
     unlock();
-    return { ready: { node: identity.nodeName, pg: "", http: null, rpc: null, adminPassword }, stop: async () => {} };
+    return {
+      ready: { node: identity.nodeName, pg: "", http: null, rpc: null, adminPassword },
+      stop: async () => {},
+    };
   }
 
   // The wire.
-  const tls = config.tls ? await serverCertificate(disk, certificateNames(identity.nodeName, config.host), clock, random) : undefined;
+  const tls = config.tls
+    ? await serverCertificate(disk, certificateNames(identity.nodeName, config.host), clock, random)
+    : undefined;
   const wire = new PgWire({
     host: server,
     clock,
@@ -133,6 +179,7 @@ async function open(config: Config, platform: Platform, log: Log, mode: "start" 
     port: config.port,
     tls,
     requireTls: config.requireTls,
+    socketsMax: config.maxConnections * 2 + 200,
     mockSecret: Buffer.from(identity.mockSecret, "base64"),
     limits: {
       messageBytesMax: config.maxMessageSize,
@@ -144,7 +191,8 @@ async function open(config: Config, platform: Platform, log: Log, mode: "start" 
     observer: {
       connected: (address) => log.debug("connection opened", { address }),
       disconnected: (address) => log.debug("connection closed", { address }),
-      authenticationFailed: (user, address, error) => log.warn("authentication failed", { user, address, error: error.message }),
+      authenticationFailed: (user, address, error) =>
+        log.warn("authentication failed", { user, address, error: error.message }),
       internalError: (error) => log.error("internal error", { error }),
     },
   });
@@ -154,7 +202,7 @@ async function open(config: Config, platform: Platform, log: Log, mode: "start" 
   let stopping: Promise<void> | undefined;
   return {
     ready: { node: identity.nodeName, pg: `${config.host}:${port}`, http: null, rpc: null, adminPassword },
-    failed,
+    failed: core.fenced,
     stop: () => {
       stopping ??= stop();
       return stopping;
@@ -165,10 +213,12 @@ async function open(config: Config, platform: Platform, log: Log, mode: "start" 
     sweeping.cancel();
     await wire.stopAccepting();
     const deadline = clock.monotonic() + config.stopTimeout;
-    while (isBusy(server) && clock.monotonic() < deadline) await new Promise<void>((resolve) => clock.after(20, resolve));
+    while (isBusy(server) && clock.monotonic() < deadline)
+      await new Promise<void>((resolve) => clock.after(20, resolve));
     wire.terminateAll();
-    while (server.sessionCount > 0 && clock.monotonic() < deadline + 1000) await new Promise<void>((resolve) => clock.after(10, resolve));
-    await close(storage, shards, control);
+    while (server.sessionCount > 0 && clock.monotonic() < deadline + 1000)
+      await new Promise<void>((resolve) => clock.after(10, resolve));
+    await core.close();
     unlock();
   }
 }
@@ -176,12 +226,6 @@ async function open(config: Config, platform: Platform, log: Log, mode: "start" 
 function isBusy(server: Server): boolean {
   for (const session of server.sessions()) if (session.activity.state === "active") return true;
   return false;
-}
-
-async function close(storage: Storage, shards: readonly Shard[], control: ControlPlane): Promise<void> {
-  for (const shard of shards) (shard.engine as EngineCore).close();
-  control.close();
-  await storage.close();
 }
 
 function identify(config: Config, { disk, clock, random }: Platform): NodeIdentity {
@@ -213,7 +257,12 @@ function emptySpillFolder({ disk }: Platform): void {
 }
 
 /** The first entry of a new cluster. Answers the superuser's password when it was drawn here. */
-async function bootstrap(config: Config, { disk, random }: Platform, control: ControlPlane, identity: NodeIdentity): Promise<string | undefined> {
+async function bootstrap(
+  config: Config,
+  { disk, random }: Platform,
+  control: ControlPlane,
+  identity: NodeIdentity,
+): Promise<string | undefined> {
   const given = config.password;
   const password = given ?? randomPassword(random);
   const schema = (id: number, name: string): SchemaDesc => ({
@@ -242,7 +291,13 @@ async function bootstrap(config: Config, { disk, random }: Platform, control: Co
     memberOf: [],
   };
   const database: DatabaseDesc = { kind: "database", id: databaseId, name: config.name, owner: superuserId };
-  const cluster: ClusterDesc = { kind: "cluster", id: clusterId, name: identity.clusterName, uuid: identity.clusterId, acl: [] };
+  const cluster: ClusterDesc = {
+    kind: "cluster",
+    id: clusterId,
+    name: identity.clusterName,
+    uuid: identity.clusterId,
+    acl: [],
+  };
   const objects: CatalogObject[] = [
     admin,
     database,
@@ -259,7 +314,10 @@ async function bootstrap(config: Config, { disk, random }: Platform, control: Co
 }
 
 /** Addresses go into the certificate as such; names as DNS names. */
-function certificateNames(commonName: string, host: string): { commonName: string; dns: string[]; addresses: string[] } {
+function certificateNames(
+  commonName: string,
+  host: string,
+): { commonName: string; dns: string[]; addresses: string[] } {
   const isAddress = /^[0-9.]+$|:/.test(host);
   return {
     commonName,
@@ -274,7 +332,13 @@ function randomPassword(random: Platform["random"]): string {
   return Buffer.from(bytes).toString("base64url");
 }
 
-async function openShards(platform: Platform, storage: Storage, memory: EngineMemory, control: ControlPlane, log: Log): Promise<Shard[]> {
+async function openShards(
+  platform: Platform,
+  storage: Storage,
+  memory: EngineMemory,
+  control: ControlPlane,
+  log: Log,
+): Promise<Shard[]> {
   const locks = new TableLocks(platform.clock);
   const shards: Shard[] = [];
   const spills = new SpillFiles(platform.disk, 0);
@@ -316,7 +380,8 @@ async function resolveLimbo(shards: readonly Shard[], control: ControlPlane, log
   for (const { engine, name } of shards) {
     for (const id of [...engine.limbo]) {
       const transaction = { shard: engine.shard, id };
-      if (control.state.outcomeOf(engine.shard, id) === undefined) await control.propose({ type: "abort", transaction });
+      if (control.state.outcomeOf(engine.shard, id) === undefined)
+        await control.propose({ type: "abort", transaction });
       const committed = control.state.outcomeOf(engine.shard, id);
       assert(committed !== undefined, "the entry decided the transaction");
       engine.resolve(id, committed);
@@ -330,7 +395,8 @@ async function reconcile(home: Shard, control: ControlPlane, log: Log): Promise<
   const { state } = control;
   const wanted = new Map<number, CatalogObject>();
   for (const object of state.objects()) {
-    if (object.kind === "table" || object.kind === "index" || object.kind === "sequence") wanted.set(object.storageId, object);
+    if (object.kind === "table" || object.kind === "index" || object.kind === "sequence")
+      wanted.set(object.storageId, object);
   }
   home.store.beginOperation();
   const present = new Set<number>();
@@ -374,16 +440,18 @@ function sweepInBackground(platform: Platform, server: Server, log: Log): { canc
       again();
       return;
     }
-    server.sweeper.run(() => platform.clock.yield()).then(
-      (report) => {
-        log.info("automatic sweep", { ...report });
-        again();
-      },
-      (error: unknown) => {
-        log.error("automatic sweep failed", { error });
-        again();
-      },
-    );
+    server.sweeper
+      .run(() => platform.clock.yield())
+      .then(
+        (report) => {
+          log.info("automatic sweep", { ...report });
+          again();
+        },
+        (error: unknown) => {
+          log.error("automatic sweep failed", { error });
+          again();
+        },
+      );
   }
   return {
     cancel: () => {
@@ -401,18 +469,32 @@ export const verifyNode: VerifyNode = async (config, platform, log) => {
     const shape = inspectStorage(platform.disk);
     const identity = readIdentity(platform.disk);
     if (shape === undefined || identity === undefined) {
-      throw new DbError("configFileError", `${config.data} holds no node`, { hint: "Name the data folder with --data." });
+      throw new DbError("configFileError", `${config.data} holds no node`, {
+        hint: "Name the data folder with --data.",
+      });
     }
     const memory = new EngineMemory({ pageSize: shape.pageSize, poolBytes: config.bufferPool });
-    const storage = openStorage({ platform, memory, kernels: loadKernels(memory, readKernels()), pageSize: shape.pageSize, shardCount: shape.shardCount });
-    const control = new ControlPlane({ disk: platform.disk, hash: await xxhash(), virtuals: virtualRelations });
+    const storage = openStorage({
+      platform,
+      memory,
+      kernels: loadKernels(memory, readKernels()),
+      pageSize: shape.pageSize,
+      shardCount: shape.shardCount,
+    });
+    const control = new ControlPlane({
+      disk: platform.disk,
+      hash: await xxhash(),
+      virtuals: virtualRelations,
+    });
     const shards = await openShards(platform, storage, memory, control, log);
     for (const { engine } of shards) {
       const core = engine as EngineCore;
-      for (const problem of await core.verify(core.shard === 1 ? [...tablesOf(control)] : [])) findings.push(problem);
+      for (const problem of await core.verify(core.shard === 1 ? [...tablesOf(control)] : []))
+        findings.push(problem);
     }
     const report = await storage.verify();
-    for (const { file, page, problem } of report.problems) findings.push({ file: `${file} page ${page}`, problem });
+    for (const { file, page, problem } of report.problems)
+      findings.push({ file: `${file} page ${page}`, problem });
     for (const { engine } of shards) (engine as EngineCore).close();
     control.close();
     await storage.close();

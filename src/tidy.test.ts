@@ -39,11 +39,19 @@ const top = 9;
 const allowed: readonly (readonly [from: RegExp, to: RegExp, why: string])[] = [
   [/./, /^src\/(base|model)\//, "vocabularies: their files are imported directly"],
   [/./, /^src\/[a-z]+\/contract\.js$/, "contracts say what a folder offers, without its code"],
-  [/./, /^src\/sql\/(ast|expr|plan|parse|fingerprint)\.js$/, "the language between parser, planner and executor"],
+  [
+    /./,
+    /^src\/sql\/(ast|expr|plan|parse|fingerprint)\.js$/,
+    "the language between parser, planner and executor",
+  ],
   [/./, /^src\/security\/privileges\.js$/, "pure functions of a catalog"],
   [/^src\/sql\//, /^grammar\/index\.js$/, "the grammar belongs to the parser"],
   [/^grammar\//, /^src\/sql\/ast\.js$/, "rules return tree nodes and know nothing else"],
-  [/^src\/(mga|exec)\//, /^src\/storage\/(btree|heap|table-space|layouts|kernels)\.js$/, "page formats are used by the engine above them"],
+  [
+    /^src\/(mga|exec)\//,
+    /^src\/storage\/(btree|heap|table-space|layouts|kernels)\.js$/,
+    "page formats are used by the engine above them",
+  ],
   [/^src\/storage\//, /^src\/wasm\//, "frames lie in the kernels' memory"],
   [/^src\/(mga|exec)\//, /^src\/wasm\/memory\.js$/, "the one memory"],
   [/^src\/wasm\/memory\.ts/, /^src\/storage\/contract\.js$/, "types of the pool's views"],
@@ -53,7 +61,8 @@ const allowed: readonly (readonly [from: RegExp, to: RegExp, why: string])[] = [
   [/^src\/cli\//, /^src\/platform\/dial\.js$/, "the client's own door"],
 ];
 
-const bannedOutsidePlatform = /\b(Date\.now|new Date\(\)|Math\.random|setTimeout|setInterval|setImmediate|process\.(env|exit|pid|hrtime|memoryUsage))\b/;
+const bannedOutsidePlatform =
+  /\b(Date\.now|new Date\(\)|Math\.random|setTimeout|setInterval|setImmediate|process\.(env|exit|pid|hrtime|memoryUsage))\b/;
 const bannedModules = /^node:(fs|net|tls|http|https|child_process|worker_threads|os|process)/;
 /** Files that are the process's door: the command line and the host platform. */
 const doors = [/^src\/platform\//, /^src\/main\.ts$/, /^src\/cli\//, /^src\/sim\//];
@@ -62,7 +71,12 @@ function sources(folder: string): string[] {
   return readdirSync(join(root, folder)).flatMap((name) => {
     const path = join(folder, name);
     if (statSync(join(root, path)).isDirectory()) return name === "testdata" ? [] : sources(path);
-    return path.endsWith(".ts") && !path.endsWith(".test.ts") && !path.endsWith(".d.ts") && !path.endsWith("testing.ts") ? [path] : [];
+    return path.endsWith(".ts") &&
+      !path.endsWith(".test.ts") &&
+      !path.endsWith(".d.ts") &&
+      !path.endsWith("testing.ts")
+      ? [path]
+      : [];
   });
 }
 
@@ -70,7 +84,10 @@ const files = [...sources("src"), ...sources("grammar")];
 
 function importsOf(file: string): string[] {
   const text = readFileSync(join(root, file), "utf8");
-  return [...text.matchAll(/(?:^|\n)\s*(?:import|export)\b[^;"']*?from\s+"([^"]+)"/g), ...text.matchAll(/import\("([^"]+)"\)/g)].map((match) => match[1]!);
+  return [
+    ...text.matchAll(/(?:^|\n)\s*(?:import|export)\b[^;"']*?from\s+"([^"]+)"/g),
+    ...text.matchAll(/import\("([^"]+)"\)/g),
+  ].map((match) => match[1]!);
 }
 
 const folderOf = (path: string): string | undefined => /^src\/([a-z]+)\//.exec(path)?.[1];
@@ -89,8 +106,10 @@ describe("the house", () => {
         const to = folderOf(target);
         if (to === from || allowed.some(([a, b]) => a.test(file) && b.test(target))) continue;
         const targetTier = to === undefined ? top : (tiers[to] ?? -1);
-        if (targetTier > tier || (targetTier === tier && tier !== 1 && tier !== top)) broken.push(`${file} imports upwards: ${target}`);
-        else if (!target.endsWith("/index.js") && to !== undefined) broken.push(`${file} reaches into ${target}`);
+        if (targetTier > tier || (targetTier === tier && tier !== 1 && tier !== top))
+          broken.push(`${file} imports upwards: ${target}`);
+        else if (!target.endsWith("/index.js") && to !== undefined)
+          broken.push(`${file} reaches into ${target}`);
       }
     }
     expect(broken).toEqual([]);
@@ -101,9 +120,13 @@ describe("the house", () => {
     for (const file of files) {
       if (doors.some((door) => door.test(file))) continue;
       const text = readFileSync(join(root, file), "utf8");
-      for (const specifier of importsOf(file)) if (bannedModules.test(specifier)) broken.push(`${file} imports ${specifier}`);
+      for (const specifier of importsOf(file))
+        if (bannedModules.test(specifier)) broken.push(`${file} imports ${specifier}`);
       text.split("\n").forEach((line, at) => {
-        const code = line.replace(/\/\/.*$/, "").replace(/^\s*\*.*$/, "").replace(/"(?:[^"\\]|\\.)*"|`[^`]*`|'(?:[^'\\]|\\.)*'/g, '""');
+        const code = line
+          .replace(/\/\/.*$/, "")
+          .replace(/^\s*\*.*$/, "")
+          .replace(/"(?:[^"\\]|\\.)*"|`[^`]*`|'(?:[^'\\]|\\.)*'/g, '""');
         if (bannedOutsidePlatform.test(code)) broken.push(`${file}:${at + 1}: ${line.trim()}`);
       });
     }

@@ -62,7 +62,8 @@ class LocalLog implements ConsensusLog {
   #bytesSinceSnapshot = 0;
   #fenced: DbError | undefined;
   /** Proposals wait here while a write is under way; one write and one sync take them all. */
-  #waiting: { command: Uint8Array; resolve: (index: number) => void; reject: (error: unknown) => void }[] = [];
+  #waiting: { command: Uint8Array; resolve: (index: number) => void; reject: (error: unknown) => void }[] =
+    [];
   #writing = false;
 
   constructor(options: LocalLogOptions) {
@@ -118,12 +119,18 @@ class LocalLog implements ConsensusLog {
       }
       const bytes = Buffer.concat(records);
       try {
-        if (this.#position + bytes.length > this.#segmentBytesMax && this.#position > headerBytes) this.#roll();
+        if (this.#position + bytes.length > this.#segmentBytesMax && this.#position > headerBytes)
+          this.#roll();
         await this.#file.write(bytes, this.#position);
         await this.#file.sync();
       } catch (cause) {
         // Whether the bytes arrived is unknown: only a restart, reading the file, can tell.
-        this.#fenced = new DbError("ioError", "the catalog log failed to sync; the node refuses changes until it is restarted", {}, cause);
+        this.#fenced = new DbError(
+          "ioError",
+          "the catalog log failed to sync; the node refuses changes until it is restarted",
+          {},
+          cause,
+        );
         for (const waiter of group) waiter.reject(this.#fenced);
         break;
       }
@@ -172,10 +179,14 @@ class LocalLog implements ConsensusLog {
     const damaged =
       bytes.length < headerBytes ||
       bytes.readUInt32LE(0) !== snapshotMagic ||
-      bytes.readBigUInt64LE(24) !== this.#hash.h64Raw(Buffer.concat([bytes.subarray(0, 24), bytes.subarray(headerBytes)]));
+      bytes.readBigUInt64LE(24) !==
+        this.#hash.h64Raw(Buffer.concat([bytes.subarray(0, 24), bytes.subarray(headerBytes)]));
     if (damaged) throw new DbError("dataCorrupted", `the catalog snapshot ${path} is damaged`);
     if (bytes.readUInt32LE(4) !== formatVersion) {
-      throw new DbError("configFileError", `the catalog snapshot ${path} has format ${bytes.readUInt32LE(4)}; this version reads ${formatVersion}`);
+      throw new DbError(
+        "configFileError",
+        `the catalog snapshot ${path} has format ${bytes.readUInt32LE(4)}; this version reads ${formatVersion}`,
+      );
     }
     return {
       index: Number(bytes.readBigUInt64LE(8)),
@@ -216,12 +227,18 @@ class LocalLog implements ConsensusLog {
       throw new DbError("dataCorrupted", `the head of the catalog log segment ${path} is damaged`);
     }
     if (bytes.readUInt32LE(4) !== formatVersion) {
-      throw new DbError("configFileError", `the catalog log ${path} has format ${bytes.readUInt32LE(4)}; this version reads ${formatVersion}`);
+      throw new DbError(
+        "configFileError",
+        `the catalog log ${path} has format ${bytes.readUInt32LE(4)}; this version reads ${formatVersion}`,
+      );
     }
     let index = Number(bytes.readBigUInt64LE(8)) - 1;
     let chain = bytes.readBigUInt64LE(16);
     if (index > this.#appliedIndex) {
-      throw new DbError("dataCorrupted", `the catalog log misses the entries ${this.#appliedIndex + 1} to ${index} before ${path}`);
+      throw new DbError(
+        "dataCorrupted",
+        `the catalog log misses the entries ${this.#appliedIndex + 1} to ${index} before ${path}`,
+      );
     }
     let at = headerBytes;
     for (;;) {
@@ -240,7 +257,10 @@ class LocalLog implements ConsensusLog {
     if (at < size) {
       const behind = findRecord(this.#hash, bytes, at + 8);
       if (behind !== undefined || !last) {
-        throw new DbError("dataCorrupted", `the catalog log ${path} is damaged at byte ${at}: entry ${index + 1} does not verify${behind === undefined ? "" : `, but entry ${behind} behind it is whole`}`);
+        throw new DbError(
+          "dataCorrupted",
+          `the catalog log ${path} is damaged at byte ${at}: entry ${index + 1} does not verify${behind === undefined ? "" : `, but entry ${behind} behind it is whole`}`,
+        );
       }
       file.truncateSync(at);
       file.syncSync();
@@ -284,7 +304,12 @@ function recordChecksum(hash: XXHashAPI, index: number, chain: bigint, payload: 
   return hash.create64().update(head).update(payload).digest();
 }
 
-function encodeRecord(hash: XXHashAPI, index: number, chain: bigint, payload: Uint8Array): { bytes: Uint8Array; chain: bigint } {
+function encodeRecord(
+  hash: XXHashAPI,
+  index: number,
+  chain: bigint,
+  payload: Uint8Array,
+): { bytes: Uint8Array; chain: bigint } {
   const bytes = Buffer.alloc(recordHeadBytes + Math.ceil(payload.length / 8) * 8);
   const checksum = recordChecksum(hash, index, chain, payload);
   bytes.writeUInt32LE(payload.length, 0);
@@ -325,7 +350,8 @@ function findRecord(hash: XXHashAPI, bytes: Buffer, from: number): number | unde
     if (next + recordHeadBytes > bytes.length) continue;
     const index = Number(bytes.readBigUInt64LE(at + 8));
     if (!Number.isSafeInteger(index)) continue;
-    if (decodeRecord(hash, bytes, next, index + 1, bytes.readBigUInt64LE(at + 16)) !== undefined) return index + 1;
+    if (decodeRecord(hash, bytes, next, index + 1, bytes.readBigUInt64LE(at + 16)) !== undefined)
+      return index + 1;
   }
   return undefined;
 }

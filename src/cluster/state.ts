@@ -125,7 +125,13 @@ abstract class CatalogView implements CatalogReader {
     return this.#ofKind(id, "schema");
   }
   relation(schemaId: ObjectId, name: string): RelationDesc | undefined {
-    return this.#ofKind(this.idByName(`relation:${schemaId}:${name}`), "table", "view", "sequence", "virtual");
+    return this.#ofKind(
+      this.idByName(`relation:${schemaId}:${name}`),
+      "table",
+      "view",
+      "sequence",
+      "virtual",
+    );
   }
   relationById(id: ObjectId): RelationDesc | undefined {
     return this.#ofKind(id, "table", "view", "sequence", "virtual");
@@ -143,7 +149,9 @@ abstract class CatalogView implements CatalogReader {
     return this.list(`constraints:${tableId}`).map((id) => this.get(id) as ConstraintDesc);
   }
   referencesTo(tableId: ObjectId): readonly (ConstraintDesc & { type: "foreignKey" })[] {
-    return this.list(`references:${tableId}`).map((id) => this.get(id) as ConstraintDesc & { type: "foreignKey" });
+    return this.list(`references:${tableId}`).map(
+      (id) => this.get(id) as ConstraintDesc & { type: "foreignKey" },
+    );
   }
   statisticsOf(tableId: ObjectId): StatisticsDesc | undefined {
     return this.#ofKind(this.idByName(`statistics:${tableId}`), "statistics");
@@ -228,7 +236,8 @@ export class CatalogState extends CatalogView {
   }
 
   #applyChange(change: CatalogChange): ApplyResult {
-    const limbo = change.transaction === undefined ? undefined : `${change.transaction.shard}:${change.transaction.id}`;
+    const limbo =
+      change.transaction === undefined ? undefined : `${change.transaction.shard}:${change.transaction.id}`;
     const error = this.#refusal(change, limbo);
     // Ids drawn by a refused change are gone all the same: a rival may have seen them.
     this.#nextId = Math.max(this.#nextId, change.nextId);
@@ -247,11 +256,18 @@ export class CatalogState extends CatalogView {
 
   #refusal(change: CatalogChange, limbo: string | undefined): DbError | undefined {
     if (limbo !== undefined && this.#outcomes.get(limbo) === false) {
-      return new DbError("serializationFailure", "the transaction was rolled back while its catalog change was under way");
+      return new DbError(
+        "serializationFailure",
+        "the transaction was rolled back while its catalog change was under way",
+      );
     }
     for (const [id, version] of change.expect) {
       if (this.versionOf(id) !== version) {
-        return new DbError("serializationFailure", "could not commit the catalog change: an object it relies on was changed meanwhile", { hint: "Run the transaction again." });
+        return new DbError(
+          "serializationFailure",
+          "could not commit the catalog change: an object it relies on was changed meanwhile",
+          { hint: "Run the transaction again." },
+        );
       }
     }
     const changed = new Set([...change.deletes, ...change.puts.map((object) => object.id)]);
@@ -259,7 +275,11 @@ export class CatalogState extends CatalogView {
       const key = nameKey(object);
       const holder = key === undefined ? undefined : this.#names.get(key);
       if (holder !== undefined && holder !== object.id && !changed.has(holder)) {
-        return new DbError("serializationFailure", `could not commit the catalog change: the name of object ${object.id} was taken meanwhile`, { hint: "Run the transaction again." });
+        return new DbError(
+          "serializationFailure",
+          `could not commit the catalog change: the name of object ${object.id} was taken meanwhile`,
+          { hint: "Run the transaction again." },
+        );
       }
     }
     return undefined;
@@ -278,7 +298,10 @@ export class CatalogState extends CatalogView {
     const key = nameKey(object);
     if (key !== undefined) this.#names.set(key, object.id);
     for (const list of listKeys(object)) {
-      this.#lists.set(list, [...(this.#lists.get(list) ?? []), object.id].sort((a, b) => a - b));
+      this.#lists.set(
+        list,
+        [...(this.#lists.get(list) ?? []), object.id].sort((a, b) => a - b),
+      );
     }
   }
 

@@ -22,10 +22,18 @@ export class AdvisoryLocks {
   readonly #waiting = new Map<string, (() => void)[]>();
 
   /** Throws Wait when it must be waited for. */
-  lock(holder: Holder, key: readonly Wide[], mode: "exclusive" | "shared", scope: "session" | "transaction", tryOnly: boolean): boolean {
+  lock(
+    holder: Holder,
+    key: readonly Wide[],
+    mode: "exclusive" | "shared",
+    scope: "session" | "transaction",
+    tryOnly: boolean,
+  ): boolean {
     const name = key.join(",");
     const held = this.#held.get(name) ?? [];
-    const blocked = held.some((one) => one.holder !== holder && (mode === "exclusive" || one.mode === "exclusive"));
+    const blocked = held.some(
+      (one) => one.holder !== holder && (mode === "exclusive" || one.mode === "exclusive"),
+    );
     if (blocked) {
       if (tryOnly) return false;
       throw new Wait(
@@ -49,7 +57,11 @@ export class AdvisoryLocks {
     const held = this.#held.get(name) ?? [];
     const own = held.find((one) => one.holder === holder && one.mode === mode && one.scope === "session");
     if (own === undefined) {
-      holder.notice({ severity: "WARNING", sqlstate: "01000", message: `you don't own a lock of type ${mode === "exclusive" ? "ExclusiveLock" : "ShareLock"}` });
+      holder.notice({
+        severity: "WARNING",
+        sqlstate: "01000",
+        message: `you don't own a lock of type ${mode === "exclusive" ? "ExclusiveLock" : "ShareLock"}`,
+      });
       return false;
     }
     if (--own.count === 0) this.#release(name, (one) => one !== own);
@@ -57,7 +69,8 @@ export class AdvisoryLocks {
   }
 
   unlockAll(holder: Holder, scope: "session" | "transaction" | "all"): void {
-    for (const name of [...this.#held.keys()]) this.#release(name, (one) => one.holder !== holder || (scope !== "all" && one.scope !== scope));
+    for (const name of [...this.#held.keys()])
+      this.#release(name, (one) => one.holder !== holder || (scope !== "all" && one.scope !== scope));
   }
 
   #release(name: string, keep: (held: Held) => boolean): void {

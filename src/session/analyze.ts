@@ -5,11 +5,12 @@
  * Stokes 1998, as PostgreSQL uses it); most common values are those clearly above the average; the rest becomes an
  * equi-depth histogram.
  */
+
+import { isWait } from "../base/wait.js";
 import type { Snapshot, Table } from "../mga/contract.js";
 import type { ColumnStatistics, StatisticsDesc, TableDesc } from "../model/schema.js";
 import { compareOf, isOrdered, typeOutput } from "../model/types.js";
 import type { Value } from "../model/value.js";
-import { isWait } from "../base/wait.js";
 
 const sampleRows = 30_000;
 const targets = 100;
@@ -59,7 +60,15 @@ export async function analyzeTable(options: AnalyzeOptions): Promise<StatisticsD
     statistics[place] = columnStatistics(table.columns[place]!.type.oid, sample[at]!, total);
     await options.breathe();
   }
-  return { kind: "statistics", id: options.id, tableId: table.id, rows: total, pages, columns: statistics, analyzedAt: options.now };
+  return {
+    kind: "statistics",
+    id: options.id,
+    tableId: table.id,
+    rows: total,
+    pages,
+    columns: statistics,
+    analyzedAt: options.now,
+  };
 }
 
 function widthOf(value: Value): number {
@@ -76,7 +85,11 @@ function widthOf(value: Value): number {
   }
 }
 
-function columnStatistics(typeOid: number, values: readonly Value[], totalRows: number): ColumnStatistics | null {
+function columnStatistics(
+  typeOid: number,
+  values: readonly Value[],
+  totalRows: number,
+): ColumnStatistics | null {
   // json and its like have no order: only widths and NULLs are known of them.
   const order = isOrdered(typeOid) ? compareOf(typeOid) : undefined;
   const present: { readonly value: Value; readonly place: number }[] = [];
@@ -91,7 +104,14 @@ function columnStatistics(typeOid: number, values: readonly Value[], totalRows: 
   const nullFraction = 1 - present.length / sampled;
   const averageWidth = present.length === 0 ? 0 : Math.round(width / present.length);
   if (present.length === 0 || order === undefined) {
-    return { nullFraction, averageWidth, distinct: present.length === 0 ? 0 : -0.5, mostCommon: [], histogram: [], correlation: 0 };
+    return {
+      nullFraction,
+      averageWidth,
+      distinct: present.length === 0 ? 0 : -0.5,
+      mostCommon: [],
+      histogram: [],
+      correlation: 0,
+    };
   }
   present.sort((a, b) => order(a.value, b.value) || a.place - b.place);
   const groups: { first: number; count: number }[] = [];
@@ -102,7 +122,9 @@ function columnStatistics(typeOid: number, values: readonly Value[], totalRows: 
   }
   const distinct = distinctEstimate(groups, present.length, sampled, totalRows);
   const text = (at: number): string => typeOutput(typeOid, present[at]!.value);
-  const common = mostCommon(groups, present.length).filter((group) => widthOf(present[group.first]!.value) <= widthMax);
+  const common = mostCommon(groups, present.length).filter(
+    (group) => widthOf(present[group.first]!.value) <= widthMax,
+  );
   const commonFirsts = new Set(common.map((group) => group.first));
   const rest: number[] = [];
   for (const group of groups) {
@@ -113,7 +135,8 @@ function columnStatistics(typeOid: number, values: readonly Value[], totalRows: 
   const restDistinct = groups.length - common.length;
   if (restDistinct >= 2) {
     const buckets = Math.min(targets, restDistinct - 1);
-    for (let bucket = 0; bucket <= buckets; bucket++) histogram.push(text(rest[Math.floor((bucket * (rest.length - 1)) / buckets)]!));
+    for (let bucket = 0; bucket <= buckets; bucket++)
+      histogram.push(text(rest[Math.floor((bucket * (rest.length - 1)) / buckets)]!));
   }
   return {
     nullFraction,
@@ -125,7 +148,12 @@ function columnStatistics(typeOid: number, values: readonly Value[], totalRows: 
   };
 }
 
-function distinctEstimate(groups: readonly { count: number }[], present: number, sampled: number, totalRows: number): number {
+function distinctEstimate(
+  groups: readonly { count: number }[],
+  present: number,
+  sampled: number,
+  totalRows: number,
+): number {
   const d = groups.length;
   const once = groups.filter((group) => group.count === 1).length;
   if (once === present) return -(present / sampled);
@@ -141,9 +169,13 @@ function asDistinct(count: number, totalRows: number): number {
   return count > 0.1 * totalRows ? -(count / Math.max(totalRows, 1)) : count;
 }
 
-function mostCommon(groups: readonly { first: number; count: number }[], present: number): { first: number; count: number }[] {
+function mostCommon(
+  groups: readonly { first: number; count: number }[],
+  present: number,
+): { first: number; count: number }[] {
   // All values, when there are few: then the list is the whole truth.
-  if (groups.length <= targets && groups.every((group) => group.count > 1)) return [...groups].sort((a, b) => b.count - a.count || a.first - b.first);
+  if (groups.length <= targets && groups.every((group) => group.count > 1))
+    return [...groups].sort((a, b) => b.count - a.count || a.first - b.first);
   const average = present / groups.length;
   return groups
     .filter((group) => group.count > 1 && group.count > average * 1.25)
@@ -158,7 +190,12 @@ function correlation(sorted: readonly { readonly place: number }[]): number {
   let sumPlace = 0;
   let sumPlaceSquare = 0;
   let product = 0;
-  const ranks = new Map(sorted.map((item) => item.place).sort((a, b) => a - b).map((place, rank) => [place, rank] as const));
+  const ranks = new Map(
+    sorted
+      .map((item) => item.place)
+      .sort((a, b) => a - b)
+      .map((place, rank) => [place, rank] as const),
+  );
   for (let rank = 0; rank < n; rank++) {
     const place = ranks.get(sorted[rank]!.place)!;
     sumPlace += place;

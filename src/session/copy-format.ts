@@ -20,7 +20,7 @@ export interface CopyOptions {
   readonly nullText: string;
   readonly header: boolean | "match";
   readonly quote: string;
-  readonly escape: string;
+  readonly escapeChar: string;
   /** Column positions in the field list. */
   readonly forceQuote: ReadonlySet<number> | "all";
   readonly forceNotNull: ReadonlySet<number>;
@@ -53,7 +53,8 @@ function parseSmallInteger(bytes: Buffer, start: number, end: number): number {
 }
 
 function general(type: TypeRef, settings: IoSettings): FieldParser {
-  return (bytes, start, end) => typeInput(type.oid, bytes.toString("utf8", start, end), settings, type.typmod);
+  return (bytes, start, end) =>
+    typeInput(type.oid, bytes.toString("utf8", start, end), settings, type.typmod);
 }
 
 function integerParser(type: TypeRef, settings: IoSettings, minimum: number, maximum: number): FieldParser {
@@ -104,7 +105,14 @@ function daysOf(year: number, month: number, day: number): number {
   const era = Math.floor(y / 400);
   const yearOfEra = y - era * 400;
   const dayOfYear = Math.floor((153 * (month + (month > 2 ? -3 : 9)) + 2) / 5) + day - 1;
-  return era * 146097 + yearOfEra * 365 + Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100) + dayOfYear - 730425;
+  return (
+    era * 146097 +
+    yearOfEra * 365 +
+    Math.floor(yearOfEra / 4) -
+    Math.floor(yearOfEra / 100) +
+    dayOfYear -
+    730425
+  );
 }
 
 const monthDays = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
@@ -121,8 +129,10 @@ function isoDate(bytes: Buffer, at: number): number {
   const year = two(bytes, at) * 100 + two(bytes, at + 2);
   const month = two(bytes, at + 5);
   const day = two(bytes, at + 8);
-  if (!(year >= 1 && month >= 1 && month <= 12 && day >= 1 && day <= monthDays[month - 1]!)) return Number.NaN;
-  if (month === 2 && day === 29 && !(year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0))) return Number.NaN;
+  if (!(year >= 1 && month >= 1 && month <= 12 && day >= 1 && day <= monthDays[month - 1]!))
+    return Number.NaN;
+  if (month === 2 && day === 29 && !(year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0)))
+    return Number.NaN;
   return daysOf(year, month, day);
 }
 
@@ -139,7 +149,12 @@ function timestampParser(type: TypeRef, settings: IoSettings, zoned: boolean): F
   const slow = general(type, settings);
   if (type.typmod >= 0) return slow;
   return (bytes, start, end) => {
-    if (end - start < 19 || (bytes[start + 10] !== 32 && bytes[start + 10] !== 84) || bytes[start + 13] !== 58 || bytes[start + 16] !== 58) {
+    if (
+      end - start < 19 ||
+      (bytes[start + 10] !== 32 && bytes[start + 10] !== 84) ||
+      bytes[start + 13] !== 58 ||
+      bytes[start + 16] !== 58
+    ) {
       return slow(bytes, start, end);
     }
     const days = isoDate(bytes, start);
@@ -238,14 +253,15 @@ export class CopyReader {
     this.#delimiter = options.delimiter.charCodeAt(0);
     this.#null = Buffer.from(options.nullText);
     this.#quote = options.quote.charCodeAt(0);
-    this.#escape = options.escape.charCodeAt(0);
+    this.#escape = options.escapeChar.charCodeAt(0);
     this.#headerSkipped = options.header === false;
   }
 
   push(chunk: Buffer): void {
     if (this.#done) return;
     const rest = this.#pending.length - this.#at;
-    if (rest > recordBytesMax) throw new DbError("programLimitExceeded", "COPY record is too long", { where: this.#where() });
+    if (rest > recordBytesMax)
+      throw new DbError("programLimitExceeded", "COPY record is too long", { where: this.#where() });
     this.#pending = rest === 0 ? chunk : Buffer.concat([this.#pending.subarray(this.#at), chunk]);
     this.#at = 0;
   }
@@ -282,7 +298,9 @@ export class CopyReader {
   #where(column?: string, text?: string): string {
     const place = `COPY ${this.table}, line ${this.line}`;
     if (column === undefined) return text === undefined ? place : `${place}: "${cut(text)}"`;
-    return text === undefined ? `${place}, column ${column}: null input` : `${place}, column ${column}: "${cut(text)}"`;
+    return text === undefined
+      ? `${place}, column ${column}: null input`
+      : `${place}, column ${column}: "${cut(text)}"`;
   }
 
   #textRecordEnd(last: boolean): number {
@@ -305,13 +323,19 @@ export class CopyReader {
     for (let at = this.#at; at < bytes.length; at++) {
       const code = bytes[at]!;
       if (quoted) {
-        if (code === this.#escape && this.#escape !== this.#quote && (bytes[at + 1] === this.#quote || bytes[at + 1] === this.#escape)) at++;
+        if (
+          code === this.#escape &&
+          this.#escape !== this.#quote &&
+          (bytes[at + 1] === this.#quote || bytes[at + 1] === this.#escape)
+        )
+          at++;
         else if (code === this.#quote) quoted = false;
       } else if (code === this.#quote) quoted = true;
       else if (code === newline) return at;
     }
     if (!last || this.#at >= bytes.length) return -1;
-    if (quoted) throw new DbError("badCopyFileFormat", "unterminated CSV quoted field", { where: this.#where() });
+    if (quoted)
+      throw new DbError("badCopyFileFormat", "unterminated CSV quoted field", { where: this.#where() });
     return bytes.length;
   }
 
@@ -331,11 +355,13 @@ export class CopyReader {
       if (code !== this.#delimiter && code !== -1) continue;
       if (column >= width) {
         if (width === 0 && at === start && code === -1) return;
-        throw new DbError("badCopyFileFormat", "extra data after last expected column", { where: this.#where(undefined, bytes.toString("utf8", start, stop)) });
+        throw new DbError("badCopyFileFormat", "extra data after last expected column", {
+          where: this.#where(undefined, bytes.toString("utf8", start, stop)),
+        });
       }
       if (this.#isNull(field, at)) into[column]![row] = null;
       else if (escaped) {
-        const raw = unescape(bytes, field, at);
+        const raw = withoutEscapes(bytes, field, at);
         into[column]![row] = this.#value(column, raw, 0, raw.length);
       } else into[column]![row] = this.#value(column, bytes, field, at);
       escaped = false;
@@ -344,7 +370,9 @@ export class CopyReader {
       if (code === -1) break;
     }
     if (column < width) {
-      throw new DbError("badCopyFileFormat", `missing data for column "${this.#columns[column]!.name}"`, { where: this.#where(undefined, bytes.toString("utf8", start, stop)) });
+      throw new DbError("badCopyFileFormat", `missing data for column "${this.#columns[column]!.name}"`, {
+        where: this.#where(undefined, bytes.toString("utf8", start, stop)),
+      });
     }
   }
 
@@ -361,12 +389,20 @@ export class CopyReader {
     } catch (error) {
       if (!(error instanceof DbError)) throw error;
       const text = bytes.toString("utf8", start, end);
-      throw new DbError(error.condition, error.message, { ...error.fields, where: this.#where(this.#columns[column]!.name, text) }, error);
+      throw new DbError(
+        error.condition,
+        error.message,
+        { ...error.fields, where: this.#where(this.#columns[column]!.name, text) },
+        error,
+      );
     }
   }
 
   /** Fields of a CSV record with what a quote says: a quoted field is never NULL unless FORCE_NULL names it. */
-  *#csvFields(start: number, stop: number): Iterable<{ bytes: Buffer; start: number; end: number; quoted: boolean }> {
+  *#csvFields(
+    start: number,
+    stop: number,
+  ): Iterable<{ bytes: Buffer; start: number; end: number; quoted: boolean }> {
     const bytes = this.#pending;
     let at = start;
     for (;;) {
@@ -386,13 +422,19 @@ export class CopyReader {
         let piece = at;
         for (;;) {
           const code = bytes[at];
-          if (code === this.#escape && (bytes[at + 1] === this.#quote || (this.#escape !== this.#quote && bytes[at + 1] === this.#escape)) && at + 1 < stop) {
+          if (
+            code === this.#escape &&
+            (bytes[at + 1] === this.#quote ||
+              (this.#escape !== this.#quote && bytes[at + 1] === this.#escape)) &&
+            at + 1 < stop
+          ) {
             parts.push(bytes.subarray(piece, at));
             piece = at + 1;
             at += 2;
           } else if (code === this.#quote) break;
           else at++;
-          if (at >= stop) throw new DbError("badCopyFileFormat", "unterminated CSV quoted field", { where: this.#where() });
+          if (at >= stop)
+            throw new DbError("badCopyFileFormat", "unterminated CSV quoted field", { where: this.#where() });
         }
         parts.push(bytes.subarray(piece, at));
         at++;
@@ -415,29 +457,48 @@ export class CopyReader {
     let column = 0;
     for (const field of this.#csvFields(start, stop)) {
       if (column >= width) {
-        throw new DbError("badCopyFileFormat", "extra data after last expected column", { where: this.#where(undefined, this.#pending.toString("utf8", start, stop)) });
+        throw new DbError("badCopyFileFormat", "extra data after last expected column", {
+          where: this.#where(undefined, this.#pending.toString("utf8", start, stop)),
+        });
       }
-      const isNullText = field.end - field.start === this.#null.length && (field.quoted ? field.bytes.toString("utf8", field.start, field.end) === nullText : this.#null.equals(field.bytes.subarray(field.start, field.end)));
+      const isNullText =
+        field.end - field.start === this.#null.length &&
+        (field.quoted
+          ? field.bytes.toString("utf8", field.start, field.end) === nullText
+          : this.#null.equals(field.bytes.subarray(field.start, field.end)));
       const isNull = isNullText && (field.quoted ? forceNull.has(column) : !forceNotNull.has(column));
       into[column]![row] = isNull ? null : this.#value(column, field.bytes, field.start, field.end);
       column++;
     }
     if (column < width) {
-      throw new DbError("badCopyFileFormat", `missing data for column "${this.#columns[column]!.name}"`, { where: this.#where(undefined, this.#pending.toString("utf8", start, stop)) });
+      throw new DbError("badCopyFileFormat", `missing data for column "${this.#columns[column]!.name}"`, {
+        where: this.#where(undefined, this.#pending.toString("utf8", start, stop)),
+      });
     }
   }
 
   #checkHeader(start: number, stop: number): void {
     const names =
       this.#options.format === "csv"
-        ? [...this.#csvFields(start, stop)].map((field) => field.bytes.toString("utf8", field.start, field.end))
+        ? [...this.#csvFields(start, stop)].map((field) =>
+            field.bytes.toString("utf8", field.start, field.end),
+          )
         : this.#pending.toString("utf8", start, stop).split(this.#options.delimiter);
     if (names.length !== this.#columns.length) {
-      throw new DbError("badCopyFileFormat", `wrong number of fields in header line: got ${names.length}, expected ${this.#columns.length}`, { where: this.#where() });
+      throw new DbError(
+        "badCopyFileFormat",
+        `wrong number of fields in header line: got ${names.length}, expected ${this.#columns.length}`,
+        { where: this.#where() },
+      );
     }
     names.forEach((name, place) => {
       const wanted = this.#columns[place]!.name;
-      if (name !== wanted) throw new DbError("badCopyFileFormat", `column name mismatch in header line field ${place + 1}: got "${name}", expected "${wanted}"`, { where: this.#where() });
+      if (name !== wanted)
+        throw new DbError(
+          "badCopyFileFormat",
+          `column name mismatch in header line field ${place + 1}: got "${name}", expected "${wanted}"`,
+          { where: this.#where() },
+        );
     });
   }
 }
@@ -448,7 +509,7 @@ function cut(text: string): string {
 
 const simpleEscapes: Readonly<Record<number, number>> = { 98: 8, 102: 12, 110: 10, 114: 13, 116: 9, 118: 11 };
 
-function unescape(bytes: Buffer, start: number, end: number): Buffer {
+function withoutEscapes(bytes: Buffer, start: number, end: number): Buffer {
   const out = Buffer.allocUnsafe(end - start);
   let to = 0;
   for (let at = start; at < end; at++) {
@@ -457,7 +518,8 @@ function unescape(bytes: Buffer, start: number, end: number): Buffer {
       code = bytes[++at]!;
       if (code >= 48 && code <= 55) {
         let value = code - 48;
-        for (let more = 0; more < 2 && at + 1 < end && bytes[at + 1]! >= 48 && bytes[at + 1]! <= 55; more++) value = value * 8 + bytes[++at]! - 48;
+        for (let more = 0; more < 2 && at + 1 < end && bytes[at + 1]! >= 48 && bytes[at + 1]! <= 55; more++)
+          value = value * 8 + bytes[++at]! - 48;
         code = value & 0xff;
       } else if (code === 120 && /^[0-9a-f]$/i.test(String.fromCharCode(bytes[at + 1] ?? 0))) {
         let value = 0;
@@ -518,14 +580,14 @@ export class CopyWriter {
   }
 
   #csv(field: string | undefined, column: number, single: boolean): string {
-    const { nullText, quote, escape, forceQuote } = this.#options;
+    const { nullText, quote, escapeChar, forceQuote } = this.#options;
     if (field === undefined) return nullText;
     const forced = forceQuote === "all" || forceQuote.has(column);
     const lonelyMarker = single && field === "\\.";
     if (!forced && !lonelyMarker && field !== nullText && !this.#needsQuote.test(field)) return field;
     let out = quote;
     for (const char of field) {
-      if (char === quote || char === escape) out += escape;
+      if (char === quote || char === escapeChar) out += escapeChar;
       out += char;
     }
     return out + quote;

@@ -4,7 +4,16 @@
  */
 import { DbError, notSupported } from "../base/errors.js";
 import { Wait } from "../base/wait.js";
-import { buildPlan, compileExpr, defaultWorkMemoryBytes, type ExecContext, type Operator, runPlan, Runtime, WorkMemory } from "../exec/index.js";
+import {
+  buildPlan,
+  compileExpr,
+  defaultWorkMemoryBytes,
+  type ExecContext,
+  type Operator,
+  Runtime,
+  runPlan,
+  WorkMemory,
+} from "../exec/index.js";
 import { Batch, batchRowsMax } from "../model/batch.js";
 import type { TableDesc } from "../model/schema.js";
 import { textOutputOf } from "../model/types.js";
@@ -12,18 +21,21 @@ import type { Value } from "../model/value.js";
 import type { Copy, Option, Query } from "../sql/ast.js";
 import type { Expr } from "../sql/expr.js";
 import { quoteIdentifier } from "../sql/functions/index.js";
-import { planQuery, type PreparedPlan } from "./queries.js";
 import { parseOne } from "../sql/parse.js";
 import type { PlanNode } from "../sql/plan.js";
 import type { ResultSink } from "./contract.js";
 import { type CopyColumn, type CopyOptions, CopyReader, CopyWriter } from "./copy-format.js";
 import type { UtilityResult } from "./prepared.js";
+import { type PreparedPlan, planQuery } from "./queries.js";
 import { RunningContext } from "./running.js";
 import type { ServerSession } from "./session.js";
 
 export async function runCopy(session: ServerSession, ast: Copy, sink: ResultSink): Promise<UtilityResult> {
   if (ast.target.kind !== "std") {
-    throw notSupported(ast.target.kind === "program" ? "COPY with a program" : "COPY with a server file", ast.position);
+    throw notSupported(
+      ast.target.kind === "program" ? "COPY with a program" : "COPY with a server file",
+      ast.position,
+    );
   }
   return ast.from ? copyFrom(session, ast, sink) : copyTo(session, ast, sink);
 }
@@ -35,7 +47,9 @@ function optionText(option: Option): string {
   if (value === undefined) return "true";
   if (value.kind === "boolean") return String(value.value);
   if ("text" in value) return value.text;
-  throw new DbError("syntaxError", `invalid value for COPY option "${option.name}"`, { position: option.position });
+  throw new DbError("syntaxError", `invalid value for COPY option "${option.name}"`, {
+    position: option.position,
+  });
 }
 
 function optionBoolean(option: Option): boolean {
@@ -48,54 +62,98 @@ function optionBoolean(option: Option): boolean {
 function optionColumns(option: Option, columns: readonly CopyColumn[]): ReadonlySet<number> | "all" {
   const { value } = option;
   if (value?.kind === "star") return "all";
-  const names = value?.kind === "list" ? value.items.map((item) => ("text" in item ? item.text : "")) : [optionText(option)];
+  const names =
+    value?.kind === "list"
+      ? value.items.map((item) => ("text" in item ? item.text : ""))
+      : [optionText(option)];
   return new Set(
     names.map((name) => {
       const at = columns.findIndex((column) => column.name === name);
-      if (at < 0) throw new DbError("invalidColumnReference", `${option.name.toUpperCase()} column "${name}" not referenced by COPY`);
+      if (at < 0)
+        throw new DbError(
+          "invalidColumnReference",
+          `${option.name.toUpperCase()} column "${name}" not referenced by COPY`,
+        );
       return at;
     }),
   );
 }
 
 const single = (text: string, what: string): string => {
-  if (Buffer.byteLength(text) !== 1) throw new DbError("featureNotSupported", `COPY ${what} must be a single one-byte character`);
+  if (Buffer.byteLength(text) !== 1)
+    throw new DbError("featureNotSupported", `COPY ${what} must be a single one-byte character`);
   return text;
 };
 
 function copyOptions(options: readonly Option[], columns: readonly CopyColumn[], from: boolean): CopyOptions {
   const given = new Map<string, Option>();
   for (const option of options) {
-    if (given.has(option.name)) throw new DbError("syntaxError", "conflicting or redundant options", { position: option.position });
+    if (given.has(option.name))
+      throw new DbError("syntaxError", "conflicting or redundant options", { position: option.position });
     given.set(option.name, option);
   }
-  const known = ["format", "delimiter", "null", "header", "quote", "escape", "force_quote", "force_not_null", "force_null", "encoding", "freeze"];
+  const known = [
+    "format",
+    "delimiter",
+    "null",
+    "header",
+    "quote",
+    "escape",
+    "force_quote",
+    "force_not_null",
+    "force_null",
+    "encoding",
+    "freeze",
+  ];
   for (const option of options) {
-    if (!known.includes(option.name)) throw new DbError("syntaxError", `option "${option.name}" not recognized`, { position: option.position });
+    if (!known.includes(option.name))
+      throw new DbError("syntaxError", `option "${option.name}" not recognized`, {
+        position: option.position,
+      });
   }
-  const text = (name: string): string | undefined => (given.has(name) ? optionText(given.get(name)!) : undefined);
+  const text = (name: string): string | undefined =>
+    given.has(name) ? optionText(given.get(name)!) : undefined;
   const format = (text("format") ?? "text").toLowerCase();
   if (format !== "text" && format !== "csv" && format !== "binary") {
-    throw new DbError("invalidParameterValue", `COPY format "${format}" not recognized`, { position: given.get("format")?.position });
+    throw new DbError("invalidParameterValue", `COPY format "${format}" not recognized`, {
+      position: given.get("format")?.position,
+    });
   }
   if (format === "binary") throw notSupported("COPY in binary format");
   const csv = format === "csv";
   for (const name of ["quote", "escape", "force_quote", "force_not_null", "force_null"]) {
-    if (given.has(name) && !csv) throw new DbError("featureNotSupported", `COPY ${name.replaceAll("_", " ")} available only in CSV mode`);
+    if (given.has(name) && !csv)
+      throw new DbError(
+        "featureNotSupported",
+        `COPY ${name.replaceAll("_", " ")} available only in CSV mode`,
+      );
   }
   const encoding = text("encoding");
-  if (encoding !== undefined && !/^utf-?8$/i.test(encoding)) throw notSupported(`COPY in encoding ${encoding}`);
+  if (encoding !== undefined && !/^utf-?8$/i.test(encoding))
+    throw notSupported(`COPY in encoding ${encoding}`);
   const delimiter = single(text("delimiter") ?? (csv ? "," : "\t"), "delimiter");
-  if (delimiter === "\n" || delimiter === "\r") throw new DbError("invalidParameterValue", "COPY delimiter cannot be newline or carriage return");
-  if (!csv && /[\\.a-z0-9]/.test(delimiter)) throw new DbError("invalidParameterValue", `COPY delimiter cannot be "${delimiter}"`);
+  if (delimiter === "\n" || delimiter === "\r")
+    throw new DbError("invalidParameterValue", "COPY delimiter cannot be newline or carriage return");
+  if (!csv && /[\\.a-z0-9]/.test(delimiter))
+    throw new DbError("invalidParameterValue", `COPY delimiter cannot be "${delimiter}"`);
   const nullText = text("null") ?? (csv ? "" : "\\N");
-  if (/[\r\n]/.test(nullText)) throw new DbError("invalidParameterValue", "COPY null representation cannot use newline or carriage return");
+  if (/[\r\n]/.test(nullText))
+    throw new DbError(
+      "invalidParameterValue",
+      "COPY null representation cannot use newline or carriage return",
+    );
   const quote = single(text("quote") ?? '"', "quote");
-  if (csv && quote === delimiter) throw new DbError("invalidParameterValue", "COPY delimiter and quote must be different");
-  const escape = single(text("escape") ?? quote, "escape");
-  if (nullText.includes(delimiter)) throw new DbError("invalidParameterValue", "COPY delimiter must not appear in the NULL specification");
+  if (csv && quote === delimiter)
+    throw new DbError("invalidParameterValue", "COPY delimiter and quote must be different");
+  const escapeChar = single(text("escape") ?? quote, "escape");
+  if (nullText.includes(delimiter))
+    throw new DbError("invalidParameterValue", "COPY delimiter must not appear in the NULL specification");
   const header = given.get("header");
-  const isMatch = header !== undefined && header.value !== undefined && "text" in header.value && header.value.text.toLowerCase() === "match";
+  const isMatch =
+    header !== undefined &&
+    header.value !== undefined &&
+    "text" in header.value &&
+    header.value.text.toLowerCase() === "match";
   if (isMatch && !from) throw new DbError("featureNotSupported", 'cannot use "match" with HEADER in COPY TO');
   const set = (name: string): ReadonlySet<number> => {
     const option = given.get(name);
@@ -108,7 +166,7 @@ function copyOptions(options: readonly Option[], columns: readonly CopyColumn[],
     nullText,
     header: isMatch ? "match" : header !== undefined && optionBoolean(header),
     quote,
-    escape,
+    escapeChar,
     forceQuote: given.has("force_quote") ? optionColumns(given.get("force_quote")!, columns) : new Set(),
     forceNotNull: set("force_not_null"),
     forceNull: set("force_null"),
@@ -116,13 +174,24 @@ function copyOptions(options: readonly Option[], columns: readonly CopyColumn[],
   };
 }
 
-function copyColumns(table: TableDesc, names: readonly string[]): { readonly place: number; readonly name: string; readonly type: TableDesc["columns"][number]["type"] }[] {
-  const live = table.columns.map((column, place) => ({ place, name: column.name, type: column.type, dropped: column.dropped === true })).filter((column) => !column.dropped);
+function copyColumns(
+  table: TableDesc,
+  names: readonly string[],
+): { readonly place: number; readonly name: string; readonly type: TableDesc["columns"][number]["type"] }[] {
+  const live = table.columns
+    .map((column, place) => ({
+      place,
+      name: column.name,
+      type: column.type,
+      dropped: column.dropped === true,
+    }))
+    .filter((column) => !column.dropped);
   if (names.length === 0) return live;
   const seen = new Set<string>();
   return names.map((name) => {
     const found = live.find((column) => column.name === name);
-    if (found === undefined) throw new DbError("undefinedColumn", `column "${name}" of relation "${table.name}" does not exist`);
+    if (found === undefined)
+      throw new DbError("undefinedColumn", `column "${name}" of relation "${table.name}" does not exist`);
     if (seen.has(name)) throw new DbError("duplicateColumn", `column "${name}" specified more than once`);
     seen.add(name);
     return found;
@@ -136,7 +205,10 @@ class CopySource implements Operator {
   readonly #batch: Batch;
   readonly #fields: Value[][];
   readonly #runtime = new Runtime();
-  readonly #exprs: readonly { readonly field: number | undefined; readonly evaluate: (columns: Value[][], row: number) => Value }[];
+  readonly #exprs: readonly {
+    readonly field: number | undefined;
+    readonly evaluate: (columns: Value[][], row: number) => Value;
+  }[];
   #arriving: Promise<void> | undefined;
   #ended = false;
   #failure: unknown;
@@ -156,7 +228,10 @@ class CopySource implements Operator {
         throw notSupported("a subquery in a column default");
       },
     };
-    this.#exprs = exprs.map((expr) => ({ field: expr.kind === "param" ? expr.index : undefined, evaluate: compileExpr(expr, scope) }));
+    this.#exprs = exprs.map((expr) => ({
+      field: expr.kind === "param" ? expr.index : undefined,
+      evaluate: compileExpr(expr, scope),
+    }));
   }
 
   set filter(check: (columns: Value[][], row: number) => Value) {
@@ -233,10 +308,14 @@ class CopySource implements Operator {
 }
 
 async function copyFrom(session: ServerSession, ast: Copy, sink: ResultSink): Promise<UtilityResult> {
-  if (session.transaction.settings.readOnly) throw new DbError("readOnlySqlTransaction", "cannot execute COPY FROM in a read-only transaction");
+  if (session.transaction.settings.readOnly)
+    throw new DbError("readOnlySqlTransaction", "cannot execute COPY FROM in a read-only transaction");
   const relation = ddlRelation(session, ast);
   if (relation.kind !== "table") {
-    throw new DbError("wrongObjectType", `cannot copy to ${relation.kind === "virtual" ? "view" : relation.kind} "${relation.name}"`);
+    throw new DbError(
+      "wrongObjectType",
+      `cannot copy to ${relation.kind === "virtual" ? "view" : relation.kind} "${relation.name}"`,
+    );
   }
   const columns = copyColumns(relation, ast.columns);
   const options = copyOptions(ast.options, columns, true);
@@ -244,7 +323,10 @@ async function copyFrom(session: ServerSession, ast: Copy, sink: ResultSink): Pr
   const list = columns.map((column) => quoteIdentifier(column.name)).join(", ");
   const name = `${quoteIdentifier(session.catalog.schemaById(relation.schemaId)!.name)}.${quoteIdentifier(relation.name)}`;
   const values = columns.map((_, at) => `$${at + 1}`).join(", ");
-  const text = columns.length === 0 ? `INSERT INTO ${name} DEFAULT VALUES` : `INSERT INTO ${name} (${list}) OVERRIDING SYSTEM VALUE VALUES (${values})`;
+  const text =
+    columns.length === 0
+      ? `INSERT INTO ${name} DEFAULT VALUES`
+      : `INSERT INTO ${name} (${list}) OVERRIDING SYSTEM VALUE VALUES (${values})`;
   const parsed = parseOne(text);
   const plan = planQuery(parsed!.ast, session.bindEnv(parameters), session);
   session.shard.admit(session.catalog, session.currentRoleId, plan.privileges);
@@ -255,11 +337,18 @@ async function copyFrom(session: ServerSession, ast: Copy, sink: ResultSink): Pr
   const input = new CopySource(reader, chunks, columns.length, source.exprs.map(unwrapCast));
   if (ast.where !== undefined) input.filter = copyFilter(session, ast, relation, columns, input);
   const context = new RunningContext(session, new WorkMemory(defaultWorkMemoryBytes));
-  const operator = buildPlan(plan.plan, { catalog: session.catalog, substitute: (node) => (node === source.node ? input : undefined) });
+  const operator = buildPlan(plan.plan, {
+    catalog: session.catalog,
+    substitute: (node) => (node === source.node ? input : undefined),
+  });
   context.transaction = session.transaction.rows();
   context.snapshot = session.engine.statementSnapshot(context.transaction);
   try {
-    await runPlan(operator, context, plan.columns.length, { clock: session.clock, checks: context.checks, onBatch: () => true });
+    await runPlan(operator, context, plan.columns.length, {
+      clock: session.clock,
+      checks: context.checks,
+      onBatch: () => true,
+    });
   } finally {
     if (context.transaction.state === "active") session.engine.releaseSnapshot(context.transaction);
   }
@@ -268,18 +357,28 @@ async function copyFrom(session: ServerSession, ast: Copy, sink: ResultSink): Pr
 
 function ddlRelation(session: ServerSession, ast: Copy) {
   const name = ast.table!;
-  const schemas = name.schema === undefined ? session.searchPathIds() : [session.catalog.schemaByName(name.schema)?.id ?? -1];
+  const schemas =
+    name.schema === undefined
+      ? session.searchPathIds()
+      : [session.catalog.schemaByName(name.schema)?.id ?? -1];
   for (const schemaId of schemas) {
     const relation = session.catalog.relation(schemaId, name.name);
     if (relation !== undefined) return relation;
   }
-  throw new DbError("undefinedTable", `relation "${name.schema === undefined ? "" : `${name.schema}.`}${name.name}" does not exist`, { position: name.position });
+  throw new DbError(
+    "undefinedTable",
+    `relation "${name.schema === undefined ? "" : `${name.schema}.`}${name.name}" does not exist`,
+    { position: name.position },
+  );
 }
 
 /** A parameter already has its column's type: the plan's casts of it change nothing. */
 function unwrapCast(expr: Expr): Expr {
   let inner = expr;
-  while (inner.kind === "relabel" || (inner.kind === "call" && inner.cast !== undefined && inner.args[0]?.kind === "param")) {
+  while (
+    inner.kind === "relabel" ||
+    (inner.kind === "call" && inner.cast !== undefined && inner.args[0]?.kind === "param")
+  ) {
     inner = inner.kind === "relabel" ? inner.arg : inner.args[0]!;
   }
   return inner.kind === "param" ? inner : expr;
@@ -325,21 +424,32 @@ async function copyTo(session: ServerSession, ast: Copy, sink: ResultSink): Prom
   if (ast.table !== undefined) {
     const relation = ddlRelation(session, ast);
     if (relation.kind === "view") {
-      throw new DbError("wrongObjectType", `cannot copy from view "${relation.name}"`, { hint: "Try the COPY (SELECT ...) TO variant." });
+      throw new DbError("wrongObjectType", `cannot copy from view "${relation.name}"`, {
+        hint: "Try the COPY (SELECT ...) TO variant.",
+      });
     }
-    if (relation.kind === "sequence") throw new DbError("wrongObjectType", `cannot copy from sequence "${relation.name}"`);
+    if (relation.kind === "sequence")
+      throw new DbError("wrongObjectType", `cannot copy from sequence "${relation.name}"`);
     const columns = copyColumns(relation as TableDesc, ast.columns);
     const name = `${quoteIdentifier(session.catalog.schemaById(relation.schemaId)!.name)}.${quoteIdentifier(relation.name)}`;
-    query = parseOne(`SELECT ${columns.map((column) => quoteIdentifier(column.name)).join(", ")} FROM ONLY ${name}`)!.ast as Query;
+    query = parseOne(
+      `SELECT ${columns.map((column) => quoteIdentifier(column.name)).join(", ")} FROM ONLY ${name}`,
+    )!.ast as Query;
   } else {
     query = ast.query as Query;
   }
   const plan = planQuery(query, session.bindEnv([]), session);
-  if (plan.columns.length === 0 && plan.modifies) throw new DbError("featureNotSupported", "COPY query must have a RETURNING clause");
+  if (plan.columns.length === 0 && plan.modifies)
+    throw new DbError("featureNotSupported", "COPY query must have a RETURNING clause");
   session.shard.admit(session.catalog, session.currentRoleId, plan.privileges);
   for (const id of plan.objects) {
     const relation = session.catalog.relationById(id);
-    if (relation?.kind === "table") await session.lockTable(id, plan.modifiedTables.includes(id) ? "RowExclusive" : "AccessShare", relation.name);
+    if (relation?.kind === "table")
+      await session.lockTable(
+        id,
+        plan.modifiedTables.includes(id) ? "RowExclusive" : "AccessShare",
+        relation.name,
+      );
   }
   const { columns } = plan;
   const options = copyOptions(ast.options, columns, false);
@@ -351,7 +461,8 @@ async function copyTo(session: ServerSession, ast: Copy, sink: ResultSink): Prom
   context.transaction = session.transaction.rows();
   context.snapshot = session.engine.statementSnapshot(context.transaction);
   sink.copyOutBegin("text", columns.length);
-  if (options.header !== false) sink.copyOutData(Buffer.from(writer.header(columns.map((column) => column.name))));
+  if (options.header !== false)
+    sink.copyOutData(Buffer.from(writer.header(columns.map((column) => column.name))));
   let rows = 0;
   try {
     const fields: (string | undefined)[] = new Array(columns.length);
@@ -379,4 +490,3 @@ async function copyTo(session: ServerSession, ast: Copy, sink: ResultSink): Prom
   sink.copyOutDone();
   return { tag: `COPY ${rows}` };
 }
-

@@ -3,11 +3,11 @@ import { DbError, notSupported } from "../base/errors.js";
 import type { TableDesc } from "../model/schema.js";
 import type { Value } from "../model/value.js";
 import type { CreateTableAs, Query } from "../sql/ast.js";
-import { planQuery } from "./queries.js";
 import { DdlContext } from "./ddl/context.js";
-import { alreadyThere, placeTable, type DraftColumn } from "./ddl/index.js";
+import { alreadyThere, type DraftColumn, placeTable } from "./ddl/index.js";
 import { checkColumnNames, refuseShard, storageOptions } from "./ddl/tables.js";
 import type { UtilityResult } from "./prepared.js";
+import { planQuery } from "./queries.js";
 import type { ServerSession } from "./session.js";
 import { retrying } from "./transaction.js";
 
@@ -22,13 +22,27 @@ export async function runCreateTableAs(session: ServerSession, ast: CreateTableA
   const query = ast.source as Query;
   const plan = planQuery(query, session.bindEnv([]), session);
   session.shard.admit(session.catalog, session.currentRoleId, plan.privileges);
-  if (ast.columns.length > plan.columns.length) throw new DbError("syntaxError", "too many column names were specified");
-  const columns = plan.columns.map((column, at): DraftColumn => ({
-    // A bare literal has no type of its own: it is text.
-    desc: { name: ast.columns[at] ?? column.name, type: column.type.oid === 705 ? { oid: 25, typmod: -1 } : column.type, notNull: false },
-  }));
+  if (ast.columns.length > plan.columns.length)
+    throw new DbError("syntaxError", "too many column names were specified");
+  const columns = plan.columns.map(
+    (column, at): DraftColumn => ({
+      // A bare literal has no type of its own: it is text.
+      desc: {
+        name: ast.columns[at] ?? column.name,
+        type: column.type.oid === 705 ? { oid: 25, typmod: -1 } : column.type,
+        notNull: false,
+      },
+    }),
+  );
   checkColumnNames(columns.map((column) => column.desc.name));
-  const table: TableDesc = await placeTable(ddl, schema, ast.name.name, ast.persistence, columns, storageOptions(ast.with));
+  const table: TableDesc = await placeTable(
+    ddl,
+    schema,
+    ast.name.name,
+    ast.persistence,
+    columns,
+    storageOptions(ast.with),
+  );
   if (!ast.withData) return { tag: "CREATE TABLE AS" };
   const rows = session.transaction.rows();
   const into = session.shard.table(ddl.draft, table.id);

@@ -1,11 +1,19 @@
 /** EXPLAIN [ANALYZE]: the plan as text or JSON, with what really happened where it was run. */
 import { DbError, notSupported } from "../base/errors.js";
-import { buildPlan, defaultWorkMemoryBytes, type Instrumentation, runPlan, WorkMemory } from "../exec/index.js";
+import {
+  buildPlan,
+  defaultWorkMemoryBytes,
+  type Instrumentation,
+  runPlan,
+  WorkMemory,
+} from "../exec/index.js";
 import type { Explain, Option } from "../sql/ast.js";
+
 declare const explainPlan: (plan: unknown, options: unknown) => string[];
-import { planQuery } from "./queries.js";
+
 import type { OutputColumn } from "../sql/plan.js";
 import { isPlannable, type UtilityResult } from "./prepared.js";
+import { planQuery } from "./queries.js";
 import { RunningContext } from "./running.js";
 import type { ServerSession } from "./session.js";
 
@@ -26,16 +34,31 @@ export function explainColumns(ast: Explain): readonly OutputColumn[] {
 }
 
 export async function explain(session: ServerSession, ast: Explain): Promise<UtilityResult> {
-  const known = ["analyze", "verbose", "costs", "settings", "generic_plan", "buffers", "wal", "timing", "summary", "format"];
+  const known = [
+    "analyze",
+    "verbose",
+    "costs",
+    "settings",
+    "generic_plan",
+    "buffers",
+    "wal",
+    "timing",
+    "summary",
+    "format",
+  ];
   for (const option of ast.options) {
-    if (!known.includes(option.name)) throw new DbError("syntaxError", `unrecognized EXPLAIN option "${option.name}"`, { position: option.position });
+    if (!known.includes(option.name))
+      throw new DbError("syntaxError", `unrecognized EXPLAIN option "${option.name}"`, {
+        position: option.position,
+      });
   }
   const flag = (name: string, otherwise: boolean): boolean => {
     const option = ast.options.filter((one) => one.name === name).at(-1);
     return option === undefined ? otherwise : isOn(option);
   };
   const format = formatOf(ast.options);
-  if (format !== "text" && format !== "json") throw notSupported(`EXPLAIN (FORMAT ${format.toUpperCase()})`, ast.position);
+  if (format !== "text" && format !== "json")
+    throw notSupported(`EXPLAIN (FORMAT ${format.toUpperCase()})`, ast.position);
   const inner = ast.statement.kind === "createTableAs" ? ast.statement.source : ast.statement;
   if (!isPlannable(inner)) throw notSupported(`EXPLAIN of ${inner.kind}`, ast.position);
   const started = session.clock.monotonic();
@@ -50,14 +73,23 @@ export async function explain(session: ServerSession, ast: Explain): Promise<Uti
     const context = new RunningContext(session, new WorkMemory(defaultWorkMemoryBytes));
     for (const id of plan.objects) {
       const relation = session.catalog.relationById(id);
-      if (relation?.kind === "table") await session.lockTable(id, plan.modifiedTables.includes(id) ? "RowExclusive" : "AccessShare", relation.name);
+      if (relation?.kind === "table")
+        await session.lockTable(
+          id,
+          plan.modifiedTables.includes(id) ? "RowExclusive" : "AccessShare",
+          relation.name,
+        );
     }
     const operator = buildPlan(plan.plan, { catalog: session.catalog, instrument: instrumentation });
     context.transaction = session.transaction.rows();
     context.snapshot = session.engine.statementSnapshot(context.transaction);
     const begun = session.clock.monotonic();
     try {
-      await runPlan(operator, context, plan.columns.length, { clock: session.clock, checks: context.checks, onBatch: () => true });
+      await runPlan(operator, context, plan.columns.length, {
+        clock: session.clock,
+        checks: context.checks,
+        onBatch: () => true,
+      });
     } finally {
       if (context.transaction.state === "active") session.engine.releaseSnapshot(context.transaction);
     }

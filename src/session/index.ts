@@ -2,7 +2,16 @@
  * Sessions: from a client's messages to statements run on the shard, and back. `Server` is what the wire and the node
  * see; `session.ts` is the life of one client; `ddl/` changes the catalog; `views/` computes the system catalogs.
  */
-export type { MaybePromise, Notice, ResultSink, Session, SessionHost, SessionStart, StatementDescription, TransactionStatus } from "./contract.js";
+export type {
+  MaybePromise,
+  Notice,
+  ResultSink,
+  Session,
+  SessionHost,
+  SessionStart,
+  StatementDescription,
+  TransactionStatus,
+} from "./contract.js";
 export { Server, type ServerOptions } from "./server.js";
 export { SpillFiles, spillFolder } from "./spill-files.js";
 export { virtualRelations } from "./views/index.js";

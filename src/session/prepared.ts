@@ -6,14 +6,14 @@
  * operators; the plan gets new ones.
  */
 import type { Execution, Operator } from "../exec/index.js";
-import type { ResultSink } from "./contract.js";
-import type { Statement } from "../sql/ast.js";
-import type { OutputColumn } from "../sql/plan.js";
-import type { PreparedPlan } from "./queries.js";
 import type { Value } from "../model/value.js";
 import type { LockMode } from "../shard/index.js";
-import type { RunningContext } from "./running.js";
+import type { Statement } from "../sql/ast.js";
 import type { ParsedStatement } from "../sql/parse.js";
+import type { OutputColumn } from "../sql/plan.js";
+import type { ResultSink } from "./contract.js";
+import type { PreparedPlan } from "./queries.js";
+import type { RunningContext } from "./running.js";
 
 export interface TableLock {
   readonly id: number;

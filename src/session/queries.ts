@@ -1,13 +1,22 @@
 /** Between the session and SQL: plans with what the session must know of them, parameters from bytes and literals. */
 import { DbError } from "../base/errors.js";
-import { evaluateConstant, type ExecContext } from "../exec/index.js";
+import { type ExecContext, evaluateConstant } from "../exec/index.js";
 import type { EvalContext } from "../model/functions.js";
 import type { ObjectId, TableDesc, TypeRef } from "../model/schema.js";
 import { applyTypmod, typeInput } from "../model/types.js";
 import type { Value } from "../model/value.js";
 import type { Expr as AstExpr, PreparableStatement, Statement, TypeName } from "../sql/ast.js";
 import type { Expr } from "../sql/expr.js";
-import { type BindEnv, bindStatement, bindTableExpression, bindTypeName, type PreparedPlan as SqlPlan, type PrepareEnv, prepareStatement, slotExpression } from "../sql/index.js";
+import {
+  type BindEnv,
+  bindStatement,
+  bindTableExpression,
+  bindTypeName,
+  type PrepareEnv,
+  prepareStatement,
+  type PreparedPlan as SqlPlan,
+  slotExpression,
+} from "../sql/index.js";
 import type { PlanNode } from "../sql/plan.js";
 
 export interface PreparedPlan extends SqlPlan {
@@ -26,7 +35,10 @@ export interface SizeEnv {
 
 /** Binds and plans a query or a write. */
 export function planQuery(ast: Statement, env: BindEnv, sizes: SizeEnv): PreparedPlan {
-  const plan = prepareStatement(ast as PreparableStatement, { ...env, tableSize: (id) => sizes.tableSizeOf(id) });
+  const plan = prepareStatement(ast as PreparableStatement, {
+    ...env,
+    tableSize: (id) => sizes.tableSizeOf(id),
+  });
   const modified = new Set<ObjectId>();
   const locked = new Set<ObjectId>();
   visit(plan.plan, (node) => {
@@ -74,17 +86,29 @@ export function parameterInput(oid: number, text: string, settings: EvalContext)
 
 /** A literal that the fingerprint stripped, as the type its shared plan gave it. */
 export function literalValue(literal: string | number, oid: number, settings: EvalContext): Value {
-  if (typeof literal === "number" && (oid === 23 || oid === 21 || oid === 20 || oid === 26 || oid === 701 || oid === 700)) return literal;
+  if (
+    typeof literal === "number" &&
+    (oid === 23 || oid === 21 || oid === 20 || oid === 26 || oid === 701 || oid === 700)
+  )
+    return literal;
   return typeInput(oid, String(literal), settings);
 }
 
 /** EXECUTE's arguments: expressions without columns, as the parameters' types. */
-export function constantArguments(args: readonly AstExpr[], types: readonly number[], env: BindEnv, context: ExecContext): Value[] {
+export function constantArguments(
+  args: readonly AstExpr[],
+  types: readonly number[],
+  env: BindEnv,
+  context: ExecContext,
+): Value[] {
   return args.map((arg, at) => {
     const type: TypeRef = { oid: types[at]!, typmod: -1 };
     const { expr } = bindTableExpression(arg, undefined, "default", env, type);
     if (expr.type.oid !== type.oid) {
-      throw new DbError("datatypeMismatch", `parameter $${at + 1} cannot be coerced to the expected type`, { hint: "You will need to rewrite or cast the expression.", position: arg.position });
+      throw new DbError("datatypeMismatch", `parameter $${at + 1} cannot be coerced to the expected type`, {
+        hint: "You will need to rewrite or cast the expression.",
+        position: arg.position,
+      });
     }
     return evaluateConstant(expr, context);
   });

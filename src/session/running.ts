@@ -1,5 +1,11 @@
 /** The context of one plan's execution: what operators may use, set anew for each run. */
-import { CheckQueue, type ExecContext, type MemoryBudget, type SpillFile, type TimeSlice } from "../exec/index.js";
+import {
+  CheckQueue,
+  type ExecContext,
+  type MemoryBudget,
+  type SpillFile,
+  type TimeSlice,
+} from "../exec/index.js";
 import type { Engine, Snapshot, Table, Transaction } from "../mga/contract.js";
 import type { EvalContext } from "../model/functions.js";
 import type { CatalogReader, ConstraintDesc, ObjectId } from "../model/schema.js";
@@ -72,6 +78,10 @@ export class RunningContext implements ExecContext {
     this.checks.clear();
   }
   waitFor(ready: Promise<void>, reason: string): Promise<void> {
-    return this.host.waitFor(ready, reason === "row" || reason === "lock" ? "Lock" : "IO", reason === "row" ? "transactionid" : reason);
+    return this.host.waitFor(
+      ready,
+      reason === "row" || reason === "lock" ? "Lock" : "IO",
+      reason === "row" ? "transactionid" : reason,
+    );
   }
 }

@@ -13,11 +13,10 @@ import { holdsPrivileges } from "../security/privileges.js";
 import type { Shard } from "../shard/index.js";
 import type { Expr as AstExpr } from "../sql/ast.js";
 import type { Expr } from "../sql/expr.js";
-import { bindColumnExpression } from "./queries.js";
-
 import { AdvisoryLocks } from "./advisory.js";
 import type { Session, SessionHost, SessionStart } from "./contract.js";
 import { microsNow } from "./eval-context.js";
+import { bindColumnExpression } from "./queries.js";
 import { ServerSession } from "./session.js";
 import { parseValue, SessionSettings, settingDefOf } from "./settings.js";
 
@@ -77,47 +76,65 @@ export class Server implements SessionHost {
     const role = this.control.state.roleByName(user);
     if (role === undefined || !role.login) return undefined;
     const until = role.validUntil;
-    if (until !== undefined && until !== "infinity" && Number(until) < microsNow(this.clock)) return undefined;
+    if (until !== undefined && until !== "infinity" && Number(until) < microsNow(this.clock))
+      return undefined;
     return role.password;
   }
 
   database(name: string): DatabaseDesc | undefined {
-    for (const object of this.control.state.objects()) if (object.kind === "database" && object.name === name) return object;
+    for (const object of this.control.state.objects())
+      if (object.kind === "database" && object.name === name) return object;
     return undefined;
   }
 
   openSession(start: SessionStart): Session {
     const { state } = this.control;
     const role = state.roleByName(start.user);
-    if (role === undefined) throw new DbError("invalidAuthorizationSpecification", `role "${start.user}" does not exist`);
-    if (!role.login) throw new DbError("invalidAuthorizationSpecification", `role "${start.user}" is not permitted to log in`);
+    if (role === undefined)
+      throw new DbError("invalidAuthorizationSpecification", `role "${start.user}" does not exist`);
+    if (!role.login)
+      throw new DbError(
+        "invalidAuthorizationSpecification",
+        `role "${start.user}" is not permitted to log in`,
+      );
     const database = this.database(start.database);
-    if (database === undefined) throw new DbError("invalidCatalogName", `database "${start.database}" does not exist`);
+    if (database === undefined)
+      throw new DbError("invalidCatalogName", `database "${start.database}" does not exist`);
     if (!holdsPrivileges(state, role.id, "database", database.owner, database.acl, "c")) {
-      throw new DbError("insufficientPrivilege", `permission denied for database "${database.name}"`, { detail: "User does not have CONNECT privilege." });
+      throw new DbError("insufficientPrivilege", `permission denied for database "${database.name}"`, {
+        detail: "User does not have CONNECT privilege.",
+      });
     }
     const { maxConnections, reservedConnections } = this.options;
-    if (this.#sessions.size >= maxConnections) throw new DbError("tooManyConnections", "sorry, too many clients already");
+    if (this.#sessions.size >= maxConnections)
+      throw new DbError("tooManyConnections", "sorry, too many clients already");
     if (!role.superuser && this.#sessions.size >= maxConnections - reservedConnections) {
-      throw new DbError("tooManyConnections", "remaining connection slots are reserved for non-replication superuser connections");
+      throw new DbError(
+        "tooManyConnections",
+        "remaining connection slots are reserved for non-replication superuser connections",
+      );
     }
     if (role.connectionLimit >= 0 && !role.superuser) {
       let held = 0;
       for (const session of this.#sessions.values()) if (session.sessionRoleId === role.id) held++;
-      if (held >= role.connectionLimit) throw new DbError("tooManyConnections", `too many connections for role "${role.name}"`);
+      if (held >= role.connectionLimit)
+        throw new DbError("tooManyConnections", `too many connections for role "${role.name}"`);
     }
     const pid = this.#newPid();
     let session: ServerSession | undefined;
     const settings = new SessionSettings({
-      isSuperuser: () => session === undefined || session.control.state.roleById(session.currentRoleId)?.superuser === true,
+      isSuperuser: () =>
+        session === undefined || session.control.state.roleById(session.currentRoleId)?.superuser === true,
       server: [
         ["max_connections", maxConnections],
         ["session_authorization", role.name],
         ["is_superuser", role.superuser],
       ],
     });
-    for (const [name, value] of Object.entries(database.settings ?? {})) settings.setText(name, value, { source: "database" });
-    for (const [name, value] of Object.entries(role.settings ?? {})) settings.setText(name, value, { source: "user" });
+    for (const [name, value] of Object.entries(database.settings ?? {}))
+      settings.setText(name, value, { source: "database" });
+    for (const [name, value] of Object.entries(role.settings ?? {}))
+      settings.setText(name, value, { source: "user" });
     for (const [name, value] of start.settings) settings.setText(name, value, { source: "client" });
     settings.startUpDone();
     session = new ServerSession(this, start, pid, database, role, settings);
@@ -145,8 +162,12 @@ export class Server implements SessionHost {
     const session = this.#sessions.get(pid);
     const known = this.#keys.get(pid) ?? new Uint8Array(4);
     // Compared as hashes, so that neither length nor content shows in the time it takes.
-    const same = timingSafeEqual(createHash("sha256").update(known).digest(), createHash("sha256").update(key).digest());
-    if (session !== undefined && same) session.cancel(new DbError("queryCanceled", "canceling statement due to user request"));
+    const same = timingSafeEqual(
+      createHash("sha256").update(known).digest(),
+      createHash("sha256").update(key).digest(),
+    );
+    if (session !== undefined && same)
+      session.cancel(new DbError("queryCanceled", "canceling statement due to user request"));
   }
 
   closed(session: ServerSession): void {
@@ -159,15 +180,26 @@ export class Server implements SessionHost {
   signal(by: ServerSession, pid: number, what: "cancel" | "terminate"): boolean {
     const session = this.#sessions.get(pid);
     if (session === undefined) {
-      by.notice({ severity: "WARNING", sqlstate: "01000", message: `PID ${pid} is not a PostgreSQL backend process` });
+      by.notice({
+        severity: "WARNING",
+        sqlstate: "01000",
+        message: `PID ${pid} is not a PostgreSQL backend process`,
+      });
       return false;
     }
     const me = by.catalog.roleById(by.currentRoleId);
     if (me?.superuser !== true && session.sessionRoleId !== by.currentRoleId) {
-      throw new DbError("insufficientPrivilege", `must be a member of the role whose ${what === "cancel" ? "query is being canceled" : "process is being terminated"}`);
+      throw new DbError(
+        "insufficientPrivilege",
+        `must be a member of the role whose ${what === "cancel" ? "query is being canceled" : "process is being terminated"}`,
+      );
     }
-    if (what === "cancel") session.cancel(new DbError("queryCanceled", "canceling statement due to user request"));
-    else session.start.client?.terminate(new DbError("adminShutdown", "terminating connection due to administrator command"));
+    if (what === "cancel")
+      session.cancel(new DbError("queryCanceled", "canceling statement due to user request"));
+    else
+      session.start.client?.terminate(
+        new DbError("adminShutdown", "terminating connection due to administrator command"),
+      );
     return true;
   }
 
@@ -179,7 +211,8 @@ export class Server implements SessionHost {
 
   checkSetting(name: string, values: readonly string[]): string {
     const def = settingDefOf(name);
-    if (def === undefined) throw new DbError("undefinedObject", `unrecognized configuration parameter "${name}"`);
+    if (def === undefined)
+      throw new DbError("undefinedObject", `unrecognized configuration parameter "${name}"`);
     const text = values.join(", ");
     parseValue(def, text);
     return text;
@@ -240,7 +273,13 @@ export class Sweeper {
     if (this.#running) return undefined;
     this.#running = true;
     try {
-      const total = { versionsRemoved: 0, recordsBackedOut: 0, entriesRemoved: 0, pagesVisited: 0, durationMs: 0 };
+      const total = {
+        versionsRemoved: 0,
+        recordsBackedOut: 0,
+        entriesRemoved: 0,
+        pagesVisited: 0,
+        durationMs: 0,
+      };
       for (const shard of this.server.shards) {
         const sweep = shard.engine.sweep(false);
         for (;;) {

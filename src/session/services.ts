@@ -3,16 +3,23 @@
  * interfaces are sql/functions/services.ts.
  */
 import { DbError, notSupported } from "../base/errors.js";
-import { Wait } from "../base/wait.js";
 import { versionText } from "../base/version.js";
+import { Wait } from "../base/wait.js";
 import type { ObjectId, RelationDesc, SequenceDesc, TableDesc } from "../model/schema.js";
 import { typeByName, typeOf } from "../model/types.js";
 import { type Value, type Wide, wide } from "../model/value.js";
-import { type AclKind, hasRights, holdsPrivileges, privilegeNames, publicRoleId, rolesOf } from "../security/privileges.js";
-import type { CatalogInfo, ObjectKind } from "../sql/functions/services.js";
+import {
+  type AclKind,
+  hasRights,
+  holdsPrivileges,
+  privilegeNames,
+  publicRoleId,
+  rolesOf,
+} from "../security/privileges.js";
 import { functionsNamed, quoteIdentifier } from "../sql/functions/index.js";
-import { splitIdentifiers } from "./settings.js";
+import type { CatalogInfo, ObjectKind } from "../sql/functions/services.js";
 import type { ServerSession } from "./session.js";
+import { splitIdentifiers } from "./settings.js";
 import { constraintDefinition, indexDefinition } from "./views/definitions.js";
 import { virtualRelations } from "./views/registry.js";
 
@@ -92,7 +99,13 @@ function sleep(session: ServerSession, micros: number): void {
 
 // --- names ----------------------------------------------------------------------------------------------------------
 
-function visibleName(session: ServerSession, schemaId: ObjectId, name: string, found: ObjectId | undefined, id: ObjectId): string {
+function visibleName(
+  session: ServerSession,
+  schemaId: ObjectId,
+  name: string,
+  found: ObjectId | undefined,
+  id: ObjectId,
+): string {
   if (found === id) return quoteIdentifier(name);
   return `${quoteIdentifier(session.catalog.schemaById(schemaId)?.name ?? "?")}.${quoteIdentifier(name)}`;
 }
@@ -111,7 +124,9 @@ function regName(session: ServerSession, kind: string, oid: number): string | un
   switch (kind) {
     case "regclass": {
       const object = catalog.relationById(oid) ?? catalog.indexById(oid);
-      return object === undefined ? undefined : visibleName(session, object.schemaId, object.name, firstNamed(session, object.name), oid);
+      return object === undefined
+        ? undefined
+        : visibleName(session, object.schemaId, object.name, firstNamed(session, object.name), oid);
     }
     case "regnamespace": {
       const name = catalog.schemaById(oid)?.name;
@@ -136,7 +151,9 @@ function regOid(session: ServerSession, kind: string, text: string): number | un
       const schema = parts.at(-2);
       if (schema === undefined) return firstNamed(session, name);
       const found = catalog.schemaByName(schema);
-      return found === undefined ? undefined : (catalog.relation(found.id, name) ?? catalog.indexByName(found.id, name))?.id;
+      return found === undefined
+        ? undefined
+        : (catalog.relation(found.id, name) ?? catalog.indexByName(found.id, name))?.id;
     }
     case "regnamespace": {
       const name = identifierParts(text)?.[0];
@@ -187,14 +204,18 @@ function catalogInfo(session: ServerSession): CatalogInfo {
   const relationSize = (oid: number): Wide | null => {
     const relation = session.catalog.relationById(oid);
     if (relation?.kind === "table") return session.tableSize(relation).pages * session.shard.store.pageSize;
-    if (session.catalog.indexById(oid) !== undefined || relation?.kind === "sequence") return session.shard.store.pageSize;
+    if (session.catalog.indexById(oid) !== undefined || relation?.kind === "sequence")
+      return session.shard.store.pageSize;
     return relation === undefined ? null : 0;
   };
   const indexesSize = (oid: number): Wide | null => {
     const relation = session.catalog.relationById(oid);
-    return relation === undefined ? null : session.catalog.indexesOf(oid).length * session.shard.store.pageSize;
+    return relation === undefined
+      ? null
+      : session.catalog.indexesOf(oid).length * session.shard.store.pageSize;
   };
-  const sum = (a: Wide | null, b: Wide | null): Wide | null => (a === null || b === null ? null : Number(a) + Number(b));
+  const sum = (a: Wide | null, b: Wide | null): Wide | null =>
+    a === null || b === null ? null : Number(a) + Number(b);
   return {
     roleName: (oid) => session.catalog.roleById(oid)?.name,
     isVisible: (kind, oid) => {
@@ -210,7 +231,13 @@ function catalogInfo(session: ServerSession): CatalogInfo {
     },
     constraintDefinition: (oid) => {
       const constraint = session.catalog.get(oid);
-      return constraint?.kind !== "constraint" ? null : constraintDefinition(session.catalog, constraint, (id) => regName(session, "regclass", id) ?? String(id));
+      return constraint?.kind !== "constraint"
+        ? null
+        : constraintDefinition(
+            session.catalog,
+            constraint,
+            (id) => regName(session, "regclass", id) ?? String(id),
+          );
     },
     viewDefinition: (view, pretty) => {
       const relation = relationNamed(session, view);
@@ -222,8 +249,13 @@ function catalogInfo(session: ServerSession): CatalogInfo {
       const relation = relationNamed(session, table);
       if (relation?.kind !== "table") return null;
       const found = relation.columns.find((one) => one.name === column && one.dropped !== true);
-      if (found === undefined) throw new DbError("undefinedColumn", `column "${column}" of relation "${relation.name}" does not exist`);
-      const sequence = found.sequenceId === undefined ? undefined : session.catalog.relationById(found.sequenceId);
+      if (found === undefined)
+        throw new DbError(
+          "undefinedColumn",
+          `column "${column}" of relation "${relation.name}" does not exist`,
+        );
+      const sequence =
+        found.sequenceId === undefined ? undefined : session.catalog.relationById(found.sequenceId);
       if (sequence === undefined) return null;
       return `${quoteIdentifier(session.catalog.schemaById(sequence.schemaId)?.name ?? "")}.${quoteIdentifier(sequence.name)}`;
     },
@@ -232,11 +264,14 @@ function catalogInfo(session: ServerSession): CatalogInfo {
     totalRelationSize: (oid) => sum(relationSize(oid), indexesSize(oid)),
     relationSize,
     databaseSize: (database) => {
-      const known = typeof database === "number" ? database === session.database.id : database === session.database.name;
-      if (!known && typeof database === "string") throw new DbError("invalidCatalogName", `database "${database}" does not exist`);
+      const known =
+        typeof database === "number" ? database === session.database.id : database === session.database.name;
+      if (!known && typeof database === "string")
+        throw new DbError("invalidCatalogName", `database "${database}" does not exist`);
       return known ? session.server.databaseBytes() : null;
     },
-    hasPrivilege: (kind, role, object, privilege, column) => hasPrivilege(session, kind, role, object, privilege, column),
+    hasPrivilege: (kind, role, object, privilege, column) =>
+      hasPrivilege(session, kind, role, object, privilege, column),
     relationIsUpdatable: (oid) => (session.catalog.relationById(oid)?.kind === "table" ? 28 : 0),
     columnIsUpdatable: (oid) => session.catalog.relationById(oid)?.kind === "table",
     filePath: () => null,
@@ -259,13 +294,19 @@ function hasPrivilege(
   if (id === undefined) return null;
   const wanted = privilege.split(",").map((word) => {
     const grantOption = / with grant option$/i.test(word.trim());
-    const name = word.trim().replace(/ with grant option$/i, "").toUpperCase();
+    const name = word
+      .trim()
+      .replace(/ with grant option$/i, "")
+      .toUpperCase();
     const letter = letters.get(name);
-    if (letter === undefined) throw new DbError("invalidParameterValue", `unrecognized privilege type: "${word.trim()}"`);
+    if (letter === undefined)
+      throw new DbError("invalidParameterValue", `unrecognized privilege type: "${word.trim()}"`);
     return { letter, grantOption };
   });
   const any = (aclKind: AclKind, owner: ObjectId, acl: Parameters<typeof holdsPrivileges>[4]): boolean =>
-    wanted.some(({ letter, grantOption }) => holdsPrivileges(catalog, id, aclKind, owner, acl, letter, { grantOption }));
+    wanted.some(({ letter, grantOption }) =>
+      holdsPrivileges(catalog, id, aclKind, owner, acl, letter, { grantOption }),
+    );
   switch (kind) {
     case "table":
     case "column":
@@ -277,9 +318,20 @@ function hasPrivilege(
       const aclKind = relation.kind === "sequence" ? "sequence" : "table";
       if (any(aclKind, relation.owner, relation.acl)) return true;
       if (relation.kind === "sequence" || kind === "table") return false;
-      const places = column === undefined ? relation.columns.map((_, place) => place) : [typeof column === "number" ? column - 1 : relation.columns.findIndex((one) => one.name === column)];
+      const places =
+        column === undefined
+          ? relation.columns.map((_, place) => place)
+          : [
+              typeof column === "number"
+                ? column - 1
+                : relation.columns.findIndex((one) => one.name === column),
+            ];
       if (kind === "column" && relation.columns[places[0]!] === undefined) {
-        if (typeof column === "string") throw new DbError("undefinedColumn", `column "${column}" of relation "${relation.name}" does not exist`);
+        if (typeof column === "string")
+          throw new DbError(
+            "undefinedColumn",
+            `column "${column}" of relation "${relation.name}" does not exist`,
+          );
         return null;
       }
       return places.some((place) => {
@@ -290,15 +342,18 @@ function hasPrivilege(
     case "schema": {
       const schema = typeof object === "number" ? catalog.schemaById(object) : catalog.schemaByName(object);
       if (schema === undefined) {
-        if (typeof object === "string") throw new DbError("invalidSchemaName", `schema "${object}" does not exist`);
+        if (typeof object === "string")
+          throw new DbError("invalidSchemaName", `schema "${object}" does not exist`);
         return null;
       }
       return any("schema", schema.owner, schema.acl);
     }
     case "database": {
-      const known = typeof object === "number" ? object === session.database.id : object === session.database.name;
+      const known =
+        typeof object === "number" ? object === session.database.id : object === session.database.name;
       if (!known) {
-        if (typeof object === "string") throw new DbError("invalidCatalogName", `database "${object}" does not exist`);
+        if (typeof object === "string")
+          throw new DbError("invalidCatalogName", `database "${object}" does not exist`);
         return null;
       }
       const database = catalog.get(session.database.id);
@@ -325,23 +380,33 @@ class SessionSequences {
   #desc(id: number): SequenceDesc {
     const relation = this.session.catalog.relationById(id);
     if (relation === undefined) throw new DbError("undefinedTable", `could not open relation with OID ${id}`);
-    if (relation.kind !== "sequence") throw new DbError("wrongObjectType", `"${relation.name}" is not a sequence`);
+    if (relation.kind !== "sequence")
+      throw new DbError("wrongObjectType", `"${relation.name}" is not a sequence`);
     return relation;
   }
 
   #need(desc: SequenceDesc, wanted: string): void {
     const { session } = this;
-    if (!holdsPrivileges(session.catalog, session.currentRoleId, "sequence", desc.owner, desc.acl, wanted, { any: true })) {
+    if (
+      !holdsPrivileges(session.catalog, session.currentRoleId, "sequence", desc.owner, desc.acl, wanted, {
+        any: true,
+      })
+    ) {
       // The owner of a table's identity column draws for whoever may insert.
-      const table = desc.ownedBy === undefined ? undefined : (session.catalog.relationById(desc.ownedBy.tableId) as TableDesc | undefined);
-      if (table?.columns[desc.ownedBy!.column]?.identity === undefined) throw new DbError("insufficientPrivilege", `permission denied for sequence ${desc.name}`);
+      const table =
+        desc.ownedBy === undefined
+          ? undefined
+          : (session.catalog.relationById(desc.ownedBy.tableId) as TableDesc | undefined);
+      if (table?.columns[desc.ownedBy!.column]?.identity === undefined)
+        throw new DbError("insufficientPrivilege", `permission denied for sequence ${desc.name}`);
     }
   }
 
   nextval(id: number): Wide {
     const desc = this.#desc(id);
     this.#need(desc, "wU");
-    if (this.session.transaction.settings.readOnly) throw new DbError("readOnlySqlTransaction", "cannot execute nextval() in a read-only transaction");
+    if (this.session.transaction.settings.readOnly)
+      throw new DbError("readOnlySqlTransaction", "cannot execute nextval() in a read-only transaction");
     const value = wide(
       this.session.engine.sequence(desc.storageId).next({
         increment: BigInt(desc.increment),
@@ -361,23 +426,31 @@ class SessionSequences {
     this.#need(desc, "rU");
     const value = this.#current.get(id);
     if (value === undefined) {
-      throw new DbError("objectNotInPrerequisiteState", `currval of sequence "${desc.name}" is not yet defined in this session`);
+      throw new DbError(
+        "objectNotInPrerequisiteState",
+        `currval of sequence "${desc.name}" is not yet defined in this session`,
+      );
     }
     return value;
   }
 
   lastval(): Wide {
-    if (this.#last === undefined) throw new DbError("objectNotInPrerequisiteState", "lastval is not yet defined in this session");
+    if (this.#last === undefined)
+      throw new DbError("objectNotInPrerequisiteState", "lastval is not yet defined in this session");
     return this.currval(this.#last);
   }
 
   setval(id: number, value: Wide, called: boolean): Wide {
     const desc = this.#desc(id);
     this.#need(desc, "w");
-    if (this.session.transaction.settings.readOnly) throw new DbError("readOnlySqlTransaction", "cannot execute setval() in a read-only transaction");
+    if (this.session.transaction.settings.readOnly)
+      throw new DbError("readOnlySqlTransaction", "cannot execute setval() in a read-only transaction");
     const wanted = BigInt(value);
     if (wanted < BigInt(desc.minimum) || wanted > BigInt(desc.maximum)) {
-      throw new DbError("numericValueOutOfRange", `setval: value ${value} is out of bounds for sequence "${desc.name}" (${desc.minimum}..${desc.maximum})`);
+      throw new DbError(
+        "numericValueOutOfRange",
+        `setval: value ${value} is out of bounds for sequence "${desc.name}" (${desc.minimum}..${desc.maximum})`,
+      );
     }
     this.session.engine.sequence(desc.storageId).set(wanted, called);
     if (called) {
@@ -391,7 +464,15 @@ class SessionSequences {
     const relation = this.session.catalog.relationById(id);
     if (relation?.kind !== "sequence") return null;
     const number = (text: string): Wide => wide(BigInt(text));
-    return [number(relation.start), number(relation.minimum), number(relation.maximum), number(relation.increment), relation.cycle, number(relation.cache), relation.type.oid];
+    return [
+      number(relation.start),
+      number(relation.minimum),
+      number(relation.maximum),
+      number(relation.increment),
+      relation.cycle,
+      number(relation.cache),
+      relation.type.oid,
+    ];
   }
 
   lastValue(id: number): Wide | null {

@@ -11,7 +11,14 @@
 import { assert, DbError, notSupported } from "../base/errors.js";
 import { isWait } from "../base/wait.js";
 import type { ControlPlane } from "../cluster/index.js";
-import { buildPlan, defaultWorkMemoryBytes, Execution, runPlan, type SpillFile, WorkMemory } from "../exec/index.js";
+import {
+  buildPlan,
+  defaultWorkMemoryBytes,
+  Execution,
+  runPlan,
+  type SpillFile,
+  WorkMemory,
+} from "../exec/index.js";
 import type { Engine, Isolation, Table } from "../mga/contract.js";
 import type { Batch } from "../model/batch.js";
 import {
@@ -28,15 +35,33 @@ import type { Clock, Random, Timer } from "../platform/index.js";
 import type { LockMode, Shard } from "../shard/index.js";
 import type { Statement } from "../sql/ast.js";
 import type { BindEnv } from "../sql/index.js";
-import { parameterInput, planQuery, type PreparedPlan } from "./queries.js";
 import { type ParsedStatement, parseOne, parseStatements } from "../sql/parse.js";
 import type { OutputColumn } from "../sql/plan.js";
-import type { MaybePromise, Notice, ResultSink, Session, SessionStart, StatementDescription, TransactionStatus } from "./contract.js";
-import { isDdl, runDdl } from "./ddl/index.js";
+import type {
+  MaybePromise,
+  Notice,
+  ResultSink,
+  Session,
+  SessionStart,
+  StatementDescription,
+  TransactionStatus,
+} from "./contract.js";
 import type { DdlSession } from "./ddl/context.js";
+import { isDdl, runDdl } from "./ddl/index.js";
 import { microsNow, SessionEvalContext } from "./eval-context.js";
-import { type CursorInfo, isPlannable, type Planned, type PlanKey, type Portal, type Prepared, type TableLock, type UtilityResult } from "./prepared.js";
+import {
+  type CursorInfo,
+  isPlannable,
+  type PlanKey,
+  type Planned,
+  type Portal,
+  type Prepared,
+  type TableLock,
+  type UtilityResult,
+} from "./prepared.js";
+import { type PreparedPlan, parameterInput, planQuery } from "./queries.js";
 import { RunningContext, type RunningHost } from "./running.js";
+import type { Server } from "./server.js";
 import { provideServices } from "./services.js";
 import type { SessionSettings } from "./settings.js";
 import { ShapeCache } from "./shape-cache.js";
@@ -44,7 +69,6 @@ import { SpillFiles } from "./spill-files.js";
 import { SessionTransaction, type TransactionSettings } from "./transaction.js";
 import { runUtility, utilityColumns } from "./utility.js";
 import { type SessionInfo, virtualRows } from "./views/index.js";
-import type { Server } from "./server.js";
 
 const preparedMax = 10_000;
 /** Work between two breaths of a long utility statement, milliseconds. */
@@ -62,7 +86,14 @@ export class ServerSession implements Session, DdlSession, RunningHost {
   currentRoleId: ObjectId;
   readonly backendStart: number;
   /** What pg_stat_activity shows. */
-  activity = { state: "idle" as SessionInfo["state"], query: "", queryStart: null as number | null, stateChange: 0, waitEventType: null as string | null, waitEvent: null as string | null };
+  activity = {
+    state: "idle" as SessionInfo["state"],
+    query: "",
+    queryStart: null as number | null,
+    stateChange: 0,
+    waitEventType: null as string | null,
+    waitEvent: null as string | null,
+  };
   #sink: ResultSink | undefined;
   #cancelled: DbError | undefined;
   #cancelWaiters = new Set<(error: DbError) => void>();
@@ -71,9 +102,20 @@ export class ServerSession implements Session, DdlSession, RunningHost {
   #running = false;
   #closed = false;
   #sliceStart = 0;
-  #searchPathIds: { readonly version: number; readonly settings: number; readonly role: ObjectId; readonly ids: readonly ObjectId[]; readonly names: readonly string[] } | undefined;
+  #searchPathIds:
+    | {
+        readonly version: number;
+        readonly settings: number;
+        readonly role: ObjectId;
+        readonly ids: readonly ObjectId[];
+        readonly names: readonly string[];
+      }
+    | undefined;
   /** SET CONSTRAINTS of this transaction: by constraint id, or all. */
-  deferral: { all: boolean | undefined; readonly one: Map<ObjectId, boolean> } = { all: undefined, one: new Map() };
+  deferral: { all: boolean | undefined; readonly one: Map<ObjectId, boolean> } = {
+    all: undefined,
+    one: new Map(),
+  };
 
   constructor(
     readonly server: Server,
@@ -88,7 +130,14 @@ export class ServerSession implements Session, DdlSession, RunningHost {
     this.currentRoleId = role.id;
     this.backendStart = this.now();
     this.activity.stateChange = this.backendStart;
-    this.eval = new SessionEvalContext(server.clock, server.random, settings, database.name, pid, (implicit) => this.searchPathNames(implicit));
+    this.eval = new SessionEvalContext(
+      server.clock,
+      server.random,
+      settings,
+      database.name,
+      pid,
+      (implicit) => this.searchPathNames(implicit),
+    );
     this.eval.sessionUser = role.name;
     this.eval.currentUser = role.name;
     this.spills = new SpillFiles(server.disk, pid);
@@ -138,6 +187,13 @@ export class ServerSession implements Session, DdlSession, RunningHost {
     return this.settings.reported();
   }
 
+  changedSettings(): readonly (readonly [name: string, value: string])[] {
+    return this.settings.takeChanged();
+  }
+  get ioSettings() {
+    return this.eval;
+  }
+
   get status(): TransactionStatus {
     switch (this.transaction.state) {
       case "block":
@@ -183,7 +239,13 @@ export class ServerSession implements Session, DdlSession, RunningHost {
   #path() {
     const { catalog } = this;
     const known = this.#searchPathIds;
-    if (known !== undefined && known.version === catalog.version && known.settings === this.settings.version && known.role === this.currentRoleId) return known;
+    if (
+      known !== undefined &&
+      known.version === catalog.version &&
+      known.settings === this.settings.planVersion &&
+      known.role === this.currentRoleId
+    )
+      return known;
     const names: string[] = [];
     const ids: ObjectId[] = [];
     for (const entry of this.settings.list("search_path")) {
@@ -195,7 +257,7 @@ export class ServerSession implements Session, DdlSession, RunningHost {
     }
     const path = {
       version: catalog.version,
-      settings: this.settings.version,
+      settings: this.settings.planVersion,
       role: this.currentRoleId,
       names,
       ids: ids.includes(pgCatalogSchemaId) ? ids : [pgCatalogSchemaId, ...ids],
@@ -229,7 +291,9 @@ export class ServerSession implements Session, DdlSession, RunningHost {
     this.activity.stateChange = now;
     const limit = this.settings.number("statement_timeout");
     if (limit > 0 && this.#timer === undefined) {
-      this.#timer = this.clock.after(limit, () => this.cancel(new DbError("queryCanceled", "canceling statement due to statement timeout")));
+      this.#timer = this.clock.after(limit, () =>
+        this.cancel(new DbError("queryCanceled", "canceling statement due to statement timeout")),
+      );
     }
     this.#running = true;
   }
@@ -239,23 +303,41 @@ export class ServerSession implements Session, DdlSession, RunningHost {
     this.#timer?.cancel();
     this.#timer = undefined;
     this.#cancelled = undefined;
-    this.activity.state = this.transaction.state === "block" ? "idle in transaction" : this.transaction.state === "failed" ? "idle in transaction (aborted)" : "idle";
+    this.activity.state =
+      this.transaction.state === "block"
+        ? "idle in transaction"
+        : this.transaction.state === "failed"
+          ? "idle in transaction (aborted)"
+          : "idle";
     this.activity.stateChange = this.now();
-    const limit = this.transaction.state === "block" || this.transaction.state === "failed" ? this.settings.number("idle_in_transaction_session_timeout") : this.settings.number("idle_session_timeout");
+    const limit =
+      this.transaction.state === "block" || this.transaction.state === "failed"
+        ? this.settings.number("idle_in_transaction_session_timeout")
+        : this.settings.number("idle_session_timeout");
     if (limit > 0 && !this.#closed) {
       const inside = this.transaction.state !== "none";
       this.#idleTimer = this.clock.after(limit, () =>
         this.start.client?.terminate(
           inside
-            ? new DbError("idleInTransactionSessionTimeout", "terminating connection due to idle-in-transaction timeout")
-            : new DbError("idleInTransactionSessionTimeout", "terminating connection due to idle-session timeout"),
+            ? new DbError(
+                "idleInTransactionSessionTimeout",
+                "terminating connection due to idle-in-transaction timeout",
+              )
+            : new DbError(
+                "idleInTransactionSessionTimeout",
+                "terminating connection due to idle-session timeout",
+              ),
         ),
       );
     }
   }
 
   /** Runs `work` as a client call: `#end` follows whichever way it goes. */
-  #call<T>(query: string | undefined, sink: ResultSink | undefined, work: () => MaybePromise<T>): MaybePromise<T> {
+  #call<T>(
+    query: string | undefined,
+    sink: ResultSink | undefined,
+    work: () => MaybePromise<T>,
+  ): MaybePromise<T> {
     this.#begin(query, sink);
     let result: MaybePromise<T>;
     try {
@@ -275,7 +357,9 @@ export class ServerSession implements Session, DdlSession, RunningHost {
     return this.#call(text, sink, () => {
       const shaped = this.#shapes.find(this, text);
       if (shaped !== undefined) return this.#runShaped(shaped.prepared, shaped.params, sink);
-      const statements = parseStatements(text, { onNotice: (notice) => this.notice({ severity: "NOTICE", ...notice }) });
+      const statements = parseStatements(text, {
+        onNotice: (notice) => this.notice({ severity: "NOTICE", ...notice }),
+      });
       if (statements.length === 0) {
         sink.emptyQuery();
         return undefined;
@@ -321,11 +405,25 @@ export class ServerSession implements Session, DdlSession, RunningHost {
     }
   }
 
-  #runSimple(text: string, parsed: ParsedStatement, sink: ResultSink, several: boolean): MaybePromise<string> {
+  #runSimple(
+    text: string,
+    parsed: ParsedStatement,
+    sink: ResultSink,
+    several: boolean,
+  ): MaybePromise<string> {
     const { ast } = parsed;
     this.#refuseWhenFailed(ast);
     if (this.transaction.state === "none") this.#beginTransaction("implicit");
-    const prepared: Prepared = { name: "", text: text.slice(parsed.start, parsed.end), parsed, parameterTypes: [], fromSql: true, preparedAt: 0, planned: undefined, columns: undefined };
+    const prepared: Prepared = {
+      name: "",
+      text: text.slice(parsed.start, parsed.end),
+      parsed,
+      parameterTypes: [],
+      fromSql: true,
+      preparedAt: 0,
+      planned: undefined,
+      columns: undefined,
+    };
     if (isPlannable(ast)) {
       const tag = this.#runPlannable(prepared, [], sink);
       if (!several) this.#shapes.offer(this, text, prepared);
@@ -352,7 +450,10 @@ export class ServerSession implements Session, DdlSession, RunningHost {
       case "prepareTransaction":
         return;
       default:
-        throw new DbError("inFailedSqlTransaction", "current transaction is aborted, commands ignored until end of transaction block");
+        throw new DbError(
+          "inFailedSqlTransaction",
+          "current transaction is aborted, commands ignored until end of transaction block",
+        );
     }
   }
 
@@ -379,11 +480,19 @@ export class ServerSession implements Session, DdlSession, RunningHost {
   }
 
   planKey(): PlanKey {
-    return { catalogVersion: this.catalog.version, settingsVersion: this.settings.version, roleId: this.currentRoleId };
+    return {
+      catalogVersion: this.catalog.version,
+      settingsVersion: this.settings.planVersion,
+      roleId: this.currentRoleId,
+    };
   }
 
   isCurrent(key: PlanKey): boolean {
-    return key.catalogVersion === this.catalog.version && key.settingsVersion === this.settings.version && key.roleId === this.currentRoleId;
+    return (
+      key.catalogVersion === this.catalog.version &&
+      key.settingsVersion === this.settings.planVersion &&
+      key.roleId === this.currentRoleId
+    );
   }
 
   /** Bind, plan, admit, build: everything that can be kept. */
@@ -397,7 +506,10 @@ export class ServerSession implements Session, DdlSession, RunningHost {
   plannedOf(plan: PreparedPlan): Planned {
     this.shard.admit(this.catalog, this.currentRoleId, plan.privileges);
     const locks = locksOf(plan, this.catalog);
-    const context = new RunningContext(this, new WorkMemory(Math.max(this.settings.number("work_mem") * 1024, defaultWorkMemoryBytes)));
+    const context = new RunningContext(
+      this,
+      new WorkMemory(Math.max(this.settings.number("work_mem") * 1024, defaultWorkMemoryBytes)),
+    );
     const operator = buildPlan(plan.plan, { catalog: this.catalog });
     return {
       plan,
@@ -438,7 +550,18 @@ export class ServerSession implements Session, DdlSession, RunningHost {
 
   #runPlannable(prepared: Prepared, params: readonly Value[], sink: ResultSink): MaybePromise<string> {
     const planned = this.#planned(prepared);
-    const portal: Portal = { name: "", prepared, params, formats: [], planned, state: "ready", rows: 0, utility: undefined, execution: undefined, sink: undefined };
+    const portal: Portal = {
+      name: "",
+      prepared,
+      params,
+      formats: [],
+      planned,
+      state: "ready",
+      rows: 0,
+      utility: undefined,
+      execution: undefined,
+      sink: undefined,
+    };
     if (planned.returnsRows) sink.rowDescription(planned.plan.columns);
     const done = this.runPortal(portal, 0, sink);
     if (done instanceof Promise) return done.then(() => tagOf(portal));
@@ -474,10 +597,14 @@ export class ServerSession implements Session, DdlSession, RunningHost {
     if (portal.state !== "ready") return;
     let planned = portal.planned ?? this.#planned(portal.prepared);
     if (planned.modifies && this.transaction.settings.readOnly) {
-      throw new DbError("readOnlySqlTransaction", `cannot execute ${planned.tag.split(" ")[0]} in a read-only transaction`);
+      throw new DbError(
+        "readOnlySqlTransaction",
+        `cannot execute ${planned.tag.split(" ")[0]} in a read-only transaction`,
+      );
     }
     const { locks } = this.transaction;
-    for (const lock of planned.locks) this.shard.locks.acquire(locks, lock.id, lock.mode, this.settings.number("lock_timeout"), lock.name);
+    for (const lock of planned.locks)
+      this.shard.locks.acquire(locks, lock.id, lock.mode, this.settings.number("lock_timeout"), lock.name);
     if (planned.busy || !this.isCurrent(planned.key)) {
       // A table changed while its lock was awaited, or the operators are in another portal.
       planned = this.plan(portal.prepared);
@@ -558,7 +685,8 @@ export class ServerSession implements Session, DdlSession, RunningHost {
     planned.busy = false;
     if (!portal.execution!.ended) portal.execution!.close();
     const rows = this.transaction.engineTransaction;
-    if (rows !== undefined && planned.context.transaction === rows && rows.state === "active") this.engine.releaseSnapshot(rows);
+    if (rows !== undefined && planned.context.transaction === rows && rows.state === "active")
+      this.engine.releaseSnapshot(rows);
   }
 
   #dropPortal(portal: Portal): void {
@@ -603,29 +731,49 @@ export class ServerSession implements Session, DdlSession, RunningHost {
     return this.#call(text, undefined, () => {
       const parsed = parseOne(text);
       if (parsed !== undefined) this.#refuseWhenFailed(parsed.ast);
-      this.addPrepared({ name, text, parsed, parameterTypes: [...parameterTypes], fromSql: false, preparedAt: this.now(), planned: undefined, columns: undefined });
+      this.addPrepared({
+        name,
+        text,
+        parsed,
+        parameterTypes: [...parameterTypes],
+        fromSql: false,
+        preparedAt: this.now(),
+        planned: undefined,
+        columns: undefined,
+      });
     });
   }
 
   addPrepared(prepared: Prepared): void {
     const { name } = prepared;
     if (name !== "") {
-      if (this.prepared.has(name)) throw new DbError("duplicatePreparedStatement", `prepared statement "${name}" already exists`);
-      if (this.prepared.size >= preparedMax) throw new DbError("configurationLimitExceeded", `a session may hold at most ${preparedMax} prepared statements`);
+      if (this.prepared.has(name))
+        throw new DbError("duplicatePreparedStatement", `prepared statement "${name}" already exists`);
+      if (this.prepared.size >= preparedMax)
+        throw new DbError(
+          "configurationLimitExceeded",
+          `a session may hold at most ${preparedMax} prepared statements`,
+        );
     }
     // Parameter types and names are settled now, so that errors show here and not at the first run.
     if (prepared.parsed !== undefined && isPlannable(prepared.parsed.ast)) {
       if (this.transaction.state === "none") this.#beginTransaction("implicit");
       prepared.planned = this.plan(prepared);
       prepared.columns = prepared.planned.plan.columns;
-    } else if (prepared.parameterTypes.length > 0) prepared.parameterTypes = prepared.parameterTypes.map((oid) => (oid === 0 ? 25 : oid));
+    } else if (prepared.parameterTypes.length > 0)
+      prepared.parameterTypes = prepared.parameterTypes.map((oid) => (oid === 0 ? 25 : oid));
     this.prepared.set(name, prepared);
   }
 
   statement(name: string): Prepared {
     const prepared = this.prepared.get(name);
     if (prepared === undefined) {
-      throw new DbError("invalidSqlStatementName", name === "" ? "unnamed prepared statement does not exist" : `prepared statement "${name}" does not exist`);
+      throw new DbError(
+        "invalidSqlStatementName",
+        name === ""
+          ? "unnamed prepared statement does not exist"
+          : `prepared statement "${name}" does not exist`,
+      );
     }
     return prepared;
   }
@@ -641,10 +789,16 @@ export class ServerSession implements Session, DdlSession, RunningHost {
     if (prepared.parsed !== undefined) this.#refuseWhenFailed(prepared.parsed.ast);
     const count = prepared.parameterTypes.length;
     if (parameterFormats.length > 1 && parameterFormats.length !== parameters.length) {
-      throw new DbError("protocolViolation", `bind message has ${parameterFormats.length} parameter formats but ${parameters.length} parameters`);
+      throw new DbError(
+        "protocolViolation",
+        `bind message has ${parameterFormats.length} parameter formats but ${parameters.length} parameters`,
+      );
     }
     if (parameters.length !== count) {
-      throw new DbError("protocolViolation", `bind message supplies ${parameters.length} parameters, but prepared statement "${statementName}" requires ${count}`);
+      throw new DbError(
+        "protocolViolation",
+        `bind message supplies ${parameters.length} parameters, but prepared statement "${statementName}" requires ${count}`,
+      );
     }
     if (portalName !== "" && this.portals.has(portalName)) {
       throw new DbError("duplicateCursor", `cursor "${portalName}" already exists`);
@@ -656,16 +810,35 @@ export class ServerSession implements Session, DdlSession, RunningHost {
         params.push(null);
         continue;
       }
-      const format = parameterFormats.length === 0 ? 0 : parameterFormats.length === 1 ? parameterFormats[0]! : parameterFormats[at]!;
+      const format =
+        parameterFormats.length === 0
+          ? 0
+          : parameterFormats.length === 1
+            ? parameterFormats[0]!
+            : parameterFormats[at]!;
       params.push(this.#parameter(prepared.parameterTypes[at]!, bytes, format));
     }
     const width = prepared.columns?.length ?? 0;
     if (resultFormats.length > 1 && resultFormats.length !== width) {
-      throw new DbError("protocolViolation", `bind message has ${resultFormats.length} result formats but query has ${width} columns`);
+      throw new DbError(
+        "protocolViolation",
+        `bind message has ${resultFormats.length} result formats but query has ${width} columns`,
+      );
     }
     const before = this.portals.get(portalName);
     if (before !== undefined) this.#dropPortal(before);
-    this.portals.set(portalName, { name: portalName, prepared, params, formats: resultFormats, planned: undefined, state: "ready", rows: 0, utility: undefined, execution: undefined, sink: undefined });
+    this.portals.set(portalName, {
+      name: portalName,
+      prepared,
+      params,
+      formats: resultFormats,
+      planned: undefined,
+      state: "ready",
+      rows: 0,
+      utility: undefined,
+      execution: undefined,
+      sink: undefined,
+    });
   }
 
   #parameter(oid: number, bytes: Uint8Array, format: number): Value {
@@ -681,11 +854,18 @@ export class ServerSession implements Session, DdlSession, RunningHost {
 
   #columnsOf(prepared: Prepared): readonly OutputColumn[] | undefined {
     if (prepared.parsed === undefined) return undefined;
-    if (prepared.columns !== undefined) return prepared.planned?.returnsRows === false || prepared.columns.length === 0 && prepared.planned?.tag !== "SELECT" ? undefined : prepared.columns;
+    if (prepared.columns !== undefined)
+      return prepared.planned?.returnsRows === false ||
+        (prepared.columns.length === 0 && prepared.planned?.tag !== "SELECT")
+        ? undefined
+        : prepared.columns;
     return utilityColumns(this, prepared.parsed.ast);
   }
 
-  describePortal(name: string): { readonly columns: readonly OutputColumn[] | undefined; readonly formats: readonly number[] } {
+  describePortal(name: string): {
+    readonly columns: readonly OutputColumn[] | undefined;
+    readonly formats: readonly number[];
+  } {
     const portal = this.portal(name);
     return { columns: this.#columnsOf(portal.prepared), formats: portal.formats };
   }
@@ -716,7 +896,8 @@ export class ServerSession implements Session, DdlSession, RunningHost {
     }
     const before = portal.rows;
     const finished = this.runPortal(portal, maxRows, sink);
-    if (finished instanceof Promise) return finished.then((done) => this.#executed(portal, done, before, sink));
+    if (finished instanceof Promise)
+      return finished.then((done) => this.#executed(portal, done, before, sink));
     return this.#executed(portal, finished, before, sink);
   }
 
@@ -740,11 +921,21 @@ export class ServerSession implements Session, DdlSession, RunningHost {
     else sink.complete(result.tag);
   }
 
-  async #sendRows(rows: readonly (readonly Value[])[], from: number, to: number, columns: readonly OutputColumn[], formats: readonly number[], sink: ResultSink): Promise<void> {
+  async #sendRows(
+    rows: readonly (readonly Value[])[],
+    from: number,
+    to: number,
+    columns: readonly OutputColumn[],
+    formats: readonly number[],
+    sink: ResultSink,
+  ): Promise<void> {
     const width = columns.length;
     for (let at = from; at < to; at += 1024) {
       const count = Math.min(1024, to - at);
-      const batch: Batch = Object.assign(Object.create(batchPrototype) as Batch, { length: count, columns: columns.map((_, column) => rows.slice(at, at + count).map((row) => row[column]!)) });
+      const batch: Batch = Object.assign(Object.create(batchPrototype) as Batch, {
+        length: count,
+        columns: columns.map((_, column) => rows.slice(at, at + count).map((row) => row[column]!)),
+      });
       assert(batch.columns.length === width, "a batch has the described width");
       if (!sink.rows(batch, columns, formats)) await sink.drained();
     }
@@ -879,7 +1070,11 @@ export class ServerSession implements Session, DdlSession, RunningHost {
   }
 
   /** SQL of our own inside the running transaction: no privilege checks, no portal, rows to `each`. */
-  internal(sql: string, params: readonly Value[], each?: (batch: Batch) => MaybePromise<void>): Promise<number> {
+  internal(
+    sql: string,
+    params: readonly Value[],
+    each?: (batch: Batch) => MaybePromise<void>,
+  ): Promise<number> {
     const parsed = parseOne(sql);
     assert(parsed !== undefined && isPlannable(parsed.ast), "internal statements are queries");
     const plan = planQuery(parsed.ast, this.bindEnv([]), this);
@@ -887,7 +1082,11 @@ export class ServerSession implements Session, DdlSession, RunningHost {
   }
 
   /** Runs a plan once, to its end; answers the number of rows. */
-  async runPlanned(plan: PreparedPlan, each?: (batch: Batch) => MaybePromise<void>, params: readonly Value[] = []): Promise<number> {
+  async runPlanned(
+    plan: PreparedPlan,
+    each?: (batch: Batch) => MaybePromise<void>,
+    params: readonly Value[] = [],
+  ): Promise<number> {
     const context = new RunningContext(this, new WorkMemory(defaultWorkMemoryBytes));
     const operator = buildPlan(plan.plan, { catalog: this.catalog });
     context.params = params;
@@ -947,13 +1146,26 @@ export class ServerSession implements Session, DdlSession, RunningHost {
 
   addCursor(name: string, prepared: Prepared, cursor: CursorInfo): Portal {
     if (this.portals.has(name)) throw new DbError("duplicateCursor", `cursor "${name}" already exists`);
-    const portal: Portal = { name, prepared, params: [], formats: [], planned: undefined, state: "ready", rows: 0, utility: undefined, execution: undefined, sink: undefined, cursor };
+    const portal: Portal = {
+      name,
+      prepared,
+      params: [],
+      formats: [],
+      planned: undefined,
+      state: "ready",
+      rows: 0,
+      utility: undefined,
+      execution: undefined,
+      sink: undefined,
+      cursor,
+    };
     this.portals.set(name, portal);
     return portal;
   }
 
   refuseInBlock(what: string): void {
-    if (this.transaction.state === "block") throw new DbError("activeSqlTransaction", `${what} cannot run inside a transaction block`);
+    if (this.transaction.state === "block")
+      throw new DbError("activeSqlTransaction", `${what} cannot run inside a transaction block`);
   }
 }
 
@@ -969,15 +1181,25 @@ function tagOf(portal: Portal, rows = portal.rows): string {
 }
 
 function sameColumns(left: readonly OutputColumn[], right: readonly OutputColumn[]): boolean {
-  return left.length === right.length && left.every((column, at) => column.name === right[at]!.name && column.type.oid === right[at]!.type.oid);
+  return (
+    left.length === right.length &&
+    left.every((column, at) => column.name === right[at]!.name && column.type.oid === right[at]!.type.oid)
+  );
 }
 
-function locksOf(plan: PreparedPlan, catalog: { relationById(id: ObjectId): { kind: string; name: string } | undefined }): TableLock[] {
+function locksOf(
+  plan: PreparedPlan,
+  catalog: { relationById(id: ObjectId): { kind: string; name: string } | undefined },
+): TableLock[] {
   const locks: TableLock[] = [];
   for (const id of plan.objects) {
     const relation = catalog.relationById(id);
     if (relation?.kind !== "table") continue;
-    const mode = plan.modifiedTables.includes(id) ? "RowExclusive" : plan.lockedTables.includes(id) ? "RowShare" : "AccessShare";
+    const mode = plan.modifiedTables.includes(id)
+      ? "RowExclusive"
+      : plan.lockedTables.includes(id)
+        ? "RowShare"
+        : "AccessShare";
     locks.push({ id, name: relation.name, mode });
   }
   return locks;

@@ -9,9 +9,9 @@
  */
 import type { Value } from "../model/value.js";
 import { fingerprint } from "../sql/fingerprint.js";
-import { literalValue } from "./queries.js";
 import { parseShared } from "../sql/parse.js";
 import type { Prepared } from "./prepared.js";
+import { literalValue } from "./queries.js";
 import type { ServerSession } from "./session.js";
 
 const shapesMax = 256;
@@ -24,7 +24,10 @@ export class ShapeCache {
   /** seen: once so far; plain: not worth sharing. */
   readonly #shapes = new Map<string, Prepared | "seen" | "plain">();
 
-  find(session: ServerSession, text: string): { readonly prepared: Prepared; readonly params: readonly Value[] } | undefined {
+  find(
+    session: ServerSession,
+    text: string,
+  ): { readonly prepared: Prepared; readonly params: readonly Value[] } | undefined {
     if (text.length > textMax || this.#shapes.size === 0) return undefined;
     const print = fingerprint(text);
     if (print === undefined) return undefined;
@@ -36,7 +39,8 @@ export class ShapeCache {
     }
     const types = prepared.parameterTypes;
     const params: Value[] = [];
-    for (let at = 0; at < print.literals.length; at++) params.push(literalValue(print.literals[at]!, types[at]!, session.eval));
+    for (let at = 0; at < print.literals.length; at++)
+      params.push(literalValue(print.literals[at]!, types[at]!, session.eval));
     return { prepared, params };
   }
 
@@ -56,9 +60,19 @@ export class ShapeCache {
     if (plain.planned.plan.plan.estimate.totalCost > costMax) return;
     const parsed = parseShared(text, print.offsets, print.classes);
     if (parsed === undefined) return;
-    const prepared: Prepared = { ...plain, parsed, parameterTypes: [], planned: undefined, columns: undefined };
+    const prepared: Prepared = {
+      ...plain,
+      parsed,
+      parameterTypes: [],
+      planned: undefined,
+      columns: undefined,
+    };
     const planned = session.plan(prepared, 0);
-    if (planned.plan.plan.estimate.totalCost > costMax || prepared.parameterTypes.length !== print.literals.length) return;
+    if (
+      planned.plan.plan.estimate.totalCost > costMax ||
+      prepared.parameterTypes.length !== print.literals.length
+    )
+      return;
     prepared.planned = planned;
     prepared.columns = planned.plan.columns;
     this.#shapes.set(print.key, prepared);

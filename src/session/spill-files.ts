@@ -28,7 +28,10 @@ export class SpillFiles {
     this.#used += bytes;
     if (bytes > 0 && this.limit >= 0 && this.#used > this.limit) {
       this.#used -= bytes;
-      throw new DbError("configurationLimitExceeded", `temporary file size exceeds temp_file_limit (${Math.floor(this.limit / 1024)}kB)`);
+      throw new DbError(
+        "configurationLimitExceeded",
+        `temporary file size exceeds temp_file_limit (${Math.floor(this.limit / 1024)}kB)`,
+      );
     }
   }
 }

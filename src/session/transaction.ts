@@ -106,8 +106,15 @@ export class SessionTransaction {
 
   /** SET TRANSACTION: only before the first statement that reads or writes. */
   configure(changes: Partial<TransactionSettings>): void {
-    if (changes.isolation !== undefined && changes.isolation !== this.settings.isolation && this.#rows !== undefined) {
-      throw new DbError("activeSqlTransaction", "SET TRANSACTION ISOLATION LEVEL must be called before any query");
+    if (
+      changes.isolation !== undefined &&
+      changes.isolation !== this.settings.isolation &&
+      this.#rows !== undefined
+    ) {
+      throw new DbError(
+        "activeSqlTransaction",
+        "SET TRANSACTION ISOLATION LEVEL must be called before any query",
+      );
     }
     if (changes.readOnly === false && this.settings.readOnly && this.#rows !== undefined) {
       throw new DbError("activeSqlTransaction", "transaction read-write mode must be set before any query");
@@ -133,7 +140,12 @@ export class SessionTransaction {
     assert(this.state !== "none" && this.state !== "failed", "rows are read inside a transaction");
     if (this.#rows === undefined) {
       const { isolation, readOnly, deferrable } = this.settings;
-      this.#rows = this.shard.engine.begin({ isolation, readOnly, deferrable, lockTimeoutMs: this.hooks.lockTimeoutMs() });
+      this.#rows = this.shard.engine.begin({
+        isolation,
+        readOnly,
+        deferrable,
+        lockTimeoutMs: this.hooks.lockTimeoutMs(),
+      });
     }
     this.#rows.options.lockTimeoutMs = this.hooks.lockTimeoutMs();
     return this.#rows;
@@ -201,7 +213,8 @@ export class SessionTransaction {
   }
 
   #undoTo(entry: SavepointEntry): void {
-    if (this.#rows !== undefined && entry.rows !== undefined) this.shard.engine.rollbackTo(this.#rows, entry.rows);
+    if (this.#rows !== undefined && entry.rows !== undefined)
+      this.shard.engine.rollbackTo(this.#rows, entry.rows);
     if (this.#draft !== undefined) {
       if (entry.draft === undefined) this.#draft = undefined;
       else this.#draft.rollbackTo(entry.draft);
@@ -221,7 +234,11 @@ export class SessionTransaction {
   /** Answers without a promise when there was nothing to make durable. */
   commit(): MaybePromise<void> {
     assert(this.state === "implicit" || this.state === "block", "only a live transaction commits");
-    if (this.#deferred.length > 0 || (this.#draft !== undefined && !this.#draft.isEmpty) || this.#created.length > 0) {
+    if (
+      this.#deferred.length > 0 ||
+      (this.#draft !== undefined && !this.#draft.isEmpty) ||
+      this.#created.length > 0
+    ) {
       return this.#commitSlowly();
     }
     const rows = this.#rows;
@@ -276,7 +293,9 @@ export class SessionTransaction {
   }
 
   /** Storage that the committed change no longer names. */
-  #dropReplaced(differences: readonly { before: CatalogObject | undefined; after: CatalogObject | undefined }[]): void {
+  #dropReplaced(
+    differences: readonly { before: CatalogObject | undefined; after: CatalogObject | undefined }[],
+  ): void {
     for (const { before, after } of differences) {
       const old = storageOf(before);
       if (old !== undefined && storageOf(after) !== old) this.shard.engine.dropObject(old);
@@ -287,7 +306,8 @@ export class SessionTransaction {
   rollback(): void {
     if (this.state === "none") return;
     const rows = this.#rows;
-    if (rows !== undefined && (rows.state === "active" || rows.state === "limbo")) this.shard.engine.rollback(rows);
+    if (rows !== undefined && (rows.state === "active" || rows.state === "limbo"))
+      this.shard.engine.rollback(rows);
     for (const storageId of this.#created) this.shard.engine.dropObject(storageId);
     this.#end(false);
   }
@@ -308,5 +328,7 @@ export class SessionTransaction {
 
 export function storageOf(object: CatalogObject | undefined): number | undefined {
   if (object === undefined) return undefined;
-  return object.kind === "table" || object.kind === "index" || object.kind === "sequence" ? object.storageId : undefined;
+  return object.kind === "table" || object.kind === "index" || object.kind === "sequence"
+    ? object.storageId
+    : undefined;
 }

@@ -9,8 +9,19 @@ import { typeInput } from "../model/types.js";
 import type { Value } from "../model/value.js";
 import { hasRights, rolesOf } from "../security/privileges.js";
 import type { LockMode } from "../shard/index.js";
-import type { DeclareCursor, Execute, Explain, Fetch, LockTable, SetVariable, SettingValue, Statement, Sweep, TransactionModes, Vacuum } from "../sql/ast.js";
-import { constantArguments, resolveTypeName } from "./queries.js";
+import type {
+  DeclareCursor,
+  Execute,
+  Explain,
+  Fetch,
+  LockTable,
+  SettingValue,
+  SetVariable,
+  Statement,
+  Sweep,
+  TransactionModes,
+  Vacuum,
+} from "../sql/ast.js";
 import type { OutputColumn } from "../sql/plan.js";
 import { analyzeTable } from "./analyze.js";
 import type { ResultSink } from "./contract.js";
@@ -20,6 +31,7 @@ import { DdlContext } from "./ddl/context.js";
 import { placeIndex } from "./ddl/tables.js";
 import { explain, explainColumns } from "./explain.js";
 import { isPlannable, type Portal, type Prepared, type UtilityResult } from "./prepared.js";
+import { constantArguments, resolveTypeName } from "./queries.js";
 import type { ServerSession } from "./session.js";
 
 const textColumn = (name: string): OutputColumn => ({ name, type: { oid: 25, typmod: -1 } });
@@ -68,27 +80,52 @@ export function utilityColumns(session: ServerSession, ast: Statement): readonly
 }
 
 function showColumns(_session: ServerSession, name: string | undefined): readonly OutputColumn[] {
-  return name === undefined ? [textColumn("name"), textColumn("setting"), textColumn("description")] : [textColumn(canonicalSetting(name))];
+  return name === undefined
+    ? [textColumn("name"), textColumn("setting"), textColumn("description")]
+    : [textColumn(canonicalSetting(name))];
 }
 
-const shownNames: Readonly<Record<string, string>> = { timezone: "TimeZone", datestyle: "DateStyle", intervalstyle: "IntervalStyle" };
+const shownNames: Readonly<Record<string, string>> = {
+  timezone: "TimeZone",
+  datestyle: "DateStyle",
+  intervalstyle: "IntervalStyle",
+};
 function canonicalSetting(name: string): string {
   return shownNames[name.toLowerCase()] ?? name.toLowerCase();
 }
 
-export async function runUtility(session: ServerSession, ast: Statement, prepared: Prepared, sink: ResultSink): Promise<UtilityResult> {
+export async function runUtility(
+  session: ServerSession,
+  ast: Statement,
+  prepared: Prepared,
+  sink: ResultSink,
+): Promise<UtilityResult> {
   const { transaction, settings } = session;
   switch (ast.kind) {
     case "begin":
-      if (transaction.state === "block") session.notice({ severity: "WARNING", sqlstate: "25001", message: "there is already a transaction in progress" });
+      if (transaction.state === "block")
+        session.notice({
+          severity: "WARNING",
+          sqlstate: "25001",
+          message: "there is already a transaction in progress",
+        });
       else session.beginBlock();
       applyModes(session, ast.modes);
       return { tag: ast.start ? "START TRANSACTION" : "BEGIN" };
     case "commit":
       return commit(session, ast.chain);
     case "rollback":
-      if (transaction.state === "implicit") session.notice({ severity: "WARNING", sqlstate: "25P01", message: "there is no transaction in progress" });
-      if (ast.chain && transaction.state === "implicit") throw new DbError("noActiveSqlTransaction", "ROLLBACK AND CHAIN can only be used in transaction blocks");
+      if (transaction.state === "implicit")
+        session.notice({
+          severity: "WARNING",
+          sqlstate: "25P01",
+          message: "there is no transaction in progress",
+        });
+      if (ast.chain && transaction.state === "implicit")
+        throw new DbError(
+          "noActiveSqlTransaction",
+          "ROLLBACK AND CHAIN can only be used in transaction blocks",
+        );
       endBlock(session, ast.chain, () => transaction.rollback());
       return { tag: "ROLLBACK" };
     case "savepoint":
@@ -155,10 +192,12 @@ export async function runUtility(session: ServerSession, ast: Statement, prepare
       return fetch(session, ast, sink);
     case "close":
       if (ast.name === undefined) {
-        for (const portal of [...session.portals.values()]) if (portal.cursor !== undefined) session.closePortal(portal.name);
+        for (const portal of [...session.portals.values()])
+          if (portal.cursor !== undefined) session.closePortal(portal.name);
         return { tag: "CLOSE CURSOR ALL" };
       }
-      if (session.portals.get(ast.name) === undefined) throw new DbError("invalidCursorName", `cursor "${ast.name}" does not exist`);
+      if (session.portals.get(ast.name) === undefined)
+        throw new DbError("invalidCursorName", `cursor "${ast.name}" does not exist`);
       session.closePortal(ast.name);
       return { tag: "CLOSE CURSOR" };
     case "copy":
@@ -177,7 +216,11 @@ export async function runUtility(session: ServerSession, ast: Statement, prepare
     case "clusterTable":
       return { tag: "CLUSTER" };
     case "checkpoint":
-      if (!session.role.superuser) throw new DbError("insufficientPrivilege", "must be superuser or have privileges of pg_checkpoint to do CHECKPOINT");
+      if (!session.role.superuser)
+        throw new DbError(
+          "insufficientPrivilege",
+          "must be superuser or have privileges of pg_checkpoint to do CHECKPOINT",
+        );
       await session.server.checkpoint();
       return { tag: "CHECKPOINT" };
     case "lockTable":
@@ -195,7 +238,10 @@ export async function runUtility(session: ServerSession, ast: Statement, prepare
     case "unsupported":
       throw notSupported(ast.feature, ast.position);
     default:
-      throw notSupported(ast.kind.replace(/([A-Z])/g, " $1").toUpperCase(), "position" in ast ? ast.position : undefined);
+      throw notSupported(
+        ast.kind.replace(/([A-Z])/g, " $1").toUpperCase(),
+        "position" in ast ? ast.position : undefined,
+      );
   }
 }
 
@@ -203,15 +249,24 @@ export async function runUtility(session: ServerSession, ast: Statement, prepare
 
 function requireBlock(session: ServerSession, what: string): void {
   const { state } = session.transaction;
-  if (state !== "block" && state !== "failed") throw new DbError("noActiveSqlTransaction", `${what} can only be used in transaction blocks`);
+  if (state !== "block" && state !== "failed")
+    throw new DbError("noActiveSqlTransaction", `${what} can only be used in transaction blocks`);
 }
 
 async function commit(session: ServerSession, chain: boolean): Promise<UtilityResult> {
   const { transaction } = session;
   switch (transaction.state) {
     case "implicit":
-      if (chain) throw new DbError("noActiveSqlTransaction", "COMMIT AND CHAIN can only be used in transaction blocks");
-      session.notice({ severity: "WARNING", sqlstate: "25P01", message: "there is no transaction in progress" });
+      if (chain)
+        throw new DbError(
+          "noActiveSqlTransaction",
+          "COMMIT AND CHAIN can only be used in transaction blocks",
+        );
+      session.notice({
+        severity: "WARNING",
+        sqlstate: "25P01",
+        message: "there is no transaction in progress",
+      });
       return { tag: "COMMIT" };
     case "failed":
       endBlock(session, chain, () => transaction.rollback());
@@ -261,43 +316,65 @@ function applyModes(session: ServerSession, modes: TransactionModes): void {
     ...(modes.readOnly === undefined ? {} : { readOnly: modes.readOnly }),
     ...(modes.deferrable === undefined ? {} : { deferrable: modes.deferrable }),
   });
-  if (isolation !== undefined) settings.setInternal("transaction_isolation", isolationNames[isolation], { local: true });
-  if (modes.readOnly !== undefined) settings.setInternal("transaction_read_only", modes.readOnly, { local: true });
-  if (modes.deferrable !== undefined) settings.setInternal("transaction_deferrable", modes.deferrable, { local: true });
+  if (isolation !== undefined)
+    settings.setInternal("transaction_isolation", isolationNames[isolation], { local: true });
+  if (modes.readOnly !== undefined)
+    settings.setInternal("transaction_read_only", modes.readOnly, { local: true });
+  if (modes.deferrable !== undefined)
+    settings.setInternal("transaction_deferrable", modes.deferrable, { local: true });
   if (modes.wait === false && modes.lockTimeoutSeconds !== undefined) {
     throw new DbError("invalidParameterValue", "LOCK TIMEOUT cannot be combined with NO WAIT");
   }
   // NO WAIT fails within a millisecond of waiting: the shortest timeout there is.
   if (modes.wait === false) settings.set("lock_timeout", ["1"], { local: true });
-  else if (modes.lockTimeoutSeconds !== undefined) settings.set("lock_timeout", [String(modes.lockTimeoutSeconds * 1000)], { local: true });
+  else if (modes.lockTimeoutSeconds !== undefined)
+    settings.set("lock_timeout", [String(modes.lockTimeoutSeconds * 1000)], { local: true });
 }
 
-function setTransaction(session: ServerSession, wholeSession: boolean, modes: TransactionModes): UtilityResult {
+function setTransaction(
+  session: ServerSession,
+  wholeSession: boolean,
+  modes: TransactionModes,
+): UtilityResult {
   if (wholeSession) {
     const isolation = isolationOf(modes);
-    if (isolation !== undefined) session.settings.set("default_transaction_isolation", [isolationNames[isolation]]);
-    if (modes.readOnly !== undefined) session.settings.set("default_transaction_read_only", [modes.readOnly ? "on" : "off"]);
-    if (modes.deferrable !== undefined) session.settings.set("default_transaction_deferrable", [modes.deferrable ? "on" : "off"]);
+    if (isolation !== undefined)
+      session.settings.set("default_transaction_isolation", [isolationNames[isolation]]);
+    if (modes.readOnly !== undefined)
+      session.settings.set("default_transaction_read_only", [modes.readOnly ? "on" : "off"]);
+    if (modes.deferrable !== undefined)
+      session.settings.set("default_transaction_deferrable", [modes.deferrable ? "on" : "off"]);
     return { tag: "SET" };
   }
   if (session.transaction.state !== "block") {
-    session.notice({ severity: "WARNING", sqlstate: "25P01", message: "SET TRANSACTION can only be used in transaction blocks" });
+    session.notice({
+      severity: "WARNING",
+      sqlstate: "25P01",
+      message: "SET TRANSACTION can only be used in transaction blocks",
+    });
     return { tag: "SET" };
   }
   applyModes(session, modes);
   return { tag: "SET" };
 }
 
-async function setConstraints(session: ServerSession, names: readonly { readonly schema?: string | undefined; readonly name: string }[], deferred: boolean): Promise<UtilityResult> {
+async function setConstraints(
+  session: ServerSession,
+  names: readonly { readonly schema?: string | undefined; readonly name: string }[],
+  deferred: boolean,
+): Promise<UtilityResult> {
   if (names.length === 0) {
     session.deferral.all = deferred;
     session.deferral.one.clear();
   }
   for (const { name } of names) {
-    const found = [...session.catalog.objects()].filter((object) => object.kind === "constraint" && object.name === name);
+    const found = [...session.catalog.objects()].filter(
+      (object) => object.kind === "constraint" && object.name === name,
+    );
     if (found.length === 0) throw new DbError("undefinedObject", `constraint "${name}" does not exist`);
     for (const constraint of found) {
-      if (constraint.kind !== "constraint" || constraint.deferrable !== true) throw new DbError("wrongObjectType", `constraint "${name}" is not deferrable`);
+      if (constraint.kind !== "constraint" || constraint.deferrable !== true)
+        throw new DbError("wrongObjectType", `constraint "${name}" is not deferrable`);
       session.deferral.one.set(constraint.id, deferred);
     }
   }
@@ -311,7 +388,11 @@ function set(session: ServerSession, ast: SetVariable): UtilityResult {
   const name = ast.name.toLowerCase();
   const values = ast.values?.map(valueText);
   if (ast.local && session.transaction.state !== "block") {
-    session.notice({ severity: "WARNING", sqlstate: "25P01", message: "SET LOCAL can only be used in transaction blocks" });
+    session.notice({
+      severity: "WARNING",
+      sqlstate: "25P01",
+      message: "SET LOCAL can only be used in transaction blocks",
+    });
   }
   switch (name) {
     case "role":
@@ -328,7 +409,16 @@ function set(session: ServerSession, ast: SetVariable): UtilityResult {
       applyModes(session, {
         reserving: [],
         ...(name === "transaction_isolation"
-          ? { isolation: ({ serializable: "serializable", "repeatable read": "repeatableRead", "read committed": "readCommitted", "read uncommitted": "readUncommitted" } as const)[value] }
+          ? {
+              isolation: (
+                {
+                  serializable: "serializable",
+                  "repeatable read": "repeatableRead",
+                  "read committed": "readCommitted",
+                  "read uncommitted": "readUncommitted",
+                } as const
+              )[value],
+            }
           : name === "transaction_read_only"
             ? { readOnly: ["on", "true", "yes", "1"].includes(value) }
             : { deferrable: ["on", "true", "yes", "1"].includes(value) }),
@@ -385,7 +475,8 @@ function resetAuthorization(session: ServerSession): void {
 
 function show(session: ServerSession, name: string | undefined): UtilityResult {
   const columns = showColumns(session, name);
-  if (name === undefined) return { tag: "SHOW", columns, rows: session.settings.showAll().map((row) => [...row]) };
+  if (name === undefined)
+    return { tag: "SHOW", columns, rows: session.settings.showAll().map((row) => [...row]) };
   const special = specialSetting(session, name);
   return { tag: "SHOW", columns, rows: [[special ?? session.settings.showExisting(name)]] };
 }
@@ -407,12 +498,15 @@ function specialSetting(session: ServerSession, name: string): string | undefine
 function discard(session: ServerSession, what: "all" | "plans" | "sequences" | "temp"): UtilityResult {
   if (what === "all") {
     session.refuseInBlock("DISCARD ALL");
-    for (const portal of [...session.portals.values()]) if (portal.cursor !== undefined) session.closePortal(portal.name);
+    for (const portal of [...session.portals.values()])
+      if (portal.cursor !== undefined) session.closePortal(portal.name);
     session.prepared.clear();
     session.settings.resetAll();
     resetAuthorization(session);
   }
-  if (what === "plans") for (const prepared of session.prepared.values()) if (prepared.planned?.busy !== true) prepared.planned = undefined;
+  if (what === "plans")
+    for (const prepared of session.prepared.values())
+      if (prepared.planned?.busy !== true) prepared.planned = undefined;
   return { tag: what === "all" ? "DISCARD ALL" : `DISCARD ${what.toUpperCase()}` };
 }
 
@@ -425,7 +519,12 @@ async function execute(session: ServerSession, ast: Execute, sink: ResultSink): 
       detail: `Expected ${prepared.parameterTypes.length} parameters but got ${ast.args.length}.`,
     });
   }
-  const params = constantArguments(ast.args, prepared.parameterTypes, session.bindEnv([]), session.constantContext());
+  const params = constantArguments(
+    ast.args,
+    prepared.parameterTypes,
+    session.bindEnv([]),
+    session.constantContext(),
+  );
   if (prepared.parsed === undefined) return { tag: "" };
   if (!isPlannable(prepared.parsed.ast)) return runUtility(session, prepared.parsed.ast, prepared, sink);
   const portal = newPortal("", prepared, params);
@@ -437,17 +536,41 @@ async function execute(session: ServerSession, ast: Execute, sink: ResultSink): 
 }
 
 function newPortal(name: string, prepared: Prepared, params: readonly Value[]): Portal {
-  return { name, prepared, params, formats: [], planned: undefined, state: "ready", rows: 0, utility: undefined, execution: undefined, sink: undefined };
+  return {
+    name,
+    prepared,
+    params,
+    formats: [],
+    planned: undefined,
+    state: "ready",
+    rows: 0,
+    utility: undefined,
+    execution: undefined,
+    sink: undefined,
+  };
 }
 
 function declare(session: ServerSession, ast: DeclareCursor, prepared: Prepared): UtilityResult {
   if (!ast.hold) requireBlock(session, "DECLARE CURSOR");
   if (ast.hold) throw notSupported("DECLARE CURSOR WITH HOLD", ast.position);
-  const inner: Prepared = { ...prepared, name: "", parsed: { ast: ast.query, start: 0, end: 0 }, planned: undefined, columns: undefined, parameterTypes: [] };
+  const inner: Prepared = {
+    ...prepared,
+    name: "",
+    parsed: { ast: ast.query, start: 0, end: 0 },
+    planned: undefined,
+    columns: undefined,
+    parameterTypes: [],
+  };
   const planned = session.plan(inner);
   inner.planned = planned;
   inner.columns = planned.plan.columns;
-  session.addCursor(ast.name, inner, { text: prepared.text, hold: ast.hold, scroll: ast.scroll, binary: ast.binary, createdAt: session.now() });
+  session.addCursor(ast.name, inner, {
+    text: prepared.text,
+    hold: ast.hold,
+    scroll: ast.scroll,
+    binary: ast.binary,
+    createdAt: session.now(),
+  });
   return { tag: "DECLARE CURSOR" };
 }
 
@@ -455,7 +578,8 @@ function declare(session: ServerSession, ast: DeclareCursor, prepared: Prepared)
 async function fetch(session: ServerSession, ast: Fetch, sink: ResultSink): Promise<UtilityResult> {
   const portal = session.portals.get(ast.cursor);
   if (portal === undefined) throw new DbError("invalidCursorName", `cursor "${ast.cursor}" does not exist`);
-  if (ast.direction !== "forward" || (ast.count ?? 1) < 0) throw notSupported("scrolling cursors", ast.position);
+  if (ast.direction !== "forward" || (ast.count ?? 1) < 0)
+    throw notSupported("scrolling cursors", ast.position);
   const word = ast.move ? "MOVE" : "FETCH";
   if (ast.count === 0) throw notSupported(`${word} 0`, ast.position);
   const planned = portal.planned ?? portal.prepared.planned!;
@@ -478,7 +602,8 @@ function runExplain(session: ServerSession, ast: Explain): Promise<UtilityResult
 }
 
 async function maintain(session: ServerSession, ast: Vacuum): Promise<UtilityResult> {
-  const option = (name: string): boolean => ast.options.some((one) => one.name === name && !(one.value?.kind === "boolean" && !one.value.value));
+  const option = (name: string): boolean =>
+    ast.options.some((one) => one.name === name && !(one.value?.kind === "boolean" && !one.value.value));
   if (ast.kind === "vacuum") {
     session.refuseInBlock("VACUUM");
     if (option("full")) throw notSupported("VACUUM FULL", ast.position);
@@ -486,26 +611,41 @@ async function maintain(session: ServerSession, ast: Vacuum): Promise<UtilityRes
   const ddl = new DdlContext(session);
   const tables: TableDesc[] = [];
   if (ast.targets.length === 0) {
-    for (const object of session.catalog.objects()) if (object.kind === "table" && hasRights(session.catalog, session.currentRoleId, object.owner)) tables.push(object);
+    for (const object of session.catalog.objects())
+      if (object.kind === "table" && hasRights(session.catalog, session.currentRoleId, object.owner))
+        tables.push(object);
   } else {
     for (const target of ast.targets) {
       const relation = ddl.relation(target.table);
       if (relation.kind !== "table") {
-        session.notice({ severity: "WARNING", sqlstate: "01000", message: `skipping "${relation.name}" --- cannot ${ast.kind} non-tables or special system tables` });
+        session.notice({
+          severity: "WARNING",
+          sqlstate: "01000",
+          message: `skipping "${relation.name}" --- cannot ${ast.kind} non-tables or special system tables`,
+        });
         continue;
       }
       for (const name of target.columns) {
-        if (!relation.columns.some((one) => one.name === name && one.dropped !== true)) throw new DbError("undefinedColumn", `column "${name}" of relation "${relation.name}" does not exist`);
+        if (!relation.columns.some((one) => one.name === name && one.dropped !== true))
+          throw new DbError(
+            "undefinedColumn",
+            `column "${name}" of relation "${relation.name}" does not exist`,
+          );
       }
       if (!hasRights(session.catalog, session.currentRoleId, relation.owner)) {
-        session.notice({ severity: "WARNING", sqlstate: "01000", message: `permission denied to ${ast.kind} "${relation.name}", skipping it` });
+        session.notice({
+          severity: "WARNING",
+          sqlstate: "01000",
+          message: `permission denied to ${ast.kind} "${relation.name}", skipping it`,
+        });
         continue;
       }
       tables.push(relation);
     }
   }
   if (ast.kind === "vacuum") await runSweep(session);
-  if (ast.kind === "analyze" || option("analyze")) for (const table of tables) await analyze(session, ddl, table);
+  if (ast.kind === "analyze" || option("analyze"))
+    for (const table of tables) await analyze(session, ddl, table);
   return { tag: ast.kind === "vacuum" ? "VACUUM" : "ANALYZE" };
 }
 
@@ -535,35 +675,50 @@ async function runSweep(session: ServerSession): Promise<void> {
 
 async function sweep(session: ServerSession, ast: Sweep): Promise<UtilityResult> {
   if (ast.status) {
-    const rows = session.server.sweeper.status().map((one): Value[] => [
-      one.shard,
-      one.oldestInteresting,
-      one.oldestActive,
-      one.oldestSnapshot,
-      one.next,
-      one.sweepInterval,
-      one.running,
-      one.lastSweepAt,
-      one.lastDurationMs,
-      one.versionsRemoved,
-      one.recordsBackedOut,
-    ]);
+    const rows = session.server.sweeper
+      .status()
+      .map((one): Value[] => [
+        one.shard,
+        one.oldestInteresting,
+        one.oldestActive,
+        one.oldestSnapshot,
+        one.next,
+        one.sweepInterval,
+        one.running,
+        one.lastSweepAt,
+        one.lastDurationMs,
+        one.versionsRemoved,
+        one.recordsBackedOut,
+      ]);
     return { tag: "SWEEP", columns: sweepColumns, rows };
   }
   session.refuseInBlock("SWEEP");
   const report = await session.server.sweeper.run(() => session.breathe());
-  if (report === undefined) session.notice({ severity: "NOTICE", sqlstate: "00000", message: "a sweep is already running, nothing was done" });
+  if (report === undefined)
+    session.notice({
+      severity: "NOTICE",
+      sqlstate: "00000",
+      message: "a sweep is already running, nothing was done",
+    });
   else if (ast.verbose) {
-    session.notice({ severity: "INFO", sqlstate: "00000", message: `swept ${report.pagesVisited} pages in ${Math.round(report.durationMs)} ms: ${report.versionsRemoved} versions removed, ${report.recordsBackedOut} records backed out, ${report.entriesRemoved} index entries removed` });
+    session.notice({
+      severity: "INFO",
+      sqlstate: "00000",
+      message: `swept ${report.pagesVisited} pages in ${Math.round(report.durationMs)} ms: ${report.versionsRemoved} versions removed, ${report.recordsBackedOut} records backed out, ${report.entriesRemoved} index entries removed`,
+    });
   }
   if (ast.analyze) {
     const ddl = new DdlContext(session);
-    for (const object of [...session.catalog.objects()]) if (object.kind === "table") await analyze(session, ddl, object);
+    for (const object of [...session.catalog.objects()])
+      if (object.kind === "table") await analyze(session, ddl, object);
   }
   return { tag: "SWEEP" };
 }
 
-async function reindex(session: ServerSession, ast: Extract<Statement, { kind: "reindex" }>): Promise<UtilityResult> {
+async function reindex(
+  session: ServerSession,
+  ast: Extract<Statement, { kind: "reindex" }>,
+): Promise<UtilityResult> {
   const ddl = new DdlContext(session);
   const rebuild = async (table: TableDesc, only?: number): Promise<void> => {
     ddl.mustOwnRelation(table);
@@ -581,7 +736,8 @@ async function reindex(session: ServerSession, ast: Extract<Statement, { kind: "
       const index = ddl.findIndex(ast.name);
       if (index === undefined) {
         const relation = ddl.findRelation(ast.name);
-        if (relation !== undefined) throw new DbError("wrongObjectType", `"${relation.name}" is not an index`);
+        if (relation !== undefined)
+          throw new DbError("wrongObjectType", `"${relation.name}" is not an index`);
         throw new DbError("undefinedTable", `relation "${ast.name.name}" does not exist`);
       }
       await rebuild(ddl.draft.relationById(index.tableId) as TableDesc, index.id);
@@ -590,7 +746,11 @@ async function reindex(session: ServerSession, ast: Extract<Statement, { kind: "
     default: {
       session.refuseInBlock(`REINDEX ${ast.target.toUpperCase()}`);
       for (const object of [...ddl.draft.objects()]) {
-        if (object.kind === "table" && (ast.target !== "schema" || object.schemaId === ddl.schema(ast.name.name).id)) await rebuild(object);
+        if (
+          object.kind === "table" &&
+          (ast.target !== "schema" || object.schemaId === ddl.schema(ast.name.name).id)
+        )
+          await rebuild(object);
       }
     }
   }
@@ -604,11 +764,22 @@ async function lockTable(session: ServerSession, ast: LockTable): Promise<Utilit
   for (const item of ast.tables) {
     const relation = ddl.relation(item.name);
     if (relation.kind === "virtual" || relation.kind === "view") continue;
-    const letters = ast.mode === "accessShare" ? "r" : ast.mode === "rowShare" || ast.mode === "rowExclusive" ? "awdD" : "wdD";
+    const letters =
+      ast.mode === "accessShare"
+        ? "r"
+        : ast.mode === "rowShare" || ast.mode === "rowExclusive"
+          ? "awdD"
+          : "wdD";
     if (relation.kind === "table") {
       const held = [...letters].some((letter) => {
         try {
-          ddl.need("table", relation.owner, relation.acl, letter, `permission denied for table ${relation.name}`);
+          ddl.need(
+            "table",
+            relation.owner,
+            relation.acl,
+            letter,
+            `permission denied for table ${relation.name}`,
+          );
           return true;
         } catch (error) {
           if (error instanceof DbError) return false;
@@ -622,9 +793,13 @@ async function lockTable(session: ServerSession, ast: LockTable): Promise<Utilit
   return { tag: "LOCK TABLE" };
 }
 
-function alterDatabase(session: ServerSession, ast: Extract<Statement, { kind: "alterDatabase" }>): UtilityResult {
+function alterDatabase(
+  session: ServerSession,
+  ast: Extract<Statement, { kind: "alterDatabase" }>,
+): UtilityResult {
   const ddl = new DdlContext(session);
-  if (ast.name !== undefined && ast.name !== session.database.name) throw new DbError("invalidCatalogName", `database "${ast.name}" does not exist`);
+  if (ast.name !== undefined && ast.name !== session.database.name)
+    throw new DbError("invalidCatalogName", `database "${ast.name}" does not exist`);
   const database = ddl.draft.get(session.database.id);
   if (database?.kind !== "database") throw new DbError("invalidCatalogName", "the database was dropped");
   ddl.mustOwn(database, "database", database.name);

@@ -9,7 +9,16 @@ export interface RowExpression {
 }
 
 /** Stored text names everything with its schema, so the search path is empty. */
-export function rowExpression(catalog: CatalogReader, table: TableDesc, sql: string, clause: "indexExpression" | "indexPredicate"): RowExpression {
-  const { expr, columns } = bindTableExpression(sql, table, clause, { catalog, searchPath: [], parameterTypes: [] });
+export function rowExpression(
+  catalog: CatalogReader,
+  table: TableDesc,
+  sql: string,
+  clause: "indexExpression" | "indexPredicate",
+): RowExpression {
+  const { expr, columns } = bindTableExpression(sql, table, clause, {
+    catalog,
+    searchPath: [],
+    parameterTypes: [],
+  });
   return { expr: slotExpression(expr), columns };
 }

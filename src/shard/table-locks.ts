@@ -106,7 +106,8 @@ export class TableLocks {
     for (const [table, state] of this.#tables) {
       for (const [holder, bits] of state.granted) {
         for (let bit = 0; bit < lockModes.length; bit++) {
-          if ((bits & (1 << bit)) !== 0) yield { pid: holder.pid, table, mode: lockModes[bit]!, granted: true };
+          if ((bits & (1 << bit)) !== 0)
+            yield { pid: holder.pid, table, mode: lockModes[bit]!, granted: true };
         }
       }
       for (const request of state.queue) {
@@ -163,7 +164,13 @@ export class TableLocks {
       }
       timers.push(
         this.#clock.after(this.#deadlockMs, () => {
-          if (this.#isCircle(holder)) request.fail(new DbError("deadlockDetected", "deadlock detected", { detail: `Process ${holder.pid} waits for a lock in a circle of waiting processes.`, hint: "See server log for query details." }));
+          if (this.#isCircle(holder))
+            request.fail(
+              new DbError("deadlockDetected", "deadlock detected", {
+                detail: `Process ${holder.pid} waits for a lock in a circle of waiting processes.`,
+                hint: "See server log for query details.",
+              }),
+            );
         }),
       );
     });
@@ -198,7 +205,9 @@ export class TableLocks {
       if (request === undefined) continue;
       const state = this.#tables.get(request.table)!;
       const mask = conflicts[request.mode]!;
-      const blockers = [...state.granted].filter(([other, bits]) => other !== holder && (bits & mask) !== 0).map(([other]) => other);
+      const blockers = [...state.granted]
+        .filter(([other, bits]) => other !== holder && (bits & mask) !== 0)
+        .map(([other]) => other);
       for (const earlier of state.queue) {
         if (earlier === request) break;
         if ((mask & (1 << earlier.mode)) !== 0) blockers.push(earlier.holder);

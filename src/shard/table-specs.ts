@@ -48,7 +48,11 @@ export class TableSpecs {
   }
 }
 
-export function tableSpec(catalog: CatalogReader, table: TableDesc, indexes: readonly IndexDesc[]): TableSpec {
+export function tableSpec(
+  catalog: CatalogReader,
+  table: TableDesc,
+  indexes: readonly IndexDesc[],
+): TableSpec {
   return {
     id: table.id,
     name: table.name,
@@ -64,7 +68,10 @@ function columnSpec(column: ColumnDesc): ColumnSpec {
     type: column.type,
     notNull: column.notNull,
     dropped: column.dropped === true,
-    missing: column.missingValue === undefined ? null : typeInput(column.type.oid, column.missingValue, defaultSettings, column.type.typmod),
+    missing:
+      column.missingValue === undefined
+        ? null
+        : typeInput(column.type.oid, column.missingValue, defaultSettings, column.type.typmod),
   };
 }
 
@@ -88,7 +95,10 @@ export function indexSpec(catalog: CatalogReader, table: TableDesc, index: Index
     };
   }
   const dependsOn = new Set<number>();
-  const compile = (sql: string, clause: "indexExpression" | "indexPredicate"): ((row: readonly Value[]) => Value) => {
+  const compile = (
+    sql: string,
+    clause: "indexExpression" | "indexPredicate",
+  ): ((row: readonly Value[]) => Value) => {
     const { expr, columns } = rowExpression(catalog, table, sql, clause);
     for (const column of columns) dependsOn.add(column);
     return compileRowExpression(expr);
@@ -99,7 +109,8 @@ export function indexSpec(catalog: CatalogReader, table: TableDesc, index: Index
     dependsOn.add(place);
     return (row) => row[place]!;
   });
-  const predicate = index.predicateSql === undefined ? undefined : compile(index.predicateSql, "indexPredicate");
+  const predicate =
+    index.predicateSql === undefined ? undefined : compile(index.predicateSql, "indexPredicate");
   return {
     ...base,
     dependsOn: [...dependsOn].sort((a, b) => a - b),

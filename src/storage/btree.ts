@@ -616,6 +616,14 @@ export class BTree {
     return rootPage;
   }
 
+  /** A tree whose index is no longer known (a dropped one's pages are to be freed): its root says its shape. */
+  static stored(store: PageStore, rootPage: number, owner: number): BTree {
+    const address = store.page(rootPage, PageType.btreeRoot);
+    const rowBytes = store.pool.u8[address + rowBytesAt]!;
+    if (rowBytes !== 6 && rowBytes !== 8) throw corrupted(owner, rootPage, "has an unknown row length");
+    return new BTree(store, rootPage, owner, { keyLength: store.pool.u16[(address + keyLengthAt) >>> 1]!, rowBytes });
+  }
+
   /** `owner` is the index's storage id, `shape` that of `create`. Nothing is read yet. */
   constructor(
     store: PageStore,

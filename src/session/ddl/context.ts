@@ -4,6 +4,8 @@
  */
 import { DbError } from "../../base/errors.js";
 import type { CatalogDraft } from "../../cluster/index.js";
+import type { Batch } from "../../model/batch.js";
+import type { EvalContext } from "../../model/functions.js";
 import {
   type DatabaseDesc,
   firstUserObjectId,
@@ -14,13 +16,11 @@ import {
   type SchemaDesc,
   type TableDesc,
 } from "../../model/schema.js";
-import type { EvalContext } from "../../model/functions.js";
-import type { Batch } from "../../model/batch.js";
 import type { Value } from "../../model/value.js";
 import { type AclKind, hasRights, holdsPrivileges } from "../../security/privileges.js";
+import type { LockMode } from "../../shard/index.js";
 import type { QualifiedName, RoleSpec } from "../../sql/ast.js";
 import type { MaybePromise, Notice } from "../contract.js";
-import type { LockMode } from "../../shard/index.js";
 import type { SessionTransaction } from "../transaction.js";
 
 export interface DdlSession {
@@ -35,7 +35,11 @@ export interface DdlSession {
   lockTable(tableId: ObjectId, mode: LockMode, name: string, noWait?: boolean): Promise<void>;
   setting(name: string): string;
   /** Runs SQL text inside the transaction as the system (no privilege checks); answers the number of rows. */
-  internal(sql: string, params: readonly Value[], each?: (batch: Batch) => MaybePromise<void>): Promise<number>;
+  internal(
+    sql: string,
+    params: readonly Value[],
+    each?: (batch: Batch) => MaybePromise<void>,
+  ): Promise<number>;
   /** Yields to the loop when the statement has worked long enough; throws when it was cancelled. */
   breathe(): Promise<void>;
   /** Microseconds since 2000-01-01 UTC. */
@@ -77,7 +81,8 @@ export class DdlContext {
 
   schema(name: string, position?: number): SchemaDesc {
     const schema = this.draft.schemaByName(name);
-    if (schema === undefined) throw new DbError("invalidSchemaName", `schema "${name}" does not exist`, { position });
+    if (schema === undefined)
+      throw new DbError("invalidSchemaName", `schema "${name}" does not exist`, { position });
     return schema;
   }
 
@@ -93,7 +98,9 @@ export class DdlContext {
             .map((id) => this.draft.schemaById(id))
             .find((found) => found !== undefined);
     if (schema === undefined) {
-      throw new DbError("invalidSchemaName", "no schema has been selected to create in", { position: name.position });
+      throw new DbError("invalidSchemaName", "no schema has been selected to create in", {
+        position: name.position,
+      });
     }
     this.refuseSystemSchema(schema);
     this.need("schema", schema.owner, schema.acl, "C", `permission denied for schema ${schema.name}`);
@@ -102,17 +109,25 @@ export class DdlContext {
 
   refuseSystemSchema(schema: SchemaDesc): void {
     if (schema.id < firstUserObjectId && schema.name !== "public") {
-      throw new DbError("insufficientPrivilege", `permission denied to create or change objects in "${schema.name}"`, {
-        detail: "System catalog modifications are currently disallowed.",
-      });
+      throw new DbError(
+        "insufficientPrivilege",
+        `permission denied to create or change objects in "${schema.name}"`,
+        {
+          detail: "System catalog modifications are currently disallowed.",
+        },
+      );
     }
   }
 
   checkCatalog(name: QualifiedName): void {
     if (name.catalog !== undefined && name.catalog !== this.session.database.name) {
-      throw new DbError("featureNotSupported", `cross-database references are not implemented: ${nameText(name)}`, {
-        position: name.position,
-      });
+      throw new DbError(
+        "featureNotSupported",
+        `cross-database references are not implemented: ${nameText(name)}`,
+        {
+          position: name.position,
+        },
+      );
     }
   }
 
@@ -138,7 +153,9 @@ export class DdlContext {
       if (name.schema !== undefined && this.draft.schemaByName(name.schema) === undefined) {
         throw new DbError("invalidSchemaName", `schema "${name.schema}" does not exist`);
       }
-      throw new DbError("undefinedTable", `relation "${nameText(name)}" does not exist`, { position: name.position });
+      throw new DbError("undefinedTable", `relation "${nameText(name)}" does not exist`, {
+        position: name.position,
+      });
     }
     return relation;
   }
@@ -159,11 +176,20 @@ export class DdlContext {
 
   /** Whether a relation or index of that name is there already. */
   isTaken(schemaId: ObjectId, name: string): boolean {
-    return this.draft.relation(schemaId, name) !== undefined || this.draft.indexByName(schemaId, name) !== undefined;
+    return (
+      this.draft.relation(schemaId, name) !== undefined ||
+      this.draft.indexByName(schemaId, name) !== undefined
+    );
   }
 
   /** PostgreSQL's names for unnamed objects: parts joined by _, cut to 63 bytes, numbered until free. */
-  freeName(schemaId: ObjectId, first: string, second: string | undefined, label: string, taken: ReadonlySet<string> = new Set()): string {
+  freeName(
+    schemaId: ObjectId,
+    first: string,
+    second: string | undefined,
+    label: string,
+    taken: ReadonlySet<string> = new Set(),
+  ): string {
     for (let pass = 0; ; pass++) {
       const name = objectName(first, second, pass === 0 ? label : `${label}${pass}`);
       if (!taken.has(name) && !this.isTaken(schemaId, name)) return name;
@@ -197,7 +223,13 @@ export class DdlContext {
     }
   }
 
-  need(kind: AclKind, owner: ObjectId, acl: Parameters<typeof holdsPrivileges>[4], letters: string, message: string): void {
+  need(
+    kind: AclKind,
+    owner: ObjectId,
+    acl: Parameters<typeof holdsPrivileges>[4],
+    letters: string,
+    message: string,
+  ): void {
     if (!holdsPrivileges(this.draft, this.roleId, kind, owner, acl, letters)) {
       throw new DbError("insufficientPrivilege", message);
     }
@@ -232,5 +264,7 @@ export function objectName(first: string, second: string | undefined, label: str
     if (size(one) > size(two)) one = [...one].slice(0, -1).join("");
     else two = [...two].slice(0, -1).join("");
   }
-  return [one, second === undefined ? undefined : two, label === "" ? undefined : label].filter((part) => part !== undefined).join("_");
+  return [one, second === undefined ? undefined : two, label === "" ? undefined : label]
+    .filter((part) => part !== undefined)
+    .join("_");
 }

@@ -20,7 +20,8 @@ interface Dependent {
   readonly automatic: boolean;
 }
 
-const keyOf = (target: Target): string => (target.kind === "object" ? `o${target.id}` : `${target.kind}${target.id}.${target.column}`);
+const keyOf = (target: Target): string =>
+  target.kind === "object" ? `o${target.id}` : `${target.kind}${target.id}.${target.column}`;
 
 /** What stands on `target`. */
 function dependents(ddl: DdlContext, target: Target): Dependent[] {
@@ -33,18 +34,35 @@ function dependents(ddl: DdlContext, target: Target): Dependent[] {
   if (target.kind === "column") {
     const table = draft.relationById(target.id) as TableDesc;
     for (const index of draft.indexesOf(target.id)) {
-      const keys = index.columns.some((key) => key.column === target.column || mentions(key.expressionSql, table.columns[target.column]));
-      if (keys || index.include?.includes(target.column) === true || mentions(index.predicateSql, table.columns[target.column])) add({ kind: "object", id: index.id }, true);
+      const keys = index.columns.some(
+        (key) => key.column === target.column || mentions(key.expressionSql, table.columns[target.column]),
+      );
+      if (
+        keys ||
+        index.include?.includes(target.column) === true ||
+        mentions(index.predicateSql, table.columns[target.column])
+      )
+        add({ kind: "object", id: index.id }, true);
     }
     for (const constraint of draft.constraintsOf(target.id)) {
       if (constraint.columns.includes(target.column)) add({ kind: "object", id: constraint.id }, true);
     }
     for (const reference of draft.referencesTo(target.id)) {
-      if (reference.referencedColumns.includes(target.column)) add({ kind: "object", id: reference.id }, false);
+      if (reference.referencedColumns.includes(target.column))
+        add({ kind: "object", id: reference.id }, false);
     }
     for (const object of draft.objects()) {
-      if (object.kind === "view" && object.dependsOn.some(([id, column]) => id === target.id && column === target.column)) add({ kind: "object", id: object.id }, false);
-      if (object.kind === "sequence" && object.ownedBy?.tableId === target.id && object.ownedBy.column === target.column) add({ kind: "object", id: object.id }, true);
+      if (
+        object.kind === "view" &&
+        object.dependsOn.some(([id, column]) => id === target.id && column === target.column)
+      )
+        add({ kind: "object", id: object.id }, false);
+      if (
+        object.kind === "sequence" &&
+        object.ownedBy?.tableId === target.id &&
+        object.ownedBy.column === target.column
+      )
+        add({ kind: "object", id: object.id }, true);
     }
     return found;
   }
@@ -52,55 +70,75 @@ function dependents(ddl: DdlContext, target: Target): Dependent[] {
   switch (object?.kind) {
     case "table":
       for (const index of draft.indexesOf(object.id)) add({ kind: "object", id: index.id }, true);
-      for (const constraint of draft.constraintsOf(object.id)) add({ kind: "object", id: constraint.id }, true);
+      for (const constraint of draft.constraintsOf(object.id))
+        add({ kind: "object", id: constraint.id }, true);
       for (const reference of draft.referencesTo(object.id)) {
         if (reference.tableId !== object.id) add({ kind: "object", id: reference.id }, false);
       }
       break;
     case "index":
       for (const constraint of draft.constraintsOf(object.tableId)) {
-        if ((constraint.type === "primaryKey" || constraint.type === "unique") && constraint.indexId === object.id) add({ kind: "object", id: constraint.id }, true);
+        if (
+          (constraint.type === "primaryKey" || constraint.type === "unique") &&
+          constraint.indexId === object.id
+        )
+          add({ kind: "object", id: constraint.id }, true);
       }
       for (const reference of draft.referencesTo(object.tableId)) {
         if (reference.referencedIndexId === object.id) add({ kind: "object", id: reference.id }, false);
       }
       break;
     case "constraint":
-      if (object.type === "primaryKey" || object.type === "unique") add({ kind: "object", id: object.indexId }, true);
+      if (object.type === "primaryKey" || object.type === "unique")
+        add({ kind: "object", id: object.indexId }, true);
       break;
     case "sequence":
       for (const other of draft.objects()) {
         if (other.kind !== "table") continue;
         other.columns.forEach((column, place) => {
-          if (column.sequenceId === object.id && column.defaultSql !== undefined) add({ kind: "default", id: other.id, column: place }, false);
+          if (column.sequenceId === object.id && column.defaultSql !== undefined)
+            add({ kind: "default", id: other.id, column: place }, false);
         });
       }
       break;
     case "schema":
       for (const other of draft.objects()) {
-        if ((other.kind === "table" || other.kind === "view" || other.kind === "sequence") && other.schemaId === object.id) add({ kind: "object", id: other.id }, false);
+        if (
+          (other.kind === "table" || other.kind === "view" || other.kind === "sequence") &&
+          other.schemaId === object.id
+        )
+          add({ kind: "object", id: other.id }, false);
       }
       break;
     default:
       break;
   }
   for (const other of draft.objects()) {
-    if (other.kind === "view" && (object?.kind === "table" || object?.kind === "view") && other.dependsOn.some(([id]) => id === target.id)) add({ kind: "object", id: other.id }, false);
-    if (other.kind === "sequence" && object?.kind === "table" && other.ownedBy?.tableId === target.id) add({ kind: "object", id: other.id }, true);
+    if (
+      other.kind === "view" &&
+      (object?.kind === "table" || object?.kind === "view") &&
+      other.dependsOn.some(([id]) => id === target.id)
+    )
+      add({ kind: "object", id: other.id }, false);
+    if (other.kind === "sequence" && object?.kind === "table" && other.ownedBy?.tableId === target.id)
+      add({ kind: "object", id: other.id }, true);
   }
   return found;
 }
 
 function mentions(sql: string | undefined, column: ColumnDesc | undefined): boolean {
   if (sql === undefined || column === undefined) return false;
-  const plain = /^[a-z_][a-z0-9_]*$/.test(column.name) ? column.name : `"${column.name.replaceAll('"', '""')}"`;
+  const plain = /^[a-z_][a-z0-9_]*$/.test(column.name)
+    ? column.name
+    : `"${column.name.replaceAll('"', '""')}"`;
   return new RegExp(`(?<![\\w"$])${plain.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")}(?![\\w"$])`).test(sql);
 }
 
 /** PostgreSQL's words for an object. */
 export function describe(ddl: DdlContext, target: Target): string {
   const draft = ddl.draft;
-  const shown = (schemaId: ObjectId, name: string): string => (ddl.session.searchPathIds().includes(schemaId) ? name : `${draft.schemaById(schemaId)?.name}.${name}`);
+  const shown = (schemaId: ObjectId, name: string): string =>
+    ddl.session.searchPathIds().includes(schemaId) ? name : `${draft.schemaById(schemaId)?.name}.${name}`;
   if (target.kind !== "object") {
     const table = draft.relationById(target.id) as TableDesc;
     const column = table.columns[target.column]?.name;
@@ -126,11 +164,20 @@ export function describe(ddl: DdlContext, target: Target): string {
 /**
  * Removes the roots and what depends on them. Without `cascade` a normal dependent outside the roots is 2BP01.
  */
-export async function dropTargets(ddl: DdlContext, roots: readonly Target[], cascade: boolean, what?: string): Promise<void> {
+export async function dropTargets(
+  ddl: DdlContext,
+  roots: readonly Target[],
+  cascade: boolean,
+  what?: string,
+): Promise<void> {
   const order: Target[] = [];
   const seen = new Map<string, { automatic: boolean; via: Target | undefined }>();
   const rootKeys = new Set(roots.map(keyOf));
-  const queue: { target: Target; automatic: boolean; via: Target | undefined }[] = roots.map((target) => ({ target, automatic: true, via: undefined }));
+  const queue: { target: Target; automatic: boolean; via: Target | undefined }[] = roots.map((target) => ({
+    target,
+    automatic: true,
+    via: undefined,
+  }));
   for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
     const key = keyOf(next.target);
     const before = seen.get(key);
@@ -141,20 +188,36 @@ export async function dropTargets(ddl: DdlContext, roots: readonly Target[], cas
     }
     seen.set(key, { automatic: next.automatic, via: next.via });
     order.push(next.target);
-    for (const { target, automatic } of dependents(ddl, next.target)) queue.push({ target, automatic, via: next.target });
+    for (const { target, automatic } of dependents(ddl, next.target))
+      queue.push({ target, automatic, via: next.target });
   }
-  const others = order.filter((target) => !rootKeys.has(keyOf(target)) && !seen.get(keyOf(target))!.automatic);
-  const lines = others.map((target) => `${describe(ddl, target)} depends on ${describe(ddl, seen.get(keyOf(target))!.via!)}`);
+  const others = order.filter(
+    (target) => !rootKeys.has(keyOf(target)) && !seen.get(keyOf(target))!.automatic,
+  );
+  const lines = others.map(
+    (target) => `${describe(ddl, target)} depends on ${describe(ddl, seen.get(keyOf(target))!.via!)}`,
+  );
   if (others.length > 0 && !cascade) {
     const subject = roots.length === 1 ? describe(ddl, roots[0]!) : "desired object(s)";
-    throw new DbError("dependentObjectsStillExist", `cannot drop ${what ?? subject} because other objects depend on it`.replace("(s) because other objects depend on it", "(s) because other objects depend on them"), {
-      detail: lines.join("\n"),
-      hint: "Use DROP ... CASCADE to drop the dependent objects too.",
-    });
+    throw new DbError(
+      "dependentObjectsStillExist",
+      `cannot drop ${what ?? subject} because other objects depend on it`.replace(
+        "(s) because other objects depend on it",
+        "(s) because other objects depend on them",
+      ),
+      {
+        detail: lines.join("\n"),
+        hint: "Use DROP ... CASCADE to drop the dependent objects too.",
+      },
+    );
   }
   if (others.length === 1) ddl.notice(`drop cascades to ${describe(ddl, others[0]!)}`);
   else if (others.length > 1) {
-    ddl.notice(`drop cascades to ${others.length} other objects`, "00000", others.map((target) => `drop cascades to ${describe(ddl, target)}`).join("\n"));
+    ddl.notice(
+      `drop cascades to ${others.length} other objects`,
+      "00000",
+      others.map((target) => `drop cascades to ${describe(ddl, target)}`).join("\n"),
+    );
   }
   for (const target of order) await lockForDrop(ddl, target);
   for (const target of order) remove(ddl, target);
@@ -173,7 +236,11 @@ function remove(ddl: DdlContext, target: Target): void {
     const object = draft.get(target.id);
     if (object === undefined) return;
     for (const extra of [...draft.objects()]) {
-      if ((extra.kind === "comment" && extra.objectId === target.id) || (extra.kind === "statistics" && extra.tableId === target.id)) draft.delete(extra.id);
+      if (
+        (extra.kind === "comment" && extra.objectId === target.id) ||
+        (extra.kind === "statistics" && extra.tableId === target.id)
+      )
+        draft.delete(extra.id);
     }
     draft.delete(target.id);
     return;
@@ -187,12 +254,19 @@ function remove(ddl: DdlContext, target: Target): void {
       return rest;
     }
     // The name is freed, the place kept: attribute numbers are for ever.
-    return { name: `........pg.dropped.${place + 1}........`, type: column.type, notNull: false, dropped: true };
+    return {
+      name: `........pg.dropped.${place + 1}........`,
+      type: column.type,
+      notNull: false,
+      dropped: true,
+    };
   });
   draft.put({ ...table, columns, format: target.kind === "column" ? table.format + 1 : table.format });
 }
 
-const kinds: Readonly<Partial<Record<Drop["objectType"], "table" | "view" | "sequence" | "index" | "schema">>> = {
+const kinds: Readonly<
+  Partial<Record<Drop["objectType"], "table" | "view" | "sequence" | "index" | "schema">>
+> = {
   table: "table",
   view: "view",
   sequence: "sequence",
@@ -240,7 +314,11 @@ function missing(ddl: DdlContext, kind: string, name: ObjectName, ifExists: bool
   const text = nameText(name.name);
   const noSchema = name.name.schema !== undefined && ddl.draft.schemaByName(name.name.schema) === undefined;
   if (ifExists) {
-    ddl.notice(noSchema ? `schema "${name.name.schema}" does not exist, skipping` : `${kind} "${name.name.name}" does not exist, skipping`);
+    ddl.notice(
+      noSchema
+        ? `schema "${name.name.schema}" does not exist, skipping`
+        : `${kind} "${name.name.name}" does not exist, skipping`,
+    );
     return;
   }
   if (noSchema) throw new DbError("invalidSchemaName", `schema "${name.name.schema}" does not exist`);
@@ -254,32 +332,50 @@ function findSchema(ddl: DdlContext, name: ObjectName): ObjectId | undefined {
   if (schema === undefined) return undefined;
   ddl.mustOwn(schema, "schema", schema.name);
   if (schema.id < 16384 && schema.name !== "public") {
-    throw new DbError("dependentObjectsStillExist", `cannot drop schema ${schema.name} because it is required by the database system`);
+    throw new DbError(
+      "dependentObjectsStillExist",
+      `cannot drop schema ${schema.name} because it is required by the database system`,
+    );
   }
   return schema.id;
 }
 
-function findRelation(ddl: DdlContext, statement: Drop, name: ObjectName, kind: string): ObjectId | undefined {
+function findRelation(
+  ddl: DdlContext,
+  statement: Drop,
+  name: ObjectName,
+  kind: string,
+): ObjectId | undefined {
   const index = ddl.findIndex(name.name);
   const relation = ddl.findRelation(name.name);
   const found = kind === "index" ? (index ?? relation) : (relation ?? index);
   if (found === undefined) return undefined;
   if (found.kind !== kind) {
-    const article = { table: "a table", view: "a view", sequence: "a sequence", index: "an index" }[kind] ?? kind;
+    const article =
+      { table: "a table", view: "a view", sequence: "a sequence", index: "an index" }[kind] ?? kind;
     const real = found.kind === "virtual" ? "table" : found.kind;
     if (found.kind !== "virtual") {
-      throw new DbError("wrongObjectType", `"${found.name}" is not ${article}`, { hint: `Use DROP ${real.toUpperCase()} to remove ${real === "index" ? "an" : "a"} ${real}.` });
+      throw new DbError("wrongObjectType", `"${found.name}" is not ${article}`, {
+        hint: `Use DROP ${real.toUpperCase()} to remove ${real === "index" ? "an" : "a"} ${real}.`,
+      });
     }
   }
-  if (found.kind === "virtual") throw new DbError("insufficientPrivilege", `permission denied: "${found.name}" is a system catalog`);
+  if (found.kind === "virtual")
+    throw new DbError("insufficientPrivilege", `permission denied: "${found.name}" is a system catalog`);
   if (found.kind === "index") {
     const table = ddl.draft.relationById(found.tableId) as TableDesc;
     ddl.mustOwn(table, "index", found.name);
-    const constraint = ddl.draft.constraintsOf(table.id).find((one) => (one.type === "primaryKey" || one.type === "unique") && one.indexId === found.id);
+    const constraint = ddl.draft
+      .constraintsOf(table.id)
+      .find((one) => (one.type === "primaryKey" || one.type === "unique") && one.indexId === found.id);
     if (constraint !== undefined) {
-      throw new DbError("dependentObjectsStillExist", `cannot drop index ${found.name} because constraint ${constraint.name} on table ${table.name} requires it`, {
-        hint: `You can drop constraint ${constraint.name} on table ${table.name} instead.`,
-      });
+      throw new DbError(
+        "dependentObjectsStillExist",
+        `cannot drop index ${found.name} because constraint ${constraint.name} on table ${table.name} requires it`,
+        {
+          hint: `You can drop constraint ${constraint.name} on table ${table.name} instead.`,
+        },
+      );
     }
   } else {
     const schema = ddl.draft.schemaById(found.schemaId);
@@ -289,9 +385,13 @@ function findRelation(ddl: DdlContext, statement: Drop, name: ObjectName, kind: 
     const table = ddl.draft.relationById(found.ownedBy.tableId) as TableDesc | undefined;
     if (table?.columns[found.ownedBy.column]?.identity !== undefined) {
       const column = table.columns[found.ownedBy.column]!.name;
-      throw new DbError("dependentObjectsStillExist", `cannot drop sequence ${found.name} because column ${column} of table ${table.name} requires it`, {
-        hint: `You can drop column ${column} of table ${table.name} instead.`,
-      });
+      throw new DbError(
+        "dependentObjectsStillExist",
+        `cannot drop sequence ${found.name} because column ${column} of table ${table.name} requires it`,
+        {
+          hint: `You can drop column ${column} of table ${table.name} instead.`,
+        },
+      );
     }
   }
   return found.id;
@@ -309,7 +409,13 @@ function dropUnknown(ddl: DdlContext, statement: Drop): void {
         const what = statement.objectType === "routine" ? "routine" : statement.objectType;
         const shown = name.args === undefined ? text : `${text}()`;
         if (statement.ifExists) ddl.notice(`${what} ${shown} does not exist, skipping`);
-        else throw new DbError("undefinedFunction", name.args === undefined ? `could not find a ${what} named "${text}"` : `${what} ${shown} does not exist`);
+        else
+          throw new DbError(
+            "undefinedFunction",
+            name.args === undefined
+              ? `could not find a ${what} named "${text}"`
+              : `${what} ${shown} does not exist`,
+          );
         break;
       }
       case "trigger":
@@ -322,7 +428,10 @@ function dropUnknown(ddl: DdlContext, statement: Drop): void {
           break;
         }
         const where = `${statement.objectType} "${text}" for ${statement.objectType === "policy" ? "table" : statement.objectType === "rule" ? "relation" : "table"} "${table?.name}"`;
-        if (statement.ifExists) ddl.notice(`${statement.objectType} "${text}" for relation "${table?.name}" does not exist, skipping`);
+        if (statement.ifExists)
+          ddl.notice(
+            `${statement.objectType} "${text}" for relation "${table?.name}" does not exist, skipping`,
+          );
         else throw new DbError("undefinedObject", `${where} does not exist`);
         break;
       }

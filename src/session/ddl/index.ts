@@ -5,18 +5,28 @@
 import { DbError, notSupported } from "../../base/errors.js";
 import { firstUserObjectId, type SchemaDesc, type TableDesc, type ViewDesc } from "../../model/schema.js";
 import type { CreateSchema, CreateView, Statement, Truncate } from "../../sql/ast.js";
+import { retrying } from "../transaction.js";
 import { alterObjectSchema, alterOwner, alterTable, comment, emptyTable, rename } from "./alter.js";
 import { DdlContext, type DdlSession, nameText, wrongKind } from "./context.js";
 import { drop } from "./drop.js";
 import { createIndex } from "./indexes.js";
-import { alterGroup, alterRole, alterRoleSet, createRole, dropOwned, dropRole, grant, grantRole, reassignOwned } from "./roles.js";
+import {
+  alterGroup,
+  alterRole,
+  alterRoleSet,
+  createRole,
+  dropOwned,
+  dropRole,
+  grant,
+  grantRole,
+  reassignOwned,
+} from "./roles.js";
 import { createSequence } from "./sequences.js";
 import { storedView } from "./stored.js";
-import { retrying } from "../transaction.js";
 import { createTable } from "./tables.js";
 
 export { DdlContext, type DdlSession } from "./context.js";
-export { placeTable, type DraftColumn, alreadyThere } from "./tables.js";
+export { alreadyThere, type DraftColumn, placeTable } from "./tables.js";
 
 const objectWords: Readonly<Record<string, string>> = {
   materializedView: "MATERIALIZED VIEW",
@@ -159,7 +169,9 @@ async function createSchema(ddl: DdlContext, statement: CreateSchema): Promise<v
   const { database } = ddl.session;
   ddl.need("database", database.owner, database.acl, "C", `permission denied for database ${database.name}`);
   if (name.startsWith("pg_")) {
-    throw new DbError("reservedName", `unacceptable schema name "${name}"`, { detail: 'The prefix "pg_" is reserved for system schemas.' });
+    throw new DbError("reservedName", `unacceptable schema name "${name}"`, {
+      detail: 'The prefix "pg_" is reserved for system schemas.',
+    });
   }
   if (ddl.draft.schemaByName(name) !== undefined) {
     if (!statement.ifNotExists) throw new DbError("duplicateSchema", `schema "${name}" already exists`);
@@ -170,8 +182,19 @@ async function createSchema(ddl: DdlContext, statement: CreateSchema): Promise<v
   ddl.draft.put(schema);
   for (const element of statement.elements) {
     if (!isDdl(element)) throw notSupported(`${element.kind} inside CREATE SCHEMA`);
-    const placed = "name" in element && typeof element.name === "object" && "name" in element.name && !("schema" in element.name && element.name.schema !== undefined) ? { ...element, name: { ...element.name, schema: name } } : element;
-    await runDdl(ddl.session, (placed.kind === "createIndex" ? { ...placed, table: { ...placed.table, schema: placed.table.schema ?? name } } : placed) as DdlStatement);
+    const placed =
+      "name" in element &&
+      typeof element.name === "object" &&
+      "name" in element.name &&
+      !("schema" in element.name && element.name.schema !== undefined)
+        ? { ...element, name: { ...element.name, schema: name } }
+        : element;
+    await runDdl(
+      ddl.session,
+      (placed.kind === "createIndex"
+        ? { ...placed, table: { ...placed.table, schema: placed.table.schema ?? name } }
+        : placed) as DdlStatement,
+    );
   }
 }
 
@@ -184,7 +207,18 @@ async function createView(ddl: DdlContext, statement: CreateView): Promise<void>
   const existing = ddl.draft.relation(schema.id, name);
   if (existing !== undefined || ddl.draft.indexByName(schema.id, name) !== undefined) {
     if (!statement.orReplace) throw new DbError("duplicateTable", `relation "${name}" already exists`);
-    if (existing?.kind !== "view") throw wrongKind(existing ?? { ...ddl.draft.indexByName(schema.id, name)!, kind: "view", owner: 0, columns: [], querySql: "", dependsOn: [] }, "a view");
+    if (existing?.kind !== "view")
+      throw wrongKind(
+        existing ?? {
+          ...ddl.draft.indexByName(schema.id, name)!,
+          kind: "view",
+          owner: 0,
+          columns: [],
+          querySql: "",
+          dependsOn: [],
+        },
+        "a view",
+      );
     ddl.mustOwnRelation(existing);
     await ddl.lock(existing.id, "AccessExclusive", name);
   }
@@ -195,7 +229,11 @@ async function createView(ddl: DdlContext, statement: CreateView): Promise<void>
       const fresh = columns[place];
       if (fresh === undefined) throw new DbError("invalidTableDefinition", "cannot drop columns from view");
       if (fresh.name !== old.name) {
-        throw new DbError("invalidTableDefinition", `cannot change name of view column "${old.name}" to "${fresh.name}"`, { hint: "Use ALTER VIEW ... RENAME COLUMN ... to change name of view column instead." });
+        throw new DbError(
+          "invalidTableDefinition",
+          `cannot change name of view column "${old.name}" to "${fresh.name}"`,
+          { hint: "Use ALTER VIEW ... RENAME COLUMN ... to change name of view column instead." },
+        );
       }
       if (fresh.type.oid !== old.type.oid) {
         throw new DbError("invalidTableDefinition", `cannot change data type of view column "${old.name}"`);
@@ -207,7 +245,16 @@ async function createView(ddl: DdlContext, statement: CreateView): Promise<void>
   // Two ids are drawn: the second is the rule's in pg_rewrite.
   const id = ddl.draft.draw();
   ddl.draft.draw();
-  const view: ViewDesc = { kind: "view", id, name, schemaId: schema.id, owner: ddl.roleId, columns, querySql: sql, dependsOn };
+  const view: ViewDesc = {
+    kind: "view",
+    id,
+    name,
+    schemaId: schema.id,
+    owner: ddl.roleId,
+    columns,
+    querySql: sql,
+    dependsOn,
+  };
   ddl.draft.put(view);
 }
 
@@ -226,10 +273,14 @@ async function truncate(ddl: DdlContext, statement: Truncate): Promise<void> {
         if (tables.has(reference.tableId)) continue;
         const child = ddl.draft.relationById(reference.tableId) as TableDesc;
         if (!statement.cascade) {
-          throw new DbError("featureNotSupported", "cannot truncate a table referenced in a foreign key constraint", {
-            detail: `Table "${child.name}" references "${table.name}".`,
-            hint: `Truncate table "${child.name}" at the same time, or use TRUNCATE ... CASCADE.`,
-          });
+          throw new DbError(
+            "featureNotSupported",
+            "cannot truncate a table referenced in a foreign key constraint",
+            {
+              detail: `Table "${child.name}" references "${table.name}".`,
+              hint: `Truncate table "${child.name}" at the same time, or use TRUNCATE ... CASCADE.`,
+            },
+          );
         }
         ddl.notice(`truncate cascades to table "${child.name}"`);
         tables.set(child.id, child);

@@ -2,9 +2,9 @@
 import { DbError, notSupported } from "../../base/errors.js";
 import type { IndexColumn, IndexDesc, TableDesc } from "../../model/schema.js";
 import type { CreateIndex, IndexElement } from "../../sql/ast.js";
-import { alreadyThere, collationName, placeIndex } from "./tables.js";
 import { type DdlContext, wrongKind } from "./context.js";
 import { storedExpression } from "./stored.js";
+import { alreadyThere, collationName, placeIndex } from "./tables.js";
 
 const keyColumnsMax = 32;
 const methods = new Set(["btree"]);
@@ -12,7 +12,10 @@ const knownMethods = new Set(["hash", "gist", "gin", "spgist", "brin"]);
 
 export async function createIndex(ddl: DdlContext, statement: CreateIndex): Promise<void> {
   if (statement.concurrently && ddl.transaction.state === "block") {
-    throw new DbError("activeSqlTransaction", "CREATE INDEX CONCURRENTLY cannot run inside a transaction block");
+    throw new DbError(
+      "activeSqlTransaction",
+      "CREATE INDEX CONCURRENTLY cannot run inside a transaction block",
+    );
   }
   const method = statement.method ?? "btree";
   if (!methods.has(method)) {
@@ -24,7 +27,8 @@ export async function createIndex(ddl: DdlContext, statement: CreateIndex): Prom
   const table = relation;
   ddl.mustOwnRelation(table);
   const schema = ddl.draft.schemaById(table.schemaId)!;
-  if (statement.name !== undefined && alreadyThere(ddl, schema, statement.name, statement.ifNotExists)) return;
+  if (statement.name !== undefined && alreadyThere(ddl, schema, statement.name, statement.ifNotExists))
+    return;
   // Writers go on while it is built when nobody else waits for this transaction's commit.
   await ddl.lock(table.id, "Share", table.name);
   if (statement.elements.length > keyColumnsMax) {
@@ -32,11 +36,17 @@ export async function createIndex(ddl: DdlContext, statement: CreateIndex): Prom
   }
   const columns = statement.elements.map((element) => indexColumn(ddl, table, element));
   const include = statement.include.map((element) => {
-    if (element.column === undefined) throw new DbError("featureNotSupported", "expressions are not supported in included columns");
+    if (element.column === undefined)
+      throw new DbError("featureNotSupported", "expressions are not supported in included columns");
     return place(table, element.column, element.position);
   });
-  const predicate = statement.where === undefined ? undefined : storedExpression(ddl, table, statement.where, "index predicate", 16);
-  const parts = statement.elements.map((element, at) => element.column ?? expressionLabel(columns[at]!)).join("_");
+  const predicate =
+    statement.where === undefined
+      ? undefined
+      : storedExpression(ddl, table, statement.where, "index predicate", 16);
+  const parts = statement.elements
+    .map((element, at) => element.column ?? expressionLabel(columns[at]!))
+    .join("_");
   const index: IndexDesc = {
     kind: "index",
     id: ddl.draft.draw(),
@@ -71,7 +81,10 @@ const acceptedClasses = /^(?:[a-z0-9]+_ops|text_pattern_ops|varchar_pattern_ops|
 function indexColumn(ddl: DdlContext, table: TableDesc, element: IndexElement): IndexColumn {
   if (element.collation !== undefined) collationName(element.collation);
   if (element.opclass !== undefined && !acceptedClasses.test(element.opclass.name)) {
-    throw new DbError("undefinedObject", `operator class "${element.opclass.name}" does not exist for access method "btree"`);
+    throw new DbError(
+      "undefinedObject",
+      `operator class "${element.opclass.name}" does not exist for access method "btree"`,
+    );
   }
   const descending = element.direction === "desc";
   const nullsFirst = element.nulls === undefined ? descending : element.nulls === "first";
@@ -80,6 +93,7 @@ function indexColumn(ddl: DdlContext, table: TableDesc, element: IndexElement): 
     return { column, type: table.columns[column]!.type, descending, nullsFirst };
   }
   const stored = storedExpression(ddl, table, element.expr!, "index expression");
-  if (stored.column !== undefined) return { column: stored.column, type: stored.type, descending, nullsFirst };
+  if (stored.column !== undefined)
+    return { column: stored.column, type: stored.type, descending, nullsFirst };
   return { expressionSql: stored.sql, type: stored.type, descending, nullsFirst };
 }

@@ -1,8 +1,39 @@
 /** Roles, membership, GRANT and REVOKE. */
 import { DbError, notSupported } from "../../base/errors.js";
-import type { AclItem, CatalogObject, ClusterDesc, ObjectId, RoleDesc, TableDesc, ViewDesc } from "../../model/schema.js";
-import { type AclKind, allPrivileges, granted, hasRights, holdsPrivileges, privilegeNames, publicRoleId, revoked, rolesOf } from "../../security/privileges.js";
-import type { AlterGroup, AlterRole, AlterRoleSet, CreateRole, Drop, DropOwned, Grant, GrantRole, Privilege, ReassignOwned, RoleOption, RoleSpec } from "../../sql/ast.js";
+import type {
+  AclItem,
+  CatalogObject,
+  ClusterDesc,
+  ObjectId,
+  RoleDesc,
+  TableDesc,
+  ViewDesc,
+} from "../../model/schema.js";
+import {
+  type AclKind,
+  allPrivileges,
+  granted,
+  hasRights,
+  holdsPrivileges,
+  privilegeNames,
+  publicRoleId,
+  revoked,
+  rolesOf,
+} from "../../security/privileges.js";
+import type {
+  AlterGroup,
+  AlterRole,
+  AlterRoleSet,
+  CreateRole,
+  Drop,
+  DropOwned,
+  Grant,
+  GrantRole,
+  Privilege,
+  ReassignOwned,
+  RoleOption,
+  RoleSpec,
+} from "../../sql/ast.js";
 import { changeOwner } from "./alter.js";
 import { type DdlContext, nameText } from "./context.js";
 import { dropTargets, type Target } from "./drop.js";
@@ -25,34 +56,60 @@ function self(ddl: DdlContext): RoleDesc {
 
 export async function createRole(ddl: DdlContext, statement: CreateRole): Promise<void> {
   const me = self(ddl);
-  if (!me.superuser && !me.createRole) throw new DbError("insufficientPrivilege", "permission denied to create role");
+  if (!me.superuser && !me.createRole)
+    throw new DbError("insufficientPrivilege", "permission denied to create role");
   if (ddl.draft.roleByName(statement.name) !== undefined) {
     throw new DbError("duplicateObject", `role "${statement.name}" already exists`);
   }
   if (statement.name.startsWith("pg_")) {
-    throw new DbError("reservedName", `role name "${statement.name}" is reserved`, { detail: 'Role names starting with "pg_" are reserved.' });
+    throw new DbError("reservedName", `role name "${statement.name}" is reserved`, {
+      detail: 'Role names starting with "pg_" are reserved.',
+    });
   }
-  if (statement.name === "public" || statement.name === "none") throw new DbError("reservedName", `role name "${statement.name}" is reserved`);
-  const role: RoleDesc = { kind: "role", id: ddl.draft.draw(), name: statement.name, ...newRole, login: statement.roleKind === "user" };
+  if (statement.name === "public" || statement.name === "none")
+    throw new DbError("reservedName", `role name "${statement.name}" is reserved`);
+  const role: RoleDesc = {
+    kind: "role",
+    id: ddl.draft.draw(),
+    name: statement.name,
+    ...newRole,
+    login: statement.roleKind === "user",
+  };
   await applyOptions(ddl, role, statement.options, true);
 }
 
 /** Puts the role with its options; memberships named in the options change the other roles. */
-async function applyOptions(ddl: DdlContext, before: RoleDesc, options: readonly RoleOption[], creating: boolean): Promise<void> {
+async function applyOptions(
+  ddl: DdlContext,
+  before: RoleDesc,
+  options: readonly RoleOption[],
+  creating: boolean,
+): Promise<void> {
   const me = self(ddl);
   const seen = new Set<string>();
   let role = before;
   for (const option of options) {
-    if (seen.has(option.kind)) throw new DbError("syntaxError", "conflicting or redundant options", { position: option.position });
+    if (seen.has(option.kind))
+      throw new DbError("syntaxError", "conflicting or redundant options", { position: option.position });
     seen.add(option.kind);
     switch (option.kind) {
       case "superuser":
-        if (!me.superuser && (option.value || before.superuser)) throw new DbError("insufficientPrivilege", creating ? "must be superuser to create superusers" : "must be superuser to alter superuser roles or change superuser attribute");
+        if (!me.superuser && (option.value || before.superuser))
+          throw new DbError(
+            "insufficientPrivilege",
+            creating
+              ? "must be superuser to create superusers"
+              : "must be superuser to alter superuser roles or change superuser attribute",
+          );
         role = { ...role, superuser: option.value };
         break;
       case "replication":
       case "bypassRls":
-        if (!me.superuser) throw new DbError("insufficientPrivilege", `must be superuser to ${creating ? "create" : "change"} ${option.kind === "replication" ? "replication users" : "bypassrls attribute"}`);
+        if (!me.superuser)
+          throw new DbError(
+            "insufficientPrivilege",
+            `must be superuser to ${creating ? "create" : "change"} ${option.kind === "replication" ? "replication users" : "bypassrls attribute"}`,
+          );
         role = { ...role, [option.kind]: option.value };
         break;
       case "createDb":
@@ -63,11 +120,15 @@ async function applyOptions(ddl: DdlContext, before: RoleDesc, options: readonly
         break;
       case "password": {
         const { password: _, ...rest } = role;
-        role = option.password === undefined ? rest : { ...rest, password: await verifierOf(ddl, option.password) };
+        role =
+          option.password === undefined
+            ? rest
+            : { ...rest, password: await verifierOf(ddl, option.password) };
         break;
       }
       case "connectionLimit":
-        if (option.limit < -1) throw new DbError("invalidParameterValue", `invalid connection limit: ${option.limit}`);
+        if (option.limit < -1)
+          throw new DbError("invalidParameterValue", `invalid connection limit: ${option.limit}`);
         role = { ...role, connectionLimit: option.limit };
         break;
       case "validUntil":
@@ -84,15 +145,20 @@ async function applyOptions(ddl: DdlContext, before: RoleDesc, options: readonly
   }
   ddl.draft.put(role);
   for (const option of options) {
-    if (option.kind === "inRole") for (const group of option.roles) addMember(ddl, ddl.role(group).id, role.id, false);
-    else if (option.kind === "role" || option.kind === "admin") for (const member of option.roles) addMember(ddl, role.id, ddl.role(member).id, option.kind === "admin");
+    if (option.kind === "inRole")
+      for (const group of option.roles) addMember(ddl, ddl.role(group).id, role.id, false);
+    else if (option.kind === "role" || option.kind === "admin")
+      for (const member of option.roles)
+        addMember(ddl, role.id, ddl.role(member).id, option.kind === "admin");
   }
 }
 
 async function verifierOf(ddl: DdlContext, password: string): Promise<string> {
   if (/^SCRAM-SHA-256\$\d+:[^$]+\$[^:]+:.+$/.test(password)) return password;
   if (/^md5[0-9a-f]{32}$/.test(password)) {
-    throw new DbError("featureNotSupported", "MD5 passwords are not supported", { hint: "Give the password itself; it is stored as a SCRAM-SHA-256 verifier." });
+    throw new DbError("featureNotSupported", "MD5 passwords are not supported", {
+      hint: "Give the password itself; it is stored as a SCRAM-SHA-256 verifier.",
+    });
   }
   return ddl.session.passwordVerifier(password);
 }
@@ -106,9 +172,19 @@ function validUntil(ddl: DdlContext, text: string): string {
 export async function alterRole(ddl: DdlContext, statement: AlterRole): Promise<void> {
   const role = ddl.role(statement.role);
   const me = self(ddl);
-  const onlyOwnPassword = role.id === me.id && statement.options.every((option) => option.kind === "password");
-  if (!me.superuser && !onlyOwnPassword && (!me.createRole || role.superuser || role.replication || role.bypassRls)) {
-    throw new DbError("insufficientPrivilege", role.superuser ? "must be superuser to alter superuser roles or change superuser attribute" : "permission denied");
+  const onlyOwnPassword =
+    role.id === me.id && statement.options.every((option) => option.kind === "password");
+  if (
+    !me.superuser &&
+    !onlyOwnPassword &&
+    (!me.createRole || role.superuser || role.replication || role.bypassRls)
+  ) {
+    throw new DbError(
+      "insufficientPrivilege",
+      role.superuser
+        ? "must be superuser to alter superuser roles or change superuser attribute"
+        : "permission denied",
+    );
   }
   await applyOptions(ddl, role, statement.options, false);
 }
@@ -118,14 +194,19 @@ export async function alterRoleSet(ddl: DdlContext, statement: AlterRoleSet): Pr
   if (statement.role === undefined) throw notSupported("ALTER ROLE ALL");
   const role = ddl.role(statement.role);
   const me = self(ddl);
-  if (!me.superuser && role.id !== me.id && (!me.createRole || role.superuser)) throw new DbError("insufficientPrivilege", "permission denied");
+  if (!me.superuser && role.id !== me.id && (!me.createRole || role.superuser))
+    throw new DbError("insufficientPrivilege", "permission denied");
   const settings: Record<string, string> = { ...role.settings };
   const { set } = statement;
   if (set.kind === "reset") {
     if (set.name === undefined) for (const name of Object.keys(settings)) delete settings[name];
     else delete settings[set.name];
   } else if (set.values === undefined) delete settings[set.name];
-  else settings[set.name] = ddl.session.checkedSetting(set.name, set.values.map((value) => value.text));
+  else
+    settings[set.name] = ddl.session.checkedSetting(
+      set.name,
+      set.values.map((value) => value.text),
+    );
   ddl.draft.put({ ...role, settings });
 }
 
@@ -142,7 +223,9 @@ export async function alterGroup(ddl: DdlContext, statement: AlterGroup): Promis
 function requireAdmin(ddl: DdlContext, group: RoleDesc): void {
   const me = self(ddl);
   if (me.superuser || (me.createRole && !group.superuser)) return;
-  const admin = [...rolesOf(ddl.draft, me.id, true)].some((id) => ddl.draft.roleById(id)?.memberOf.some((one) => one.roleId === group.id && one.admin) === true);
+  const admin = [...rolesOf(ddl.draft, me.id, true)].some(
+    (id) => ddl.draft.roleById(id)?.memberOf.some((one) => one.roleId === group.id && one.admin) === true,
+  );
   if (!admin) throw new DbError("insufficientPrivilege", `must have admin option on role "${group.name}"`);
 }
 
@@ -152,13 +235,20 @@ function addMember(ddl: DdlContext, groupId: ObjectId, memberId: ObjectId, admin
   if (groupId === memberId || rolesOf(ddl.draft, groupId, false).has(memberId)) {
     throw new DbError("invalidGrantor", `role "${group.name}" is a member of role "${member.name}"`);
   }
-  if (group.superuser && !ddl.isSuperuser) throw new DbError("insufficientPrivilege", "must be superuser to alter superusers");
+  if (group.superuser && !ddl.isSuperuser)
+    throw new DbError("insufficientPrivilege", "must be superuser to alter superusers");
   const before = member.memberOf.find((one) => one.roleId === groupId);
   if (before !== undefined && (before.admin || !admin)) {
     ddl.notice(`role "${member.name}" is already a member of role "${group.name}"`);
     return;
   }
-  ddl.draft.put({ ...member, memberOf: [...member.memberOf.filter((one) => one.roleId !== groupId), { roleId: groupId, admin, grantor: ddl.roleId }] });
+  ddl.draft.put({
+    ...member,
+    memberOf: [
+      ...member.memberOf.filter((one) => one.roleId !== groupId),
+      { roleId: groupId, admin, grantor: ddl.roleId },
+    ],
+  });
 }
 
 export async function grantRole(ddl: DdlContext, statement: GrantRole): Promise<void> {
@@ -174,7 +264,11 @@ export async function grantRole(ddl: DdlContext, statement: GrantRole): Promise<
       }
       const held = member.memberOf.find((one) => one.roleId === group.id);
       if (held === undefined) ddl.warning(`role "${member.name}" is not a member of role "${group.name}"`);
-      else if (statement.adminOption) ddl.draft.put({ ...member, memberOf: member.memberOf.map((one) => (one === held ? { ...one, admin: false } : one)) });
+      else if (statement.adminOption)
+        ddl.draft.put({
+          ...member,
+          memberOf: member.memberOf.map((one) => (one === held ? { ...one, admin: false } : one)),
+        });
       else ddl.draft.put({ ...member, memberOf: member.memberOf.filter((one) => one !== held) });
     }
   }
@@ -184,18 +278,25 @@ export async function dropRole(ddl: DdlContext, statement: Drop): Promise<void> 
   const me = self(ddl);
   for (const { name } of statement.names) {
     const role = ddl.draft.roleByName(name.name);
-    if (!me.superuser && !me.createRole) throw new DbError("insufficientPrivilege", "permission denied to drop role");
+    if (!me.superuser && !me.createRole)
+      throw new DbError("insufficientPrivilege", "permission denied to drop role");
     if (role === undefined) {
       if (!statement.ifExists) throw new DbError("undefinedObject", `role "${name.name}" does not exist`);
       ddl.notice(`role "${name.name}" does not exist, skipping`);
       continue;
     }
     if (role.id === ddl.roleId) throw new DbError("objectInUse", "current user cannot be dropped");
-    if (role.id === ddl.session.sessionRoleId) throw new DbError("objectInUse", "session user cannot be dropped");
-    if (role.superuser && !me.superuser) throw new DbError("insufficientPrivilege", "must be superuser to drop superusers");
+    if (role.id === ddl.session.sessionRoleId)
+      throw new DbError("objectInUse", "session user cannot be dropped");
+    if (role.superuser && !me.superuser)
+      throw new DbError("insufficientPrivilege", "must be superuser to drop superusers");
     const lines = roleUses(ddl, role.id);
     if (lines.length > 0) {
-      throw new DbError("dependentObjectsStillExist", `role "${role.name}" cannot be dropped because some objects depend on it`, { detail: lines.join("\n") });
+      throw new DbError(
+        "dependentObjectsStillExist",
+        `role "${role.name}" cannot be dropped because some objects depend on it`,
+        { detail: lines.join("\n") },
+      );
     }
     for (const other of [...ddl.draft.objects()]) {
       if (other.kind === "role" && other.memberOf.some((one) => one.roleId === role.id)) {
@@ -212,8 +313,16 @@ function roleUses(ddl: DdlContext, roleId: ObjectId): string[] {
     if (!("owner" in object) || !("name" in object)) continue;
     const label = `${object.kind} ${object.name}`;
     if (object.owner === roleId) lines.push(`owner of ${label}`);
-    else if ("acl" in object && object.acl?.some((item) => item.grantee === roleId || item.grantor === roleId) === true) lines.push(`privileges for ${label}`);
-    else if (object.kind === "table" && object.columns.some((column) => column.acl?.some((item) => item.grantee === roleId) === true)) lines.push(`privileges for ${label}`);
+    else if (
+      "acl" in object &&
+      object.acl?.some((item) => item.grantee === roleId || item.grantor === roleId) === true
+    )
+      lines.push(`privileges for ${label}`);
+    else if (
+      object.kind === "table" &&
+      object.columns.some((column) => column.acl?.some((item) => item.grantee === roleId) === true)
+    )
+      lines.push(`privileges for ${label}`);
   }
   return lines;
 }
@@ -222,22 +331,27 @@ export async function reassignOwned(ddl: DdlContext, statement: ReassignOwned): 
   const to = ddl.role(statement.to).id;
   for (const spec of statement.roles) {
     const role = ddl.role(spec);
-    if (!hasRights(ddl.draft, ddl.roleId, role.id)) throw new DbError("insufficientPrivilege", "permission denied to reassign objects");
-    for (const object of [...ddl.draft.objects()]) if ("owner" in object && object.owner === role.id) changeOwner(ddl, object, to);
+    if (!hasRights(ddl.draft, ddl.roleId, role.id))
+      throw new DbError("insufficientPrivilege", "permission denied to reassign objects");
+    for (const object of [...ddl.draft.objects()])
+      if ("owner" in object && object.owner === role.id) changeOwner(ddl, object, to);
   }
 }
 
 export async function dropOwned(ddl: DdlContext, statement: DropOwned): Promise<void> {
   for (const spec of statement.roles) {
     const role = ddl.role(spec);
-    if (!hasRights(ddl.draft, ddl.roleId, role.id)) throw new DbError("insufficientPrivilege", "permission denied to drop objects");
+    if (!hasRights(ddl.draft, ddl.roleId, role.id))
+      throw new DbError("insufficientPrivilege", "permission denied to drop objects");
     for (const object of [...ddl.draft.objects()]) {
       if ("acl" in object && object.kind !== "cluster" && object.acl !== undefined) {
         const acl = object.acl.filter((item) => item.grantee !== role.id);
         if (acl.length !== object.acl.length) ddl.draft.put({ ...object, acl } as CatalogObject);
       }
     }
-    const owned: Target[] = [...ddl.draft.objects()].filter((object) => "owner" in object && object.owner === role.id && object.kind !== "database").map((object) => ({ kind: "object", id: object.id }));
+    const owned: Target[] = [...ddl.draft.objects()]
+      .filter((object) => "owner" in object && object.owner === role.id && object.kind !== "database")
+      .map((object) => ({ kind: "object", id: object.id }));
     if (owned.length > 0) await dropTargets(ddl, owned, statement.cascade);
   }
 }
@@ -255,17 +369,27 @@ const clusterPrivileges = [
   "RESTORE",
 ];
 
-const letterOf = new Map(Object.entries(privilegeNames).map(([letter, name]) => [name.toLowerCase(), letter]));
+const letterOf = new Map(
+  Object.entries(privilegeNames).map(([letter, name]) => [name.toLowerCase(), letter]),
+);
 letterOf.set("temp", "T");
 
-function lettersOf(kind: AclKind, privileges: readonly Privilege[], label: string): { letters: string; columns: readonly string[] }[] {
+function lettersOf(
+  kind: AclKind,
+  privileges: readonly Privilege[],
+  label: string,
+): { letters: string; columns: readonly string[] }[] {
   return privileges.map(({ name, columns }) => {
-    if (name === undefined) return { letters: columns.length > 0 ? allPrivileges.column : allPrivileges[kind], columns };
+    if (name === undefined)
+      return { letters: columns.length > 0 ? allPrivileges.column : allPrivileges[kind], columns };
     const letter = letterOf.get(name);
     if (letter === undefined) throw new DbError("syntaxError", `unrecognized privilege type "${name}"`);
     const legal: string = columns.length > 0 ? allPrivileges.column : allPrivileges[kind];
     if (!legal.includes(letter)) {
-      throw new DbError("invalidGrantor", `invalid privilege type ${name.toUpperCase()} for ${columns.length > 0 ? "column" : label}`);
+      throw new DbError(
+        "invalidGrantor",
+        `invalid privilege type ${name.toUpperCase()} for ${columns.length > 0 ? "column" : label}`,
+      );
     }
     return { letters: letter, columns };
   });
@@ -287,7 +411,10 @@ function granteeOf(ddl: DdlContext, spec: RoleSpec): ObjectId {
   return spec.kind === "public" ? publicRoleId : ddl.role(spec).id;
 }
 
-type Grantable = Extract<CatalogObject, { owner: ObjectId; acl?: readonly AclItem[] | undefined; name: string }>;
+type Grantable = Extract<
+  CatalogObject,
+  { owner: ObjectId; acl?: readonly AclItem[] | undefined; name: string }
+>;
 
 function grantTargets(ddl: DdlContext, statement: Grant): Grantable[] {
   if (statement.allInSchemas.length > 0) {
@@ -296,7 +423,11 @@ function grantTargets(ddl: DdlContext, statement: Grant): Grantable[] {
       const schema = ddl.schema(name);
       for (const object of ddl.draft.objects()) {
         if (object.kind !== "sequence" && object.kind !== "table" && object.kind !== "view") continue;
-        if ((statement.objectType === "sequence") === (object.kind === "sequence") && object.schemaId === schema.id) found.push(object);
+        if (
+          (statement.objectType === "sequence") === (object.kind === "sequence") &&
+          object.schemaId === schema.id
+        )
+          found.push(object);
       }
     }
     return found;
@@ -307,14 +438,20 @@ function grantTargets(ddl: DdlContext, statement: Grant): Grantable[] {
       case "view":
       case "sequence": {
         const relation = ddl.relation(name);
-        if (relation.kind === "virtual") throw new DbError("insufficientPrivilege", `permission denied: "${relation.name}" is a system catalog`);
-        if (statement.objectType === "sequence" && relation.kind !== "sequence") throw new DbError("wrongObjectType", `"${relation.name}" is not a sequence`);
+        if (relation.kind === "virtual")
+          throw new DbError(
+            "insufficientPrivilege",
+            `permission denied: "${relation.name}" is a system catalog`,
+          );
+        if (statement.objectType === "sequence" && relation.kind !== "sequence")
+          throw new DbError("wrongObjectType", `"${relation.name}" is not a sequence`);
         return relation;
       }
       case "schema":
         return ddl.schema(name.name);
       case "database":
-        if (name.name !== ddl.session.database.name) throw new DbError("invalidCatalogName", `database "${name.name}" does not exist`);
+        if (name.name !== ddl.session.database.name)
+          throw new DbError("invalidCatalogName", `database "${name.name}" does not exist`);
         return ddl.draft.get(ddl.session.database.id) as Grantable;
       default:
         throw notSupported(`GRANT ON ${statement.objectType} ${nameText(name)}`);
@@ -323,20 +460,43 @@ function grantTargets(ddl: DdlContext, statement: Grant): Grantable[] {
 }
 
 function grantOne(ddl: DdlContext, statement: Grant, object: Grantable, grantees: readonly ObjectId[]): void {
-  const kind: AclKind = object.kind === "sequence" ? "sequence" : object.kind === "schema" ? "schema" : object.kind === "database" ? "database" : "table";
+  const kind: AclKind =
+    object.kind === "sequence"
+      ? "sequence"
+      : object.kind === "schema"
+        ? "schema"
+        : object.kind === "database"
+          ? "database"
+          : "table";
   const label = object.kind === "view" ? "relation" : object.kind;
   const grantor = grantorOf(ddl, object);
   let current: Grantable = object;
   for (const { letters, columns } of lettersOf(kind, statement.privileges, label)) {
     if (columns.length > 0) {
-      current = grantColumns(ddl, statement, current as TableDesc | ViewDesc, letters, columns, grantees, grantor);
+      current = grantColumns(
+        ddl,
+        statement,
+        current as TableDesc | ViewDesc,
+        letters,
+        columns,
+        grantees,
+        grantor,
+      );
       continue;
     }
-    const mine = mayGrant(ddl, kind, object, letters, statement.privileges.some((one) => one.name === undefined));
+    const mine = mayGrant(
+      ddl,
+      kind,
+      object,
+      letters,
+      statement.privileges.some((one) => one.name === undefined),
+    );
     if (mine === "") continue;
     let acl = current.acl;
     for (const grantee of grantees) {
-      acl = statement.grant ? granted(kind, object.owner, acl, grantee, grantor, mine, statement.grantOption) : revoked(kind, object.owner, acl, grantee, mine, statement.grantOption);
+      acl = statement.grant
+        ? granted(kind, object.owner, acl, grantee, grantor, mine, statement.grantOption)
+        : revoked(kind, object.owner, acl, grantee, mine, statement.grantOption);
     }
     current = { ...current, acl: acl ?? [] } as Grantable;
   }
@@ -350,9 +510,17 @@ function grantorOf(ddl: DdlContext, object: Grantable): ObjectId {
 
 function mayGrant(ddl: DdlContext, kind: AclKind, object: Grantable, letters: string, all: boolean): string {
   if (hasRights(ddl.draft, ddl.roleId, object.owner)) return letters;
-  const mine = [...letters].filter((letter) => holdsPrivileges(ddl.draft, ddl.roleId, kind, object.owner, object.acl, letter, { grantOption: true })).join("");
+  const mine = [...letters]
+    .filter((letter) =>
+      holdsPrivileges(ddl.draft, ddl.roleId, kind, object.owner, object.acl, letter, { grantOption: true }),
+    )
+    .join("");
   if (mine === "") {
-    if (!holdsPrivileges(ddl.draft, ddl.roleId, kind, object.owner, object.acl, allPrivileges[kind], { any: true })) {
+    if (
+      !holdsPrivileges(ddl.draft, ddl.roleId, kind, object.owner, object.acl, allPrivileges[kind], {
+        any: true,
+      })
+    ) {
       throw new DbError("insufficientPrivilege", `permission denied for ${object.kind} ${object.name}`);
     }
     ddl.warning(`no privileges were granted for "${object.name}"`, "01007");
@@ -375,10 +543,13 @@ function grantColumns(
   const columns = relation.columns.map((column) => ({ ...column }));
   for (const name of names) {
     const place = columns.findIndex((column) => column.name === name && column.dropped !== true);
-    if (place < 0) throw new DbError("undefinedColumn", `column "${name}" of relation "${relation.name}" does not exist`);
+    if (place < 0)
+      throw new DbError("undefinedColumn", `column "${name}" of relation "${relation.name}" does not exist`);
     let acl = columns[place]!.acl;
     for (const grantee of grantees) {
-      acl = statement.grant ? granted("column", relation.owner, acl, grantee, grantor, letters, statement.grantOption) : revoked("column", relation.owner, acl, grantee, letters, statement.grantOption);
+      acl = statement.grant
+        ? granted("column", relation.owner, acl, grantee, grantor, letters, statement.grantOption)
+        : revoked("column", relation.owner, acl, grantee, letters, statement.grantOption);
     }
     columns[place] = { ...columns[place]!, acl };
   }
@@ -386,7 +557,8 @@ function grantColumns(
 }
 
 function grantCluster(ddl: DdlContext, statement: Grant, grantees: readonly ObjectId[]): void {
-  if (!ddl.isSuperuser) throw new DbError("insufficientPrivilege", "must be superuser to grant privileges on the cluster");
+  if (!ddl.isSuperuser)
+    throw new DbError("insufficientPrivilege", "must be superuser to grant privileges on the cluster");
   const cluster = [...ddl.draft.objects()].find((object): object is ClusterDesc => object.kind === "cluster");
   if (cluster === undefined) throw new DbError("undefinedObject", "the cluster object does not exist");
   const wanted = statement.privileges.flatMap(({ name }) => {
@@ -395,7 +567,10 @@ function grantCluster(ddl: DdlContext, statement: Grant, grantees: readonly Obje
     if (known === undefined) throw new DbError("syntaxError", `unrecognized privilege type "${name}"`);
     return [known];
   });
-  const acl = cluster.acl.filter((item) => !(grantees.includes(item.grantee) && wanted.includes(item.privilege)));
-  if (statement.grant) for (const grantee of grantees) for (const privilege of wanted) acl.push({ grantee, privilege });
+  const acl = cluster.acl.filter(
+    (item) => !(grantees.includes(item.grantee) && wanted.includes(item.privilege)),
+  );
+  if (statement.grant)
+    for (const grantee of grantees) for (const privilege of wanted) acl.push({ grantee, privilege });
   ddl.draft.put({ ...cluster, acl });
 }

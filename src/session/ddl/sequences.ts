@@ -26,7 +26,11 @@ interface Shape {
 }
 
 /** Options over what was there before; `before` undefined: a new sequence. */
-export function sequenceShape(options: readonly SequenceOption[], before: SequenceDesc | undefined, defaultType: number): Shape {
+export function sequenceShape(
+  options: readonly SequenceOption[],
+  before: SequenceDesc | undefined,
+  defaultType: number,
+): Shape {
   const seen = new Set<string>();
   let type: TypeRef = before?.type ?? { oid: defaultType, typmod: -1 };
   let typeChanged = false;
@@ -38,14 +42,24 @@ export function sequenceShape(options: readonly SequenceOption[], before: Sequen
   let restarted = false;
   let ownedBy: readonly string[] | null | undefined;
   for (const option of options) {
-    const group = option.kind === "noMinValue" ? "minValue" : option.kind === "noMaxValue" ? "maxValue" : option.kind === "noCycle" ? "cycle" : option.kind;
-    if (seen.has(group)) throw new DbError("syntaxError", "conflicting or redundant options", { position: option.position });
+    const group =
+      option.kind === "noMinValue"
+        ? "minValue"
+        : option.kind === "noMaxValue"
+          ? "maxValue"
+          : option.kind === "noCycle"
+            ? "cycle"
+            : option.kind;
+    if (seen.has(group))
+      throw new DbError("syntaxError", "conflicting or redundant options", { position: option.position });
     seen.add(group);
     switch (option.kind) {
       case "as":
         type = resolveTypeName(option.type);
         if (limits[type.oid] === undefined) {
-          throw new DbError("invalidParameterValue", "sequence type must be smallint, integer, or bigint", { position: option.position });
+          throw new DbError("invalidParameterValue", "sequence type must be smallint, integer, or bigint", {
+            position: option.position,
+          });
         }
         typeChanged = before !== undefined && before.type.oid !== type.oid;
         break;
@@ -88,21 +102,66 @@ export function sequenceShape(options: readonly SequenceOption[], before: Sequen
   if (increment === 0n) throw new DbError("invalidParameterValue", "INCREMENT must not be zero");
   const oldLimits = before === undefined ? undefined : limits[before.type.oid]!;
   // A bound that was the old type's limit follows the type.
-  const followsMax = typeChanged && oldLimits !== undefined && (BigInt(before!.maximum) === oldLimits[1] || BigInt(before!.maximum) === oldLimits[0]);
-  const followsMin = typeChanged && oldLimits !== undefined && (BigInt(before!.minimum) === oldLimits[0] || BigInt(before!.minimum) === oldLimits[1]);
-  const maximum = noMax || (followsMax && values.maxValue === undefined) ? (increment > 0n ? typeMax : -1n) : (values.maxValue ?? BigInt(before!.maximum));
-  const minimum = noMin || (followsMin && values.minValue === undefined) ? (increment > 0n ? 1n : typeMin) : (values.minValue ?? BigInt(before!.minimum));
+  const followsMax =
+    typeChanged &&
+    oldLimits !== undefined &&
+    (BigInt(before!.maximum) === oldLimits[1] || BigInt(before!.maximum) === oldLimits[0]);
+  const followsMin =
+    typeChanged &&
+    oldLimits !== undefined &&
+    (BigInt(before!.minimum) === oldLimits[0] || BigInt(before!.minimum) === oldLimits[1]);
+  const maximum =
+    noMax || (followsMax && values.maxValue === undefined)
+      ? increment > 0n
+        ? typeMax
+        : -1n
+      : (values.maxValue ?? BigInt(before!.maximum));
+  const minimum =
+    noMin || (followsMin && values.minValue === undefined)
+      ? increment > 0n
+        ? 1n
+        : typeMin
+      : (values.minValue ?? BigInt(before!.minimum));
   const outOf = (value: bigint): boolean => value < typeMin || value > typeMax;
-  if (outOf(maximum)) throw new DbError("invalidParameterValue", `MAXVALUE (${maximum}) is out of range for sequence data type ${typeName}`);
-  if (outOf(minimum)) throw new DbError("invalidParameterValue", `MINVALUE (${minimum}) is out of range for sequence data type ${typeName}`);
-  if (minimum >= maximum) throw new DbError("invalidParameterValue", `MINVALUE (${minimum}) must be less than MAXVALUE (${maximum})`);
-  const start = values.start ?? (before === undefined ? (increment > 0n ? minimum : maximum) : BigInt(before.start));
-  if (start < minimum) throw new DbError("invalidParameterValue", `START value (${start}) cannot be less than MINVALUE (${minimum})`);
-  if (start > maximum) throw new DbError("invalidParameterValue", `START value (${start}) cannot be greater than MAXVALUE (${maximum})`);
+  if (outOf(maximum))
+    throw new DbError(
+      "invalidParameterValue",
+      `MAXVALUE (${maximum}) is out of range for sequence data type ${typeName}`,
+    );
+  if (outOf(minimum))
+    throw new DbError(
+      "invalidParameterValue",
+      `MINVALUE (${minimum}) is out of range for sequence data type ${typeName}`,
+    );
+  if (minimum >= maximum)
+    throw new DbError(
+      "invalidParameterValue",
+      `MINVALUE (${minimum}) must be less than MAXVALUE (${maximum})`,
+    );
+  const start =
+    values.start ?? (before === undefined ? (increment > 0n ? minimum : maximum) : BigInt(before.start));
+  if (start < minimum)
+    throw new DbError(
+      "invalidParameterValue",
+      `START value (${start}) cannot be less than MINVALUE (${minimum})`,
+    );
+  if (start > maximum)
+    throw new DbError(
+      "invalidParameterValue",
+      `START value (${start}) cannot be greater than MAXVALUE (${maximum})`,
+    );
   if (restarted) {
     const value = restart === undefined ? start : BigInt(restart);
-    if (value < minimum) throw new DbError("invalidParameterValue", `RESTART value (${value}) cannot be less than MINVALUE (${minimum})`);
-    if (value > maximum) throw new DbError("invalidParameterValue", `RESTART value (${value}) cannot be greater than MAXVALUE (${maximum})`);
+    if (value < minimum)
+      throw new DbError(
+        "invalidParameterValue",
+        `RESTART value (${value}) cannot be less than MINVALUE (${minimum})`,
+      );
+    if (value > maximum)
+      throw new DbError(
+        "invalidParameterValue",
+        `RESTART value (${value}) cannot be greater than MAXVALUE (${maximum})`,
+      );
     restart = String(value);
   }
   const cache = values.cache ?? (before === undefined ? 1n : BigInt(before.cache));
@@ -120,7 +179,9 @@ export function sequenceShape(options: readonly SequenceOption[], before: Sequen
   };
 }
 
-function descOf(shape: Shape): Pick<SequenceDesc, "type" | "start" | "increment" | "minimum" | "maximum" | "cache" | "cycle"> {
+function descOf(
+  shape: Shape,
+): Pick<SequenceDesc, "type" | "start" | "increment" | "minimum" | "maximum" | "cache" | "cycle"> {
   const { type, start, increment, minimum, maximum, cache, cycle } = shape;
   return { type, start, increment, minimum, maximum, cache, cycle };
 }
@@ -130,7 +191,12 @@ export async function makeSequence(
   ddl: DdlContext,
   options: readonly SequenceOption[],
   defaultType: number,
-  place: { readonly schemaId: ObjectId; readonly name: string; readonly owner: ObjectId; readonly ownedBy?: SequenceDesc["ownedBy"] },
+  place: {
+    readonly schemaId: ObjectId;
+    readonly name: string;
+    readonly owner: ObjectId;
+    readonly ownedBy?: SequenceDesc["ownedBy"];
+  },
 ): Promise<SequenceDesc> {
   const shape = sequenceShape(options, undefined, defaultType);
   const storageId = ddl.draft.draw();
@@ -152,30 +218,53 @@ export async function makeSequence(
 
 export async function createSequence(ddl: DdlContext, statement: CreateSequence): Promise<void> {
   const schema = ddl.creationSchema(statement.name);
-  if (statement.persistence === "temporary") throw new DbError("featureNotSupported", "temporary sequences are not supported yet");
+  if (statement.persistence === "temporary")
+    throw new DbError("featureNotSupported", "temporary sequences are not supported yet");
   if (ddl.isTaken(schema.id, statement.name.name)) {
-    if (!statement.ifNotExists) throw new DbError("duplicateTable", `relation "${statement.name.name}" already exists`);
+    if (!statement.ifNotExists)
+      throw new DbError("duplicateTable", `relation "${statement.name.name}" already exists`);
     ddl.notice(`relation "${statement.name.name}" already exists, skipping`, "42P07");
     return;
   }
   const shape = sequenceShape(statement.options, undefined, 20);
   const ownedBy = ownerColumn(ddl, shape.ownedBy, schema.id);
-  await makeSequence(ddl, statement.options, 20, { schemaId: schema.id, name: statement.name.name, owner: ddl.roleId, ownedBy });
+  await makeSequence(ddl, statement.options, 20, {
+    schemaId: schema.id,
+    name: statement.name.name,
+    owner: ddl.roleId,
+    ownedBy,
+  });
 }
 
-function ownerColumn(ddl: DdlContext, path: readonly string[] | null | undefined, schemaId: ObjectId): SequenceDesc["ownedBy"] {
+function ownerColumn(
+  ddl: DdlContext,
+  path: readonly string[] | null | undefined,
+  schemaId: ObjectId,
+): SequenceDesc["ownedBy"] {
   if (path === undefined || path === null) return undefined;
   const column = path.at(-1)!;
   const name = path.at(-2);
-  if (name === undefined) throw new DbError("syntaxError", "invalid OWNED BY option", { hint: "Specify OWNED BY table.column or OWNED BY NONE." });
+  if (name === undefined)
+    throw new DbError("syntaxError", "invalid OWNED BY option", {
+      hint: "Specify OWNED BY table.column or OWNED BY NONE.",
+    });
   const table = ddl.table({ schema: path.at(-3), name, position: 0 });
   const place = table.columns.findIndex((one) => one.name === column && one.dropped !== true);
-  if (place < 0) throw new DbError("undefinedColumn", `column "${column}" of relation "${table.name}" does not exist`);
-  if (table.schemaId !== schemaId) throw new DbError("objectNotInPrerequisiteState", "sequence must be in same schema as table it is linked to");
+  if (place < 0)
+    throw new DbError("undefinedColumn", `column "${column}" of relation "${table.name}" does not exist`);
+  if (table.schemaId !== schemaId)
+    throw new DbError(
+      "objectNotInPrerequisiteState",
+      "sequence must be in same schema as table it is linked to",
+    );
   return { tableId: table.id, column: place };
 }
 
-export async function alterSequence(ddl: DdlContext, desc: SequenceDesc, options: readonly SequenceOption[]): Promise<void> {
+export async function alterSequence(
+  ddl: DdlContext,
+  desc: SequenceDesc,
+  options: readonly SequenceOption[],
+): Promise<void> {
   ddl.mustOwnRelation(desc);
   const shape = sequenceShape(options, desc, desc.type.oid);
   const { ownedBy: before, ...rest } = desc;
@@ -189,12 +278,20 @@ export async function alterSequence(ddl: DdlContext, desc: SequenceDesc, options
 }
 
 /** A name for the sequence of a SERIAL or IDENTITY column. */
-export function ownedSequenceName(ddl: DdlContext, schemaId: ObjectId, table: string, column: string, taken: ReadonlySet<string>): string {
+export function ownedSequenceName(
+  ddl: DdlContext,
+  schemaId: ObjectId,
+  table: string,
+  column: string,
+  taken: ReadonlySet<string>,
+): string {
   return ddl.freeName(schemaId, table, column, "seq", taken);
 }
 
 export function sequenceNamed(ddl: DdlContext, options: readonly SequenceOption[]): string | undefined {
-  for (const option of options) if (option.kind === "sequenceName") return nameText({ ...option.name, schema: undefined, catalog: undefined });
+  for (const option of options)
+    if (option.kind === "sequenceName")
+      return nameText({ ...option.name, schema: undefined, catalog: undefined });
   return undefined;
 }
 

@@ -18,13 +18,27 @@ export interface StoredExpression {
 export function storedDefault(_ddl: DdlContext, _expr: Expr, _column: ColumnDesc): string | undefined {
   throw notSupported("DEFAULT");
 }
-export function storedCheck(_ddl: DdlContext, _table: TableDesc, _expr: Expr): { sql: string; columns: readonly number[] } {
+export function storedCheck(
+  _ddl: DdlContext,
+  _table: TableDesc,
+  _expr: Expr,
+): { sql: string; columns: readonly number[] } {
   throw notSupported("CHECK");
 }
-export function storedExpression(_ddl: DdlContext, _table: TableDesc, _expr: Expr, what: string, _type?: number): StoredExpression {
+export function storedExpression(
+  _ddl: DdlContext,
+  _table: TableDesc,
+  _expr: Expr,
+  what: string,
+  _type?: number,
+): StoredExpression {
   throw notSupported(what);
 }
-export function storedView(_ddl: DdlContext, _query: Query, _names: readonly string[]): { sql: string; columns: readonly ColumnDesc[]; dependsOn: readonly (readonly [ObjectId, number])[] } {
+export function storedView(
+  _ddl: DdlContext,
+  _query: Query,
+  _names: readonly string[],
+): { sql: string; columns: readonly ColumnDesc[]; dependsOn: readonly (readonly [ObjectId, number])[] } {
   throw notSupported("CREATE VIEW");
 }
 export function constantDefault(_ddl: DdlContext, _column: ColumnDesc): string | null | undefined {
@@ -33,6 +47,12 @@ export function constantDefault(_ddl: DdlContext, _column: ColumnDesc): string |
 export function renamedSql(_ddl: DdlContext): () => void {
   return () => {};
 }
-export function storedAlterUsing(_ddl: DdlContext, _table: TableDesc, _place: number, _type: TypeRef, _using: Expr | undefined): { selectList: string; defaultSql?: string | undefined } {
+export function storedAlterUsing(
+  _ddl: DdlContext,
+  _table: TableDesc,
+  _place: number,
+  _type: TypeRef,
+  _using: Expr | undefined,
+): { selectList: string; defaultSql?: string | undefined } {
   throw new DbError("featureNotSupported", "ALTER TYPE");
 }

@@ -92,14 +92,17 @@ export const noConstraints = (): PendingConstraints => ({ keys: [], checks: [], 
 export interface DraftColumn {
   desc: ColumnDesc;
   default?: Expr | undefined;
-  identity?: { readonly always: boolean; readonly options: readonly SequenceOption[]; readonly type: number } | undefined;
+  identity?:
+    | { readonly always: boolean; readonly options: readonly SequenceOption[]; readonly type: number }
+    | undefined;
   serial?: number | undefined;
 }
 
 export function refuseShard(shard: ShardClause | undefined): void {
   // NONE says what an unsharded table is anyway.
   if (shard !== undefined && shard.kind !== "none") {
-    const what = shard.kind === "hash" ? "SHARD BY HASH" : shard.kind === "range" ? "SHARD BY RANGE" : "REPLICATED";
+    const what =
+      shard.kind === "hash" ? "SHARD BY HASH" : shard.kind === "range" ? "SHARD BY RANGE" : "REPLICATED";
     throw notSupported(what, shard.position);
   }
 }
@@ -107,20 +110,40 @@ export function refuseShard(shard: ShardClause | undefined): void {
 /** Storage parameters: kept and shown, as they steer nothing here yet that PostgreSQL's would. */
 export function storageOptions(options: readonly Option[]): Record<string, string> | undefined {
   if (options.length === 0) return undefined;
-  const known = new Set(["fillfactor", "autovacuum_enabled", "parallel_workers", "toast_tuple_target", "user_catalog_table", "vacuum_index_cleanup", "vacuum_truncate", "deduplicate_items", "oids"]);
+  const known = new Set([
+    "fillfactor",
+    "autovacuum_enabled",
+    "parallel_workers",
+    "toast_tuple_target",
+    "user_catalog_table",
+    "vacuum_index_cleanup",
+    "vacuum_truncate",
+    "deduplicate_items",
+    "oids",
+  ]);
   const kept: Record<string, string> = {};
   for (const option of options) {
     if (option.namespace === undefined && !known.has(option.name) && !option.name.startsWith("autovacuum_")) {
       throw new DbError("invalidParameterValue", `unrecognized parameter "${option.name}"`);
     }
     const { value } = option;
-    const text = value === undefined ? "true" : value.kind === "boolean" ? String(value.value) : "text" in value ? value.text : "true";
+    const text =
+      value === undefined
+        ? "true"
+        : value.kind === "boolean"
+          ? String(value.value)
+          : "text" in value
+            ? value.text
+            : "true";
     if (option.name === "oids") {
-      if (text !== "false" && text !== "off") throw new DbError("featureNotSupported", "tables declared WITH OIDS are not supported");
+      if (text !== "false" && text !== "off")
+        throw new DbError("featureNotSupported", "tables declared WITH OIDS are not supported");
       continue;
     }
     if (option.name === "fillfactor" && !(Number(text) >= 10 && Number(text) <= 100)) {
-      throw new DbError("invalidParameterValue", `value ${text} out of bounds for option "fillfactor"`, { detail: 'Valid values are between "10" and "100".' });
+      throw new DbError("invalidParameterValue", `value ${text} out of bounds for option "fillfactor"`, {
+        detail: 'Valid values are between "10" and "100".',
+      });
     }
     kept[option.name] = text;
   }
@@ -128,12 +151,24 @@ export function storageOptions(options: readonly Option[]): Record<string, strin
 }
 
 /** A column definition; its constraints go to `pending`. */
-export function draftColumn(ddl: DdlContext, table: string, def: ColumnDef, pending: PendingConstraints): DraftColumn {
+export function draftColumn(
+  ddl: DdlContext,
+  table: string,
+  def: ColumnDef,
+  pending: PendingConstraints,
+): DraftColumn {
   if (def.type === undefined) throw notSupported("typed tables", def.position);
-  const serial = def.type.name.schema === undefined && def.type.arrayBounds.length === 0 ? serialTypes[def.type.name.name] : undefined;
+  const serial =
+    def.type.name.schema === undefined && def.type.arrayBounds.length === 0
+      ? serialTypes[def.type.name.name]
+      : undefined;
   const type: TypeRef = serial !== undefined ? { oid: serial, typmod: -1 } : resolveTypeName(def.type);
   if (typeOf(type.oid).kind === "p") {
-    throw new DbError("invalidTableDefinition", `column "${def.name}" has pseudo-type ${formatType(type.oid, -1)}`, { position: def.position });
+    throw new DbError(
+      "invalidTableDefinition",
+      `column "${def.name}" has pseudo-type ${formatType(type.oid, -1)}`,
+      { position: def.position },
+    );
   }
   let notNull = serial !== undefined;
   let nullSaid = false;
@@ -154,15 +189,24 @@ export function draftColumn(ddl: DdlContext, table: string, def: ColumnDef, pend
         break;
       case "default":
         if (column.default !== undefined || serial !== undefined) {
-          throw new DbError("syntaxError", `multiple default values specified for column "${def.name}" of table "${table}"`, { position: constraint.position });
+          throw new DbError(
+            "syntaxError",
+            `multiple default values specified for column "${def.name}" of table "${table}"`,
+            { position: constraint.position },
+          );
         }
         if (column.identity !== undefined) throw bothDefaultAndIdentity(table, def.name, constraint.position);
         column.default = constraint.expr;
         break;
       case "identity":
-        if (column.default !== undefined || serial !== undefined) throw bothDefaultAndIdentity(table, def.name, constraint.position);
+        if (column.default !== undefined || serial !== undefined)
+          throw bothDefaultAndIdentity(table, def.name, constraint.position);
         if (![20, 21, 23].includes(type.oid)) {
-          throw new DbError("invalidParameterValue", "identity column type must be smallint, integer, or bigint", { position: constraint.position });
+          throw new DbError(
+            "invalidParameterValue",
+            "identity column type must be smallint, integer, or bigint",
+            { position: constraint.position },
+          );
         }
         column.identity = { always: constraint.always, options: constraint.options, type: type.oid };
         notNull = true;
@@ -170,7 +214,12 @@ export function draftColumn(ddl: DdlContext, table: string, def: ColumnDef, pend
       case "generated":
         throw notSupported("generated columns", constraint.position);
       case "check":
-        pending.checks.push({ name: constraint.name, expr: constraint.expr, column: def.name, notValid: constraint.notValid });
+        pending.checks.push({
+          name: constraint.name,
+          expr: constraint.expr,
+          column: def.name,
+          notValid: constraint.notValid,
+        });
         break;
       case "unique":
       case "primaryKey":
@@ -186,15 +235,25 @@ export function draftColumn(ddl: DdlContext, table: string, def: ColumnDef, pend
 }
 
 function conflictingNull(table: string, column: string, position: number): DbError {
-  return new DbError("syntaxError", `conflicting NULL/NOT NULL declarations for column "${column}" of table "${table}"`, { position });
+  return new DbError(
+    "syntaxError",
+    `conflicting NULL/NOT NULL declarations for column "${column}" of table "${table}"`,
+    { position },
+  );
 }
 function bothDefaultAndIdentity(table: string, column: string, position: number): DbError {
-  return new DbError("syntaxError", `both default and identity specified for column "${column}" of table "${table}"`, { position });
+  return new DbError(
+    "syntaxError",
+    `both default and identity specified for column "${column}" of table "${table}"`,
+    { position },
+  );
 }
 
 export function collationName(name: QualifiedName): string {
   if (!["default", "C", "POSIX", "ucs_basic", "C.UTF-8"].includes(name.name)) {
-    throw new DbError("undefinedObject", `collation "${nameText(name)}" for encoding "UTF8" does not exist`, { position: name.position });
+    throw new DbError("undefinedObject", `collation "${nameText(name)}" for encoding "UTF8" does not exist`, {
+      position: name.position,
+    });
   }
   return name.name;
 }
@@ -220,23 +279,49 @@ type ReferenceConstraint =
   | (ColumnConstraint & { kind: "references" })
   | (TableConstraint & { kind: "foreignKey" });
 
-function foreignKeyOf(constraint: ReferenceConstraint, columns: readonly string[], target: QualifiedName, referenced: readonly string[]): PendingForeignKey {
-  const { name, match, onDelete, onUpdate, onDeleteColumns, deferrable, initiallyDeferred, notValid } = constraint;
-  return { name, columns, target, referenced, match, onDelete, onUpdate, onDeleteColumns, deferrable: deferrable ?? initiallyDeferred, initiallyDeferred, notValid };
+function foreignKeyOf(
+  constraint: ReferenceConstraint,
+  columns: readonly string[],
+  target: QualifiedName,
+  referenced: readonly string[],
+): PendingForeignKey {
+  const { name, match, onDelete, onUpdate, onDeleteColumns, deferrable, initiallyDeferred, notValid } =
+    constraint;
+  return {
+    name,
+    columns,
+    target,
+    referenced,
+    match,
+    onDelete,
+    onUpdate,
+    onDeleteColumns,
+    deferrable: deferrable ?? initiallyDeferred,
+    initiallyDeferred,
+    notValid,
+  };
 }
 
 export function collectTableConstraint(constraint: TableConstraint, pending: PendingConstraints): void {
   switch (constraint.kind) {
     case "check":
-      pending.checks.push({ name: constraint.name, expr: constraint.expr, column: undefined, notValid: constraint.notValid });
+      pending.checks.push({
+        name: constraint.name,
+        expr: constraint.expr,
+        column: undefined,
+        notValid: constraint.notValid,
+      });
       break;
     case "unique":
     case "primaryKey":
-      if (constraint.usingIndex !== undefined) throw notSupported("ADD CONSTRAINT USING INDEX", constraint.position);
+      if (constraint.usingIndex !== undefined)
+        throw notSupported("ADD CONSTRAINT USING INDEX", constraint.position);
       pending.keys.push(keyOf(constraint, constraint.columns, constraint.include));
       break;
     case "foreignKey":
-      pending.foreignKeys.push(foreignKeyOf(constraint, constraint.columns, constraint.table, constraint.referenced));
+      pending.foreignKeys.push(
+        foreignKeyOf(constraint, constraint.columns, constraint.table, constraint.referenced),
+      );
       break;
     case "exclude":
       throw notSupported("exclusion constraints", constraint.position);
@@ -246,7 +331,8 @@ export function collectTableConstraint(constraint: TableConstraint, pending: Pen
 export async function createTable(ddl: DdlContext, statement: CreateTable): Promise<void> {
   if (statement.persistence === "temporary") throw notSupported("temporary tables", statement.position);
   if (statement.inherits.length > 0) throw notSupported("table inheritance", statement.position);
-  if (statement.partitionBy !== undefined || statement.partitionOf !== undefined) throw notSupported("table partitioning", statement.position);
+  if (statement.partitionBy !== undefined || statement.partitionOf !== undefined)
+    throw notSupported("table partitioning", statement.position);
   if (statement.ofType !== undefined) throw notSupported("typed tables", statement.position);
   if (statement.using !== undefined && statement.using !== "heap") {
     throw new DbError("undefinedObject", `access method "${statement.using}" does not exist`);
@@ -277,13 +363,25 @@ export async function createTable(ddl: DdlContext, statement: CreateTable): Prom
     }
   }
   checkColumnNames(columns.map((column) => column.desc.name));
-  const table = await placeTable(ddl, schema, name, statement.persistence, columns, storageOptions(statement.with));
+  const table = await placeTable(
+    ddl,
+    schema,
+    name,
+    statement.persistence,
+    columns,
+    storageOptions(statement.with),
+  );
   for (const { clause, source, from } of likes) await copyLike(ddl, table.id, clause, source, from, pending);
   await addConstraints(ddl, table.id, pending, true);
 }
 
 /** True when it is there and that is no error. */
-export function alreadyThere(ddl: DdlContext, schema: SchemaDesc, name: string, ifNotExists: boolean): boolean {
+export function alreadyThere(
+  ddl: DdlContext,
+  schema: SchemaDesc,
+  name: string,
+  ifNotExists: boolean,
+): boolean {
   if (!ddl.isTaken(schema.id, name)) return false;
   if (!ifNotExists) throw new DbError("duplicateTable", `relation "${name}" already exists`);
   ddl.notice(`relation "${name}" already exists, skipping`, "42P07");
@@ -293,10 +391,12 @@ export function alreadyThere(ddl: DdlContext, schema: SchemaDesc, name: string, 
 const systemColumns = new Set(["tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"]);
 
 export function checkColumnNames(names: readonly string[]): void {
-  if (names.length > columnsMax) throw new DbError("tooManyColumns", `tables can have at most ${columnsMax} columns`);
+  if (names.length > columnsMax)
+    throw new DbError("tooManyColumns", `tables can have at most ${columnsMax} columns`);
   const seen = new Set<string>();
   for (const name of names) {
-    if (systemColumns.has(name)) throw new DbError("duplicateColumn", `column name "${name}" conflicts with a system column name`);
+    if (systemColumns.has(name))
+      throw new DbError("duplicateColumn", `column name "${name}" conflicts with a system column name`);
     if (seen.has(name)) throw new DbError("duplicateColumn", `column "${name}" specified more than once`);
     seen.add(name);
   }
@@ -326,7 +426,8 @@ export async function placeTable(
   };
   ddl.draft.put(table);
   const filled: ColumnDesc[] = [];
-  for (let place = 0; place < columns.length; place++) filled.push(await fillColumn(ddl, table, columns[place]!, place));
+  for (let place = 0; place < columns.length; place++)
+    filled.push(await fillColumn(ddl, table, columns[place]!, place));
   const done = { ...table, columns: filled };
   ddl.draft.put(done);
   await retrying(() => ddl.transaction.shard.engine.createTable(tableSpec(ddl.draft, done, [])));
@@ -335,13 +436,20 @@ export async function placeTable(
 }
 
 /** Gives a column its sequence and its default. */
-export async function fillColumn(ddl: DdlContext, table: TableDesc, column: DraftColumn, place: number): Promise<ColumnDesc> {
+export async function fillColumn(
+  ddl: DdlContext,
+  table: TableDesc,
+  column: DraftColumn,
+  place: number,
+): Promise<ColumnDesc> {
   const { desc } = column;
   if (column.serial !== undefined || column.identity !== undefined) {
     const options = column.identity?.options ?? [];
     const sequence = await makeSequence(ddl, options, column.serial ?? desc.type.oid, {
       schemaId: table.schemaId,
-      name: sequenceNamed(ddl, options) ?? ownedSequenceName(ddl, table.schemaId, table.name, desc.name, new Set()),
+      name:
+        sequenceNamed(ddl, options) ??
+        ownedSequenceName(ddl, table.schemaId, table.name, desc.name, new Set()),
       owner: table.owner,
       ownedBy: { tableId: table.id, column: place },
     });
@@ -355,7 +463,10 @@ export async function fillColumn(ddl: DdlContext, table: TableDesc, column: Draf
 }
 
 /** `nextval('seq'::regclass)`: the schema is shown where the search path would not find it. */
-export function nextvalDefault(ddl: DdlContext, sequence: { readonly name: string; readonly schemaId: ObjectId }): string {
+export function nextvalDefault(
+  ddl: DdlContext,
+  sequence: { readonly name: string; readonly schemaId: ObjectId },
+): string {
   const schema = ddl.draft.schemaById(sequence.schemaId);
   const path = `${schema === undefined ? "" : `${quoteIdentifier(schema.name)}.`}${quoteIdentifier(sequence.name)}`;
   return `nextval('${path.replaceAll("'", "''")}'::regclass)`;
@@ -374,7 +485,10 @@ function columnPlaces(table: TableDesc, names: readonly string[], what: string):
     const place = table.columns.findIndex((column) => column.name === name && column.dropped !== true);
     if (place < 0) throw new DbError("undefinedColumn", `column "${name}" ${what}`);
     if (places.includes(place) && !what.startsWith("ref")) {
-      throw new DbError("duplicateColumn", `column "${name}" appears twice in ${what.includes("primary") ? "primary key" : "unique"} constraint`);
+      throw new DbError(
+        "duplicateColumn",
+        `column "${name}" appears twice in ${what.includes("primary") ? "primary key" : "unique"} constraint`,
+      );
     }
     places.push(place);
   }
@@ -382,32 +496,59 @@ function columnPlaces(table: TableDesc, names: readonly string[], what: string):
 }
 
 /** `fresh`: the table is new and empty, so nothing has to be checked or built. */
-export async function addConstraints(ddl: DdlContext, tableId: ObjectId, pending: PendingConstraints, fresh: boolean): Promise<void> {
+export async function addConstraints(
+  ddl: DdlContext,
+  tableId: ObjectId,
+  pending: PendingConstraints,
+  fresh: boolean,
+): Promise<void> {
   for (const check of pending.checks) await addCheck(ddl, tableId, check, fresh);
   for (const key of pending.keys) await addKey(ddl, tableId, key, fresh);
   for (const foreignKey of pending.foreignKeys) await addForeignKey(ddl, tableId, foreignKey, fresh);
 }
 
-function constraintName(ddl: DdlContext, table: TableDesc, given: string | undefined, derive: (taken: ReadonlySet<string>) => string): string {
+function constraintName(
+  ddl: DdlContext,
+  table: TableDesc,
+  given: string | undefined,
+  derive: (taken: ReadonlySet<string>) => string,
+): string {
   const taken = new Set(ddl.draft.constraintsOf(table.id).map((one) => one.name));
   if (given !== undefined) {
     if (taken.has(given)) {
-      throw new DbError("duplicateObject", `constraint "${given}" for relation "${table.name}" already exists`);
+      throw new DbError(
+        "duplicateObject",
+        `constraint "${given}" for relation "${table.name}" already exists`,
+      );
     }
     return given;
   }
   return derive(taken);
 }
 
-async function addCheck(ddl: DdlContext, tableId: ObjectId, check: PendingCheck, fresh: boolean): Promise<void> {
+async function addCheck(
+  ddl: DdlContext,
+  tableId: ObjectId,
+  check: PendingCheck,
+  fresh: boolean,
+): Promise<void> {
   const table = ddl.draft.relationById(tableId) as TableDesc;
   const { sql, columns } = storedCheck(ddl, table, check.expr);
   const only = columns.length === 1 ? table.columns[columns[0]!]!.name : undefined;
-  const name = constraintName(ddl, table, check.name, (taken) => ddl.freeName(table.schemaId, table.name, check.column ?? only, "check", taken));
+  const name = constraintName(ddl, table, check.name, (taken) =>
+    ddl.freeName(table.schemaId, table.name, check.column ?? only, "check", taken),
+  );
   if (!fresh && check.notValid !== true) {
-    const bad = await ddl.session.internal(`SELECT 1 FROM ONLY ${qualified(ddl, table)} WHERE NOT (${sql}) LIMIT 1`, []);
+    const bad = await ddl.session.internal(
+      `SELECT 1 FROM ONLY ${qualified(ddl, table)} WHERE NOT (${sql}) LIMIT 1`,
+      [],
+    );
     if (bad > 0) {
-      throw new DbError("checkViolation", `check constraint "${name}" of relation "${table.name}" is violated by some row`, { table: table.name, constraint: name, schema: schemaName(ddl, table) });
+      throw new DbError(
+        "checkViolation",
+        `check constraint "${name}" of relation "${table.name}" is violated by some row`,
+        { table: table.name, constraint: name, schema: schemaName(ddl, table) },
+      );
     }
   }
   ddl.draft.put({
@@ -423,7 +564,10 @@ async function addCheck(ddl: DdlContext, tableId: ObjectId, check: PendingCheck,
   });
 }
 
-export function qualified(ddl: DdlContext, object: { readonly schemaId: ObjectId; readonly name: string }): string {
+export function qualified(
+  ddl: DdlContext,
+  object: { readonly schemaId: ObjectId; readonly name: string },
+): string {
   return `${quoteIdentifier(ddl.draft.schemaById(object.schemaId)?.name ?? "public")}.${quoteIdentifier(object.name)}`;
 }
 
@@ -434,7 +578,11 @@ export function schemaName(ddl: DdlContext, object: { readonly schemaId: ObjectI
 async function addKey(ddl: DdlContext, tableId: ObjectId, key: PendingKey, fresh: boolean): Promise<void> {
   let table = ddl.draft.relationById(tableId) as TableDesc;
   if (key.primary && ddl.draft.constraintsOf(tableId).some((one) => one.type === "primaryKey")) {
-    throw new DbError("invalidTableDefinition", `multiple primary keys for table "${table.name}" are not allowed`, { position: key.position });
+    throw new DbError(
+      "invalidTableDefinition",
+      `multiple primary keys for table "${table.name}" are not allowed`,
+      { position: key.position },
+    );
   }
   const columns = columnPlaces(table, key.columns, "named in key does not exist");
   const include = columnPlaces(table, key.include, "named in key does not exist");
@@ -442,13 +590,20 @@ async function addKey(ddl: DdlContext, tableId: ObjectId, key: PendingKey, fresh
     const nullable = columns.filter((place) => !table.columns[place]!.notNull);
     if (nullable.length > 0) {
       if (!fresh) await requireNoNulls(ddl, table, nullable);
-      table = { ...table, columns: table.columns.map((column, place) => (nullable.includes(place) ? { ...column, notNull: true } : column)) };
+      table = {
+        ...table,
+        columns: table.columns.map((column, place) =>
+          nullable.includes(place) ? { ...column, notNull: true } : column,
+        ),
+      };
       ddl.draft.put(table);
     }
   }
   const parts = key.columns.join("_");
   const name = constraintName(ddl, table, key.name, (taken) =>
-    key.primary ? ddl.freeName(table.schemaId, table.name, undefined, "pkey", taken) : ddl.freeName(table.schemaId, table.name, parts, "key", taken),
+    key.primary
+      ? ddl.freeName(table.schemaId, table.name, undefined, "pkey", taken)
+      : ddl.freeName(table.schemaId, table.name, parts, "key", taken),
   );
   if (key.name !== undefined && ddl.isTaken(table.schemaId, name)) {
     throw new DbError("duplicateTable", `relation "${name}" already exists`);
@@ -460,7 +615,12 @@ async function addKey(ddl: DdlContext, tableId: ObjectId, key: PendingKey, fresh
     schemaId: table.schemaId,
     tableId,
     storageId: ddl.draft.draw(),
-    columns: columns.map((column) => ({ column, type: table.columns[column]!.type, descending: false, nullsFirst: false })),
+    columns: columns.map((column) => ({
+      column,
+      type: table.columns[column]!.type,
+      descending: false,
+      nullsFirst: false,
+    })),
     ...(include.length === 0 ? {} : { include }),
     unique: true,
     primary: key.primary,
@@ -483,7 +643,12 @@ async function addKey(ddl: DdlContext, tableId: ObjectId, key: PendingKey, fresh
 }
 
 /** Makes the index's storage and, over existing rows, builds it; then it stands in the draft. */
-export async function placeIndex(ddl: DdlContext, table: TableDesc, index: IndexDesc, fresh: boolean): Promise<void> {
+export async function placeIndex(
+  ddl: DdlContext,
+  table: TableDesc,
+  index: IndexDesc,
+  fresh: boolean,
+): Promise<void> {
   for (const key of index.columns) requireOrder(key.type);
   const { engine } = ddl.transaction.shard;
   const spec = tableSpec(ddl.draft, table, ddl.draft.indexesOf(table.id));
@@ -499,26 +664,47 @@ export async function placeIndex(ddl: DdlContext, table: TableDesc, index: Index
 
 function requireOrder(type: TypeRef): void {
   if (!isOrdered(type.oid)) {
-    throw new DbError("undefinedObject", `data type ${formatType(type.oid, -1)} has no default operator class for access method "btree"`, {
-      hint: "You must specify an operator class for the index or define a default operator class for the data type.",
-    });
+    throw new DbError(
+      "undefinedObject",
+      `data type ${formatType(type.oid, -1)} has no default operator class for access method "btree"`,
+      {
+        hint: "You must specify an operator class for the index or define a default operator class for the data type.",
+      },
+    );
   }
 }
 
-export async function requireNoNulls(ddl: DdlContext, table: TableDesc, places: readonly number[]): Promise<void> {
+export async function requireNoNulls(
+  ddl: DdlContext,
+  table: TableDesc,
+  places: readonly number[],
+): Promise<void> {
   for (const place of places) {
     const column = table.columns[place]!;
-    const bad = await ddl.session.internal(`SELECT 1 FROM ONLY ${qualified(ddl, table)} WHERE ${quoteIdentifier(column.name)} IS NULL LIMIT 1`, []);
+    const bad = await ddl.session.internal(
+      `SELECT 1 FROM ONLY ${qualified(ddl, table)} WHERE ${quoteIdentifier(column.name)} IS NULL LIMIT 1`,
+      [],
+    );
     if (bad > 0) {
-      throw new DbError("notNullViolation", `column "${column.name}" of relation "${table.name}" contains null values`, { table: table.name, column: column.name, schema: schemaName(ddl, table) });
+      throw new DbError(
+        "notNullViolation",
+        `column "${column.name}" of relation "${table.name}" contains null values`,
+        { table: table.name, column: column.name, schema: schemaName(ddl, table) },
+      );
     }
   }
 }
 
-async function addForeignKey(ddl: DdlContext, tableId: ObjectId, key: PendingForeignKey, fresh: boolean): Promise<void> {
+async function addForeignKey(
+  ddl: DdlContext,
+  tableId: ObjectId,
+  key: PendingForeignKey,
+  fresh: boolean,
+): Promise<void> {
   const table = ddl.draft.relationById(tableId) as TableDesc;
   const target = ddl.relation(key.target);
-  if (target.kind !== "table") throw new DbError("wrongObjectType", `referenced relation "${target.name}" is not a table`);
+  if (target.kind !== "table")
+    throw new DbError("wrongObjectType", `referenced relation "${target.name}" is not a table`);
   if (key.match === "partial") throw new DbError("featureNotSupported", "MATCH PARTIAL not yet implemented");
   if (key.onDeleteColumns.length > 0) throw notSupported("a column list in ON DELETE SET");
   const columns = columnPlaces(table, key.columns, "referenced in foreign key constraint does not exist");
@@ -529,30 +715,49 @@ async function addForeignKey(ddl: DdlContext, tableId: ObjectId, key: PendingFor
   const primary = ddl.draft.constraintsOf(target.id).find((one) => one.type === "primaryKey");
   let referenced: readonly number[];
   if (key.referenced.length === 0) {
-    if (primary === undefined) throw new DbError("undefinedObject", `there is no primary key for referenced table "${target.name}"`);
+    if (primary === undefined)
+      throw new DbError("undefinedObject", `there is no primary key for referenced table "${target.name}"`);
     referenced = primary.columns;
   } else {
     referenced = columnPlaces(target, key.referenced, "referenced in foreign key constraint does not exist");
   }
   if (referenced.length !== columns.length) {
-    throw new DbError("invalidForeignKey", "number of referencing and referenced columns for foreign key disagree");
+    throw new DbError(
+      "invalidForeignKey",
+      "number of referencing and referenced columns for foreign key disagree",
+    );
   }
-  const proof = ddl.draft.constraintsOf(target.id).find(
-    (one): one is ConstraintDesc & { type: "primaryKey" | "unique" } =>
-      (one.type === "primaryKey" || one.type === "unique") && one.columns.length === referenced.length && referenced.every((place) => one.columns.includes(place)),
-  );
+  const proof = ddl.draft
+    .constraintsOf(target.id)
+    .find(
+      (one): one is ConstraintDesc & { type: "primaryKey" | "unique" } =>
+        (one.type === "primaryKey" || one.type === "unique") &&
+        one.columns.length === referenced.length &&
+        referenced.every((place) => one.columns.includes(place)),
+    );
   const proofIndex =
     proof?.indexId ??
     ddl.draft
       .indexesOf(target.id)
-      .find((index) => index.unique && index.predicateSql === undefined && index.columns.length === referenced.length && index.columns.every((part) => part.column !== undefined && referenced.includes(part.column)))?.id;
+      .find(
+        (index) =>
+          index.unique &&
+          index.predicateSql === undefined &&
+          index.columns.length === referenced.length &&
+          index.columns.every((part) => part.column !== undefined && referenced.includes(part.column)),
+      )?.id;
   if (proofIndex === undefined) {
-    throw new DbError("invalidForeignKey", `there is no unique constraint matching given keys for referenced table "${target.name}"`);
+    throw new DbError(
+      "invalidForeignKey",
+      `there is no unique constraint matching given keys for referenced table "${target.name}"`,
+    );
   }
   if (!holdsPrivileges(ddl.draft, ddl.roleId, "table", target.owner, target.acl, "x")) {
     throw new DbError("insufficientPrivilege", `permission denied for table ${target.name}`);
   }
-  const name = constraintName(ddl, table, key.name, (taken) => ddl.freeName(table.schemaId, table.name, key.columns.join("_"), "fkey", taken));
+  const name = constraintName(ddl, table, key.name, (taken) =>
+    ddl.freeName(table.schemaId, table.name, key.columns.join("_"), "fkey", taken),
+  );
   columns.forEach((column, place) => {
     const own = table.columns[column]!;
     const other = target.columns[referenced[place]!]!;
@@ -602,7 +807,9 @@ export async function checkReferences(
   name: string,
 ): Promise<void> {
   const own = columns.map((place) => `c.${quoteIdentifier(table.columns[place]!.name)}`);
-  const match = referenced.map((place, at) => `p.${quoteIdentifier(target.columns[place]!.name)} = ${own[at]}`).join(" AND ");
+  const match = referenced
+    .map((place, at) => `p.${quoteIdentifier(target.columns[place]!.name)} = ${own[at]}`)
+    .join(" AND ");
   const given = own.map((column) => `${column} IS NOT NULL`).join(" AND ");
   let key: string | undefined;
   await ddl.session.internal(
@@ -613,12 +820,16 @@ export async function checkReferences(
     },
   );
   if (key !== undefined) {
-    throw new DbError("foreignKeyViolation", `insert or update on table "${table.name}" violates foreign key constraint "${name}"`, {
-      detail: `Key (${columns.map((place) => table.columns[place]!.name).join(", ")})=(${key}) is not present in table "${target.name}".`,
-      table: table.name,
-      constraint: name,
-      schema: schemaName(ddl, table),
-    });
+    throw new DbError(
+      "foreignKeyViolation",
+      `insert or update on table "${table.name}" violates foreign key constraint "${name}"`,
+      {
+        detail: `Key (${columns.map((place) => table.columns[place]!.name).join(", ")})=(${key}) is not present in table "${target.name}".`,
+        table: table.name,
+        constraint: name,
+        schema: schemaName(ddl, table),
+      },
+    );
   }
 }
 
@@ -626,7 +837,8 @@ export async function checkReferences(
 
 function likeWants(clause: LikeClause, what: string): boolean {
   let wanted = false;
-  for (const option of clause.options) if (option.what === "all" || option.what === what) wanted = option.including;
+  for (const option of clause.options)
+    if (option.what === "all" || option.what === what) wanted = option.including;
   return wanted;
 }
 
@@ -640,27 +852,49 @@ function likeColumns(source: TableDesc, clause: LikeClause): DraftColumn[] {
         type,
         notNull,
         ...(collation === undefined ? {} : { collation }),
-        ...(likeWants(clause, "defaults") && column.defaultSql !== undefined ? { defaultSql: column.defaultSql } : {}),
+        ...(likeWants(clause, "defaults") && column.defaultSql !== undefined
+          ? { defaultSql: column.defaultSql }
+          : {}),
       };
-      const identity = likeWants(clause, "identity") && column.identity !== undefined ? { always: column.identity === "always", options: [], type: type.oid } : undefined;
+      const identity =
+        likeWants(clause, "identity") && column.identity !== undefined
+          ? { always: column.identity === "always", options: [], type: type.oid }
+          : undefined;
       return identity === undefined ? { desc } : { desc, identity };
     });
 }
 
-async function copyLike(ddl: DdlContext, tableId: ObjectId, clause: LikeClause, source: TableDesc, from: number, pending: PendingConstraints): Promise<void> {
+async function copyLike(
+  ddl: DdlContext,
+  tableId: ObjectId,
+  clause: LikeClause,
+  source: TableDesc,
+  from: number,
+  pending: PendingConstraints,
+): Promise<void> {
   // Positions differ where the source has dropped columns or the copy has columns before it.
-  const live = source.columns.map((column, place) => ({ column, place })).filter(({ column }) => column.dropped !== true);
+  const live = source.columns
+    .map((column, place) => ({ column, place }))
+    .filter(({ column }) => column.dropped !== true);
   const placeOf = (place: number): number => from + live.findIndex((one) => one.place === place);
   const table = ddl.draft.relationById(tableId) as TableDesc;
   if (likeWants(clause, "constraints")) {
     for (const constraint of ddl.draft.constraintsOf(source.id)) {
       if (constraint.type !== "check") continue;
-      ddl.draft.put({ ...constraint, id: ddl.draft.draw(), schemaId: table.schemaId, tableId, columns: constraint.columns.map(placeOf) });
+      ddl.draft.put({
+        ...constraint,
+        id: ddl.draft.draw(),
+        schemaId: table.schemaId,
+        tableId,
+        columns: constraint.columns.map(placeOf),
+      });
     }
   }
   if (!likeWants(clause, "indexes")) return;
   for (const index of ddl.draft.indexesOf(source.id)) {
-    const constraint = ddl.draft.constraintsOf(source.id).find((one) => (one.type === "primaryKey" || one.type === "unique") && one.indexId === index.id);
+    const constraint = ddl.draft
+      .constraintsOf(source.id)
+      .find((one) => (one.type === "primaryKey" || one.type === "unique") && one.indexId === index.id);
     if (constraint !== undefined) {
       pending.keys.push({
         name: undefined,
@@ -674,7 +908,9 @@ async function copyLike(ddl: DdlContext, tableId: ObjectId, clause: LikeClause, 
       });
       continue;
     }
-    const parts = index.columns.map((key) => (key.column === undefined ? "expr" : source.columns[key.column]!.name)).join("_");
+    const parts = index.columns
+      .map((key) => (key.column === undefined ? "expr" : source.columns[key.column]!.name))
+      .join("_");
     await placeIndex(
       ddl,
       table,
@@ -685,7 +921,9 @@ async function copyLike(ddl: DdlContext, tableId: ObjectId, clause: LikeClause, 
         name: ddl.freeName(table.schemaId, table.name, parts, "idx"),
         schemaId: table.schemaId,
         tableId,
-        columns: index.columns.map((key) => (key.column === undefined ? key : { ...key, column: placeOf(key.column) })),
+        columns: index.columns.map((key) =>
+          key.column === undefined ? key : { ...key, column: placeOf(key.column) },
+        ),
         ...(index.include === undefined ? {} : { include: index.include.map(placeOf) }),
       },
       true,

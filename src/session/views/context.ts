@@ -55,8 +55,21 @@ export interface ViewContext {
   tableSize(table: TableDesc): { readonly pages: number; readonly rows: number };
   sequenceValue(id: ObjectId): { readonly lastValue: bigint; readonly isCalled: boolean } | undefined;
   searchPathIds(): readonly ObjectId[];
-  preparedStatements(): Iterable<{ name: string; statement: string; types: readonly number[]; fromSql: boolean; preparedAt: number }>;
-  cursors(): Iterable<{ name: string; statement: string; holdable: boolean; binary: boolean; scrollable: boolean; createdAt: number }>;
+  preparedStatements(): Iterable<{
+    name: string;
+    statement: string;
+    types: readonly number[];
+    fromSql: boolean;
+    preparedAt: number;
+  }>;
+  cursors(): Iterable<{
+    name: string;
+    statement: string;
+    holdable: boolean;
+    binary: boolean;
+    scrollable: boolean;
+    createdAt: number;
+  }>;
   readonly poolPages: number;
   readonly pageSize: number;
 }

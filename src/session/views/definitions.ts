@@ -36,9 +36,15 @@ export function indexDefinition(catalog: CatalogReader, index: IndexDesc, column
     return text + direction + nulls;
   });
   if (column > 0) return keys[column - 1] ?? "";
-  const include = index.include === undefined || index.include.length === 0 ? "" : ` INCLUDE (${columnNames(table, index.include)})`;
+  const include =
+    index.include === undefined || index.include.length === 0
+      ? ""
+      : ` INCLUDE (${columnNames(table, index.include)})`;
   const distinct = index.nullsNotDistinct === true ? " NULLS NOT DISTINCT" : "";
-  const where = index.predicateSql === undefined ? "" : ` WHERE ${isWrapped(index.predicateSql) ? index.predicateSql : `(${index.predicateSql})`}`;
+  const where =
+    index.predicateSql === undefined
+      ? ""
+      : ` WHERE ${isWrapped(index.predicateSql) ? index.predicateSql : `(${index.predicateSql})`}`;
   return `CREATE ${index.unique ? "UNIQUE " : ""}INDEX ${quoteIdentifier(index.name)} ON ${qualifiedName(catalog, index.tableId)} USING btree (${keys.join(", ")})${include}${distinct}${where}`;
 }
 
@@ -57,7 +63,10 @@ export function constraintDefinition(
   nameOf: (relationId: ObjectId) => string = (id) => qualifiedName(catalog, id),
 ): string {
   const table = catalog.relationById(constraint.tableId) as TableDesc;
-  const deferral = constraint.deferrable === true ? ` DEFERRABLE${constraint.initiallyDeferred === true ? " INITIALLY DEFERRED" : ""}` : "";
+  const deferral =
+    constraint.deferrable === true
+      ? ` DEFERRABLE${constraint.initiallyDeferred === true ? " INITIALLY DEFERRED" : ""}`
+      : "";
   const valid = constraint.notValid === true ? " NOT VALID" : "";
   switch (constraint.type) {
     case "primaryKey":
@@ -69,8 +78,10 @@ export function constraintDefinition(
     case "foreignKey": {
       const referenced = catalog.relationById(constraint.referencedTableId) as TableDesc;
       const match = constraint.match === "full" ? " MATCH FULL" : "";
-      const onUpdate = constraint.onUpdate === "noAction" ? "" : ` ON UPDATE ${actionTexts[constraint.onUpdate]}`;
-      const onDelete = constraint.onDelete === "noAction" ? "" : ` ON DELETE ${actionTexts[constraint.onDelete]}`;
+      const onUpdate =
+        constraint.onUpdate === "noAction" ? "" : ` ON UPDATE ${actionTexts[constraint.onUpdate]}`;
+      const onDelete =
+        constraint.onDelete === "noAction" ? "" : ` ON DELETE ${actionTexts[constraint.onDelete]}`;
       return `FOREIGN KEY (${columnNames(table, constraint.columns)}) REFERENCES ${nameOf(constraint.referencedTableId)}(${columnNames(referenced, constraint.referencedColumns)})${match}${onUpdate}${onDelete}${deferral}${valid}`;
     }
   }

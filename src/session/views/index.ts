@@ -1,5 +1,5 @@
 /** Computed catalogs: which relations there are, and their rows for a session. */
-import { informationSchemaId, pgCatalogSchemaId, type ObjectId } from "../../model/schema.js";
+import { informationSchemaId, type ObjectId, pgCatalogSchemaId } from "../../model/schema.js";
 import type { Value } from "../../model/value.js";
 import type { ServerSession } from "../session.js";
 import type { Provider, ViewContext } from "./context.js";
@@ -64,13 +64,28 @@ function contextOf(session: ServerSession): ViewContext {
     searchPathIds: () => session.searchPathIds(),
     *preparedStatements() {
       for (const prepared of session.prepared.values()) {
-        if (prepared.name !== "") yield { name: prepared.name, statement: prepared.text, types: prepared.parameterTypes, fromSql: prepared.fromSql, preparedAt: prepared.preparedAt };
+        if (prepared.name !== "")
+          yield {
+            name: prepared.name,
+            statement: prepared.text,
+            types: prepared.parameterTypes,
+            fromSql: prepared.fromSql,
+            preparedAt: prepared.preparedAt,
+          };
       }
     },
     *cursors() {
       for (const portal of session.portals.values()) {
         const { cursor } = portal;
-        if (cursor !== undefined) yield { name: portal.name, statement: cursor.text, holdable: cursor.hold, binary: cursor.binary, scrollable: cursor.scroll === true, createdAt: cursor.createdAt };
+        if (cursor !== undefined)
+          yield {
+            name: portal.name,
+            statement: cursor.text,
+            holdable: cursor.hold,
+            binary: cursor.binary,
+            scrollable: cursor.scroll === true,
+            createdAt: cursor.createdAt,
+          };
       }
     },
     poolPages: server.options.poolPages,

@@ -2,8 +2,7 @@
  * Rows of PostgreSQL's system catalogs, computed from the catalog state. What PostgreSQL would say of objects like
  * ours: rows keep its column meanings, so that psql, drivers and ORMs find what they look for.
  */
-import { allCasts, allFunctions, allOperators } from "../../sql/functions/index.js";
-import { allTypes, formatType, typeByOid, typeOf } from "../../model/types.js";
+
 import {
   type AclItem,
   bootstrapRoleId,
@@ -16,11 +15,13 @@ import {
   type RoleDesc,
   type TableDesc,
 } from "../../model/schema.js";
+import { allTypes, formatType, typeByOid, typeOf } from "../../model/types.js";
 import { PgArray, type Value, wide } from "../../model/value.js";
 import { aclItemText } from "../../security/privileges.js";
-import type { CatalogRow } from "./registry.js";
+import { allCasts, allFunctions, allOperators } from "../../sql/functions/index.js";
 import type { Provider, ViewContext } from "./context.js";
 import { constraintDefinition, indexDefinition } from "./definitions.js";
+import type { CatalogRow } from "./registry.js";
 
 const textArray = (values: readonly string[] | null | undefined): Value =>
   values === null || values === undefined ? null : PgArray.of(25, values);
@@ -30,7 +31,12 @@ const oidArray = (values: readonly number[]): Value => PgArray.of(26, values);
 const vector = (element: number, values: readonly number[]): Value =>
   values.length === 0 ? PgArray.of(element, []) : new PgArray(element, values, [values.length], [0]);
 const aclArray = (context: ViewContext, acl: readonly AclItem[] | undefined): Value =>
-  acl === undefined ? null : PgArray.of(1033, acl.map((item) => aclItemText(context.catalog, item)));
+  acl === undefined
+    ? null
+    : PgArray.of(
+        1033,
+        acl.map((item) => aclItemText(context.catalog, item)),
+      );
 const integer = (text: string): Value => wide(BigInt(text));
 
 /** array_in: drivers tell arrays by it. */
@@ -46,7 +52,12 @@ function collationOf(oid: number): number {
 /** A table's row type: an id of its own, apart from all drawn ids. */
 export const rowTypeOffset = 0x40000000;
 
-export const relationKinds: Readonly<Record<string, string>> = { table: "r", view: "v", sequence: "S", virtual: "r" };
+export const relationKinds: Readonly<Record<string, string>> = {
+  table: "r",
+  view: "v",
+  sequence: "S",
+  virtual: "r",
+};
 const informationSchemaViews = new Set<string>();
 
 function* relations(context: ViewContext): Iterable<RelationDesc> {
@@ -80,7 +91,12 @@ function columnsOf(relation: RelationDesc): readonly ColumnDesc[] {
 function* pgNamespace(context: ViewContext): Iterable<CatalogRow> {
   for (const object of context.catalog.objects()) {
     if (object.kind !== "schema") continue;
-    yield { oid: object.id, nspname: object.name, nspowner: object.owner, nspacl: aclArray(context, object.acl) };
+    yield {
+      oid: object.id,
+      nspname: object.name,
+      nspowner: object.owner,
+      nspacl: aclArray(context, object.acl),
+    };
   }
 }
 
@@ -119,15 +135,28 @@ function* pgClass(context: ViewContext): Iterable<CatalogRow> {
       relpages: statistics === undefined ? 0 : size.pages,
       reltuples: statistics === undefined ? (relation.kind === "table" ? -1 : 0) : statistics.rows,
       relhasindex: relation.kind === "table" && catalog.indexesOf(relation.id).length > 0,
-      relpersistence: relation.kind === "table" && relation.persistence === "temporary" ? "t" : relation.kind === "table" && relation.persistence === "unlogged" ? "u" : "p",
-      relkind: relation.kind === "virtual" && informationSchemaViews.has(relation.name) ? "v" : relationKinds[relation.kind]!,
+      relpersistence:
+        relation.kind === "table" && relation.persistence === "temporary"
+          ? "t"
+          : relation.kind === "table" && relation.persistence === "unlogged"
+            ? "u"
+            : "p",
+      relkind:
+        relation.kind === "virtual" && informationSchemaViews.has(relation.name)
+          ? "v"
+          : relationKinds[relation.kind]!,
       relnatts: columnsOf(relation).length,
       relchecks: constraintsHere.filter((constraint) => constraint.type === "check").length,
       relhasrules: relation.kind === "view",
-      relhastriggers: constraintsHere.some((constraint) => constraint.type === "foreignKey") || (relation.kind === "table" && catalog.referencesTo(relation.id).length > 0),
+      relhastriggers:
+        constraintsHere.some((constraint) => constraint.type === "foreignKey") ||
+        (relation.kind === "table" && catalog.referencesTo(relation.id).length > 0),
       relreplident: relation.kind === "table" ? "d" : "n",
       relacl: aclArray(context, relation.kind === "virtual" ? undefined : relation.acl),
-      reloptions: relation.kind === "table" && relation.options !== undefined ? textArray(Object.entries(relation.options).map(([key, value]) => `${key}=${value}`)) : null,
+      reloptions:
+        relation.kind === "table" && relation.options !== undefined
+          ? textArray(Object.entries(relation.options).map(([key, value]) => `${key}=${value}`))
+          : null,
     };
   }
   for (const index of indexes(context)) {
@@ -154,7 +183,18 @@ function* pgClass(context: ViewContext): Iterable<CatalogRow> {
 
 /** An array value's text under pg_attribute.attmissingval's anyarray: one element. */
 function* pgAttribute(context: ViewContext): Iterable<CatalogRow> {
-  const base = { attcacheoff: -1, attcompression: "", attisdropped: false, attislocal: true, attinhcount: 0, attgenerated: "", attidentity: "", atthasdef: false, atthasmissing: false, attnotnull: false };
+  const base = {
+    attcacheoff: -1,
+    attcompression: "",
+    attisdropped: false,
+    attislocal: true,
+    attinhcount: 0,
+    attgenerated: "",
+    attidentity: "",
+    atthasdef: false,
+    atthasmissing: false,
+    attnotnull: false,
+  };
   const typed = (type: ColumnDesc["type"]): CatalogRow => {
     const desc = typeOf(type.oid);
     return {
@@ -221,7 +261,12 @@ function* pgAttrdef(context: ViewContext): Iterable<CatalogRow> {
     for (let place = 0; place < object.columns.length; place++) {
       const column = object.columns[place]!;
       if (column.defaultSql === undefined) continue;
-      yield { oid: attrdefId(object.id, place), adrelid: object.id, adnum: place + 1, adbin: column.defaultSql };
+      yield {
+        oid: attrdefId(object.id, place),
+        adrelid: object.id,
+        adnum: place + 1,
+        adbin: column.defaultSql,
+      };
     }
   }
 }
@@ -259,14 +304,20 @@ const operatorClasses: Readonly<Record<number, readonly [oid: number, name: stri
 };
 
 function operatorClassOf(type: number): number {
-  return (operatorClasses[type] ?? (typeOf(type).category === "A" ? operatorClasses[2277] : undefined))?.[0] ?? 0;
+  return (
+    (operatorClasses[type] ?? (typeOf(type).category === "A" ? operatorClasses[2277] : undefined))?.[0] ?? 0
+  );
 }
 
 function* pgIndex(context: ViewContext): Iterable<CatalogRow> {
   for (const index of indexes(context)) {
     const include = index.include ?? [];
-    const constraint = context.catalog.constraintsOf(index.tableId).find((one) => (one.type === "primaryKey" || one.type === "unique") && one.indexId === index.id);
-    const expressions = index.columns.filter((key) => key.expressionSql !== undefined).map((key) => key.expressionSql!);
+    const constraint = context.catalog
+      .constraintsOf(index.tableId)
+      .find((one) => (one.type === "primaryKey" || one.type === "unique") && one.indexId === index.id);
+    const expressions = index.columns
+      .filter((key) => key.expressionSql !== undefined)
+      .map((key) => key.expressionSql!);
     yield {
       indexrelid: index.id,
       indrelid: index.tableId,
@@ -283,10 +334,22 @@ function* pgIndex(context: ViewContext): Iterable<CatalogRow> {
       indisready: true,
       indislive: true,
       indisreplident: false,
-      indkey: vector(21, [...index.columns.map((key) => (key.column === undefined ? 0 : key.column + 1)), ...include.map((column) => column + 1)]),
-      indcollation: vector(26, index.columns.map((key) => collationOf(key.type.oid))),
-      indclass: vector(26, index.columns.map((key) => operatorClassOf(key.type.oid))),
-      indoption: vector(21, index.columns.map((key) => (key.descending ? 1 : 0) | (key.nullsFirst ? 2 : 0))),
+      indkey: vector(21, [
+        ...index.columns.map((key) => (key.column === undefined ? 0 : key.column + 1)),
+        ...include.map((column) => column + 1),
+      ]),
+      indcollation: vector(
+        26,
+        index.columns.map((key) => collationOf(key.type.oid)),
+      ),
+      indclass: vector(
+        26,
+        index.columns.map((key) => operatorClassOf(key.type.oid)),
+      ),
+      indoption: vector(
+        21,
+        index.columns.map((key) => (key.descending ? 1 : 0) | (key.nullsFirst ? 2 : 0)),
+      ),
       indexprs: expressions.length === 0 ? null : expressions.join(", "),
       indpred: index.predicateSql ?? null,
     };
@@ -310,7 +373,9 @@ function* pgConstraint(context: ViewContext): Iterable<CatalogRow> {
       convalidated: constraint.notValid !== true,
       conrelid: constraint.tableId,
       contypid: 0,
-      conindid: foreign?.referencedIndexId ?? (constraint.type === "primaryKey" || constraint.type === "unique" ? constraint.indexId : 0),
+      conindid:
+        foreign?.referencedIndexId ??
+        (constraint.type === "primaryKey" || constraint.type === "unique" ? constraint.indexId : 0),
       conparentid: 0,
       confrelid: foreign?.referencedTableId ?? 0,
       confupdtype: foreign === undefined ? " " : actionLetters[foreign.onUpdate],
@@ -361,12 +426,19 @@ function roleRow(context: ViewContext, role: RoleDesc, passwords: boolean): Cata
     rolbypassrls: role.bypassRls,
     rolconnlimit: role.connectionLimit,
     rolpassword: passwords && context.isSuperuser ? (role.password ?? null) : "********",
-    rolvaliduntil: role.validUntil === undefined ? null : role.validUntil === "infinity" ? Number.POSITIVE_INFINITY : Number(role.validUntil),
+    rolvaliduntil:
+      role.validUntil === undefined
+        ? null
+        : role.validUntil === "infinity"
+          ? Number.POSITIVE_INFINITY
+          : Number(role.validUntil),
   };
 }
 
 function settingsOf(role: RoleDesc): Value {
-  return role.settings === undefined ? null : textArray(Object.entries(role.settings).map(([key, value]) => `${key}=${value}`));
+  return role.settings === undefined
+    ? null
+    : textArray(Object.entries(role.settings).map(([key, value]) => `${key}=${value}`));
 }
 
 function* pgType(context: ViewContext): Iterable<CatalogRow> {
@@ -579,36 +651,62 @@ function* pgSequences(context: ViewContext): Iterable<CatalogRow> {
 }
 
 function* pgDepend(context: ViewContext): Iterable<CatalogRow> {
-  const link = (classid: number, objid: number, objsubid: number, refclassid: number, refobjid: number, refobjsubid: number, deptype: string): CatalogRow => ({ classid, objid, objsubid, refclassid, refobjid, refobjsubid, deptype });
+  const link = (
+    classid: number,
+    objid: number,
+    objsubid: number,
+    refclassid: number,
+    refobjid: number,
+    refobjsubid: number,
+    deptype: string,
+  ): CatalogRow => ({ classid, objid, objsubid, refclassid, refobjid, refobjsubid, deptype });
   for (const object of context.catalog.objects()) {
     switch (object.kind) {
       case "sequence":
         if (object.ownedBy !== undefined) {
-          const column = (context.catalog.relationById(object.ownedBy.tableId) as TableDesc | undefined)?.columns[object.ownedBy.column];
-          yield link(1259, object.id, 0, 1259, object.ownedBy.tableId, object.ownedBy.column + 1, column?.identity === undefined ? "a" : "i");
+          const column = (context.catalog.relationById(object.ownedBy.tableId) as TableDesc | undefined)
+            ?.columns[object.ownedBy.column];
+          yield link(
+            1259,
+            object.id,
+            0,
+            1259,
+            object.ownedBy.tableId,
+            object.ownedBy.column + 1,
+            column?.identity === undefined ? "a" : "i",
+          );
         }
         break;
       case "index": {
-        const owner = context.catalog.constraintsOf(object.tableId).find((one) => (one.type === "primaryKey" || one.type === "unique") && one.indexId === object.id);
+        const owner = context.catalog
+          .constraintsOf(object.tableId)
+          .find((one) => (one.type === "primaryKey" || one.type === "unique") && one.indexId === object.id);
         if (owner !== undefined) yield link(1259, object.id, 0, 2606, owner.id, 0, "i");
-        else for (const key of object.columns) if (key.column !== undefined) yield link(1259, object.id, 0, 1259, object.tableId, key.column + 1, "a");
+        else
+          for (const key of object.columns)
+            if (key.column !== undefined)
+              yield link(1259, object.id, 0, 1259, object.tableId, key.column + 1, "a");
         break;
       }
       case "constraint":
-        for (const column of object.columns) yield link(2606, object.id, 0, 1259, object.tableId, column + 1, "a");
+        for (const column of object.columns)
+          yield link(2606, object.id, 0, 1259, object.tableId, column + 1, "a");
         if (object.type === "foreignKey") {
-          for (const column of object.referencedColumns) yield link(2606, object.id, 0, 1259, object.referencedTableId, column + 1, "n");
+          for (const column of object.referencedColumns)
+            yield link(2606, object.id, 0, 1259, object.referencedTableId, column + 1, "n");
           yield link(2606, object.id, 0, 1259, object.referencedIndexId, 0, "n");
         }
         break;
       case "table":
         for (let place = 0; place < object.columns.length; place++) {
-          if (object.columns[place]!.defaultSql !== undefined) yield link(2604, attrdefId(object.id, place), 0, 1259, object.id, place + 1, "a");
+          if (object.columns[place]!.defaultSql !== undefined)
+            yield link(2604, attrdefId(object.id, place), 0, 1259, object.id, place + 1, "a");
         }
         yield link(1259, object.id, 0, 2615, object.schemaId, 0, "n");
         break;
       case "view":
-        for (const [id, column] of object.dependsOn) yield link(2618, object.id + 1, 0, 1259, id, column + 1, "n");
+        for (const [id, column] of object.dependsOn)
+          yield link(2618, object.id + 1, 0, 1259, id, column + 1, "n");
         break;
     }
   }
@@ -630,8 +728,20 @@ function* pgStats(context: ViewContext): Iterable<CatalogRow> {
         null_frac: column.nullFraction,
         avg_width: column.averageWidth,
         n_distinct: column.distinct,
-        most_common_vals: column.mostCommon.length === 0 ? null : PgArray.of(25, column.mostCommon.map(([text]) => text)),
-        most_common_freqs: column.mostCommon.length === 0 ? null : PgArray.of(700, column.mostCommon.map(([, fraction]) => fraction)),
+        most_common_vals:
+          column.mostCommon.length === 0
+            ? null
+            : PgArray.of(
+                25,
+                column.mostCommon.map(([text]) => text),
+              ),
+        most_common_freqs:
+          column.mostCommon.length === 0
+            ? null
+            : PgArray.of(
+                700,
+                column.mostCommon.map(([, fraction]) => fraction),
+              ),
         histogram_bounds: column.histogram.length === 0 ? null : PgArray.of(25, column.histogram),
         correlation: column.correlation,
       };
@@ -692,37 +802,63 @@ export const pgCatalogProviders: Readonly<Record<string, Provider>> = {
     for (const role of roles(context)) yield roleRow(context, role, true);
   },
   *pg_roles(context) {
-    for (const role of roles(context)) yield { ...roleRow(context, role, false), rolconfig: settingsOf(role) };
+    for (const role of roles(context))
+      yield { ...roleRow(context, role, false), rolconfig: settingsOf(role) };
   },
   *pg_user(context) {
     for (const role of roles(context)) {
       if (!role.login) continue;
-      yield { usename: role.name, usesysid: role.id, usecreatedb: role.createDb, usesuper: role.superuser, userepl: role.replication, usebypassrls: role.bypassRls, passwd: "********", useconfig: settingsOf(role) };
+      yield {
+        usename: role.name,
+        usesysid: role.id,
+        usecreatedb: role.createDb,
+        usesuper: role.superuser,
+        userepl: role.replication,
+        usebypassrls: role.bypassRls,
+        passwd: "********",
+        useconfig: settingsOf(role),
+      };
     }
   },
   *pg_shadow(context) {
     if (!context.isSuperuser) return;
     for (const role of roles(context)) {
       if (!role.login) continue;
-      yield { usename: role.name, usesysid: role.id, usecreatedb: role.createDb, usesuper: role.superuser, userepl: role.replication, usebypassrls: role.bypassRls, passwd: role.password ?? null, useconfig: settingsOf(role) };
+      yield {
+        usename: role.name,
+        usesysid: role.id,
+        usecreatedb: role.createDb,
+        usesuper: role.superuser,
+        userepl: role.replication,
+        usebypassrls: role.bypassRls,
+        passwd: role.password ?? null,
+        useconfig: settingsOf(role),
+      };
     }
   },
   *pg_group(context) {
     for (const role of roles(context)) {
       if (role.login) continue;
-      const members = [...roles(context)].filter((one) => one.memberOf.some((group) => group.roleId === role.id));
+      const members = [...roles(context)].filter((one) =>
+        one.memberOf.some((group) => group.roleId === role.id),
+      );
       yield { groname: role.name, grosysid: role.id, grolist: oidArray(members.map((one) => one.id)) };
     }
   },
   *pg_auth_members(context) {
     for (const role of roles(context)) {
-      for (const group of role.memberOf) yield { roleid: group.roleId, member: role.id, grantor: group.grantor, admin_option: group.admin };
+      for (const group of role.memberOf)
+        yield { roleid: group.roleId, member: role.id, grantor: group.grantor, admin_option: group.admin };
     }
   },
   *pg_db_role_setting(context) {
     for (const object of context.catalog.objects()) {
       if ((object.kind !== "role" && object.kind !== "database") || object.settings === undefined) continue;
-      yield { setdatabase: object.kind === "database" ? object.id : 0, setrole: object.kind === "role" ? object.id : 0, setconfig: textArray(Object.entries(object.settings).map(([key, value]) => `${key}=${value}`)) };
+      yield {
+        setdatabase: object.kind === "database" ? object.id : 0,
+        setrole: object.kind === "role" ? object.id : 0,
+        setconfig: textArray(Object.entries(object.settings).map(([key, value]) => `${key}=${value}`)),
+      };
     }
   },
   *pg_am() {
@@ -738,7 +874,16 @@ export const pgCatalogProviders: Readonly<Record<string, Provider>> = {
       [12, "internal", false],
       [14, "sql", true],
     ] as const) {
-      yield { oid, lanname, lanowner: bootstrapRoleId, lanispl: false, lanpltrusted: trusted, lanplcallfoid: 0, laninline: 0, lanvalidator: 0 };
+      yield {
+        oid,
+        lanname,
+        lanowner: bootstrapRoleId,
+        lanispl: false,
+        lanpltrusted: trusted,
+        lanplcallfoid: 0,
+        laninline: 0,
+        lanvalidator: 0,
+      };
     }
   },
   *pg_collation() {
@@ -748,13 +893,33 @@ export const pgCatalogProviders: Readonly<Record<string, Provider>> = {
       [951, "POSIX", "c"],
       [12341, "ucs_basic", "c"],
     ] as const) {
-      yield { oid, collname, collnamespace: pgCatalogSchemaId, collowner: bootstrapRoleId, collprovider: provider, collisdeterministic: true, collencoding: -1, collcollate: provider === "d" ? "" : collname, collctype: provider === "d" ? "" : collname };
+      yield {
+        oid,
+        collname,
+        collnamespace: pgCatalogSchemaId,
+        collowner: bootstrapRoleId,
+        collprovider: provider,
+        collisdeterministic: true,
+        collencoding: -1,
+        collcollate: provider === "d" ? "" : collname,
+        collctype: provider === "d" ? "" : collname,
+      };
     }
   },
   *pg_opclass() {
     for (const [type, [oid, opcname, opcfamily]] of Object.entries(operatorClasses)) {
       if (Number(type) === 1043) continue;
-      yield { oid, opcmethod: 403, opcname, opcnamespace: pgCatalogSchemaId, opcowner: bootstrapRoleId, opcfamily, opcintype: Number(type), opcdefault: true, opckeytype: 0 };
+      yield {
+        oid,
+        opcmethod: 403,
+        opcname,
+        opcnamespace: pgCatalogSchemaId,
+        opcowner: bootstrapRoleId,
+        opcfamily,
+        opcintype: Number(type),
+        opcdefault: true,
+        opckeytype: 0,
+      };
     }
   },
   *pg_tablespace() {
@@ -764,20 +929,40 @@ export const pgCatalogProviders: Readonly<Record<string, Provider>> = {
   *pg_sequence(context) {
     for (const object of context.catalog.objects()) {
       if (object.kind !== "sequence") continue;
-      yield { seqrelid: object.id, seqtypid: object.type.oid, seqstart: integer(object.start), seqincrement: integer(object.increment), seqmax: integer(object.maximum), seqmin: integer(object.minimum), seqcache: integer(object.cache), seqcycle: object.cycle };
+      yield {
+        seqrelid: object.id,
+        seqtypid: object.type.oid,
+        seqstart: integer(object.start),
+        seqincrement: integer(object.increment),
+        seqmax: integer(object.maximum),
+        seqmin: integer(object.minimum),
+        seqcache: integer(object.cache),
+        seqcycle: object.cycle,
+      };
     }
   },
   *pg_rewrite(context) {
     for (const object of context.catalog.objects()) {
       if (object.kind !== "view") continue;
-      yield { oid: object.id + 1, rulename: "_RETURN", ev_class: object.id, ev_type: "1", ev_enabled: "O", is_instead: true, ev_qual: "<>", ev_action: object.querySql };
+      yield {
+        oid: object.id + 1,
+        rulename: "_RETURN",
+        ev_class: object.id,
+        ev_type: "1",
+        ev_enabled: "O",
+        is_instead: true,
+        ev_qual: "<>",
+        ev_action: object.querySql,
+      };
     }
   },
   *pg_description(context) {
     for (const object of context.catalog.objects()) {
       if (object.kind !== "comment") continue;
-      const target = context.catalog.relationById(object.objectId) ?? context.catalog.indexById(object.objectId);
-      const classoid = target !== undefined ? 1259 : context.catalog.schemaById(object.objectId) !== undefined ? 2615 : 2606;
+      const target =
+        context.catalog.relationById(object.objectId) ?? context.catalog.indexById(object.objectId);
+      const classoid =
+        target !== undefined ? 1259 : context.catalog.schemaById(object.objectId) !== undefined ? 2615 : 2606;
       yield { objoid: object.objectId, classoid, objsubid: object.column + 1, description: object.text };
     }
   },
@@ -798,12 +983,22 @@ export const pgCatalogProviders: Readonly<Record<string, Provider>> = {
   *pg_views(context) {
     for (const relation of relations(context)) {
       if (relation.kind !== "view") continue;
-      yield { schemaname: context.catalog.schemaById(relation.schemaId)?.name ?? null, viewname: relation.name, viewowner: context.catalog.roleById(relation.owner)?.name ?? null, definition: `${relation.querySql};` };
+      yield {
+        schemaname: context.catalog.schemaById(relation.schemaId)?.name ?? null,
+        viewname: relation.name,
+        viewowner: context.catalog.roleById(relation.owner)?.name ?? null,
+        definition: `${relation.querySql};`,
+      };
     }
   },
   *pg_indexes(context) {
     for (const index of indexes(context)) {
-      yield { schemaname: context.catalog.schemaById(index.schemaId)?.name ?? null, tablename: context.catalog.relationById(index.tableId)?.name ?? null, indexname: index.name, indexdef: indexDefinition(context.catalog, index) };
+      yield {
+        schemaname: context.catalog.schemaById(index.schemaId)?.name ?? null,
+        tablename: context.catalog.relationById(index.tableId)?.name ?? null,
+        indexname: index.name,
+        indexdef: indexDefinition(context.catalog, index),
+      };
     }
   },
   *pg_settings(context) {
@@ -828,16 +1023,35 @@ export const pgCatalogProviders: Readonly<Record<string, Provider>> = {
   },
   *pg_prepared_statements(context) {
     for (const statement of context.preparedStatements()) {
-      yield { name: statement.name, statement: statement.statement, prepare_time: statement.preparedAt, parameter_types: PgArray.of(2206, statement.types), from_sql: statement.fromSql, generic_plans: 0, custom_plans: 0 };
+      yield {
+        name: statement.name,
+        statement: statement.statement,
+        prepare_time: statement.preparedAt,
+        parameter_types: PgArray.of(2206, statement.types),
+        from_sql: statement.fromSql,
+        generic_plans: 0,
+        custom_plans: 0,
+      };
     }
   },
   *pg_cursors(context) {
     for (const cursor of context.cursors()) {
-      yield { name: cursor.name, statement: cursor.statement, is_holdable: cursor.holdable, is_binary: cursor.binary, is_scrollable: cursor.scrollable, creation_time: cursor.createdAt };
+      yield {
+        name: cursor.name,
+        statement: cursor.statement,
+        is_holdable: cursor.holdable,
+        is_binary: cursor.binary,
+        is_scrollable: cursor.scrollable,
+        creation_time: cursor.createdAt,
+      };
     }
   },
   *pg_stat_database(context) {
-    yield { datid: context.database.id, datname: context.database.name, numbackends: [...context.sessions()].length };
+    yield {
+      datid: context.database.id,
+      datname: context.database.name,
+      numbackends: [...context.sessions()].length,
+    };
   },
 };
 
@@ -850,7 +1064,11 @@ interface Named {
 }
 
 function named(context: ViewContext, object: { readonly schemaId: ObjectId; readonly name: string }): Named {
-  return { catalog: context.database.name, schema: context.catalog.schemaById(object.schemaId)?.name ?? "", name: object.name };
+  return {
+    catalog: context.database.name,
+    schema: context.catalog.schemaById(object.schemaId)?.name ?? "",
+    name: object.name,
+  };
 }
 
 const yesNo = (value: boolean): string => (value ? "YES" : "NO");
@@ -863,7 +1081,11 @@ function standardType(oid: number): string {
 
 function typeNumbers(type: ColumnDesc["type"]): CatalogRow {
   const { oid, typmod } = type;
-  const precision = (bits: number): CatalogRow => ({ numeric_precision: bits, numeric_precision_radix: 2, numeric_scale: 0 });
+  const precision = (bits: number): CatalogRow => ({
+    numeric_precision: bits,
+    numeric_precision_radix: 2,
+    numeric_scale: 0,
+  });
   switch (oid) {
     case 21:
       return precision(16);
@@ -878,7 +1100,11 @@ function typeNumbers(type: ColumnDesc["type"]): CatalogRow {
     case 1700:
       return typmod < 0
         ? { numeric_precision_radix: 10 }
-        : { numeric_precision: ((typmod - 4) >> 16) & 0xffff, numeric_precision_radix: 10, numeric_scale: (typmod - 4) & 0x7ff };
+        : {
+            numeric_precision: ((typmod - 4) >> 16) & 0xffff,
+            numeric_precision_radix: 10,
+            numeric_scale: (typmod - 4) & 0x7ff,
+          };
     case 1042:
     case 1043:
       return typmod < 0
@@ -899,10 +1125,23 @@ function typeNumbers(type: ColumnDesc["type"]): CatalogRow {
   }
 }
 
-const ruleTexts = { noAction: "NO ACTION", restrict: "RESTRICT", cascade: "CASCADE", setNull: "SET NULL", setDefault: "SET DEFAULT" } as const;
-const constraintTypeTexts = { primaryKey: "PRIMARY KEY", unique: "UNIQUE", check: "CHECK", foreignKey: "FOREIGN KEY" } as const;
+const ruleTexts = {
+  noAction: "NO ACTION",
+  restrict: "RESTRICT",
+  cascade: "CASCADE",
+  setNull: "SET NULL",
+  setDefault: "SET DEFAULT",
+} as const;
+const constraintTypeTexts = {
+  primaryKey: "PRIMARY KEY",
+  unique: "UNIQUE",
+  check: "CHECK",
+  foreignKey: "FOREIGN KEY",
+} as const;
 
-function* keyedConstraints(context: ViewContext): Iterable<{ constraint: ConstraintDesc; table: TableDesc; at: Named; tableAt: Named }> {
+function* keyedConstraints(
+  context: ViewContext,
+): Iterable<{ constraint: ConstraintDesc; table: TableDesc; at: Named; tableAt: Named }> {
   for (const constraint of constraints(context)) {
     const table = context.catalog.relationById(constraint.tableId);
     if (table === undefined || table.kind !== "table") continue;
@@ -911,11 +1150,21 @@ function* keyedConstraints(context: ViewContext): Iterable<{ constraint: Constra
 }
 
 function* tableGrants(context: ViewContext): Iterable<CatalogRow> {
-  const names: Readonly<Record<string, string>> = { a: "INSERT", r: "SELECT", w: "UPDATE", d: "DELETE", D: "TRUNCATE", x: "REFERENCES", t: "TRIGGER" };
+  const names: Readonly<Record<string, string>> = {
+    a: "INSERT",
+    r: "SELECT",
+    w: "UPDATE",
+    d: "DELETE",
+    D: "TRUNCATE",
+    x: "REFERENCES",
+    t: "TRIGGER",
+  };
   for (const relation of relations(context)) {
     if (relation.kind !== "table" && relation.kind !== "view") continue;
     const at = named(context, relation);
-    const acl = relation.acl ?? [{ grantee: relation.owner, grantor: relation.owner, privileges: "arwdDxt", grantable: "arwdDxt" }];
+    const acl = relation.acl ?? [
+      { grantee: relation.owner, grantor: relation.owner, privileges: "arwdDxt", grantable: "arwdDxt" },
+    ];
     for (const item of acl) {
       for (const letter of item.privileges) {
         yield {
@@ -940,7 +1189,11 @@ export const informationSchemaProviders: Readonly<Record<string, Provider>> = {
   *schemata(context) {
     for (const object of context.catalog.objects()) {
       if (object.kind !== "schema") continue;
-      yield { catalog_name: context.database.name, schema_name: object.name, schema_owner: context.catalog.roleById(object.owner)?.name ?? null };
+      yield {
+        catalog_name: context.database.name,
+        schema_name: object.name,
+        schema_owner: context.catalog.roleById(object.owner)?.name ?? null,
+      };
     }
   },
   *tables(context) {
@@ -951,7 +1204,12 @@ export const informationSchemaProviders: Readonly<Record<string, Provider>> = {
         table_catalog: at.catalog,
         table_schema: at.schema,
         table_name: at.name,
-        table_type: relation.kind === "view" || (relation.kind === "virtual" && at.schema === "information_schema") ? "VIEW" : relation.kind === "table" && relation.persistence === "temporary" ? "LOCAL TEMPORARY" : "BASE TABLE",
+        table_type:
+          relation.kind === "view" || (relation.kind === "virtual" && at.schema === "information_schema")
+            ? "VIEW"
+            : relation.kind === "table" && relation.persistence === "temporary"
+              ? "LOCAL TEMPORARY"
+              : "BASE TABLE",
         is_insertable_into: yesNo(relation.kind === "table"),
         is_typed: "NO",
       };
@@ -964,8 +1222,20 @@ export const informationSchemaProviders: Readonly<Record<string, Provider>> = {
       for (let place = 0; place < relation.columns.length; place++) {
         const column = relation.columns[place]!;
         if (column.dropped === true) continue;
-        const sequence = column.identity === undefined || column.sequenceId === undefined ? undefined : context.catalog.relationById(column.sequenceId);
-        const identity = sequence?.kind === "sequence" ? { identity_generation: column.identity === "always" ? "ALWAYS" : "BY DEFAULT", identity_start: sequence.start, identity_increment: sequence.increment, identity_maximum: sequence.maximum, identity_minimum: sequence.minimum } : {};
+        const sequence =
+          column.identity === undefined || column.sequenceId === undefined
+            ? undefined
+            : context.catalog.relationById(column.sequenceId);
+        const identity =
+          sequence?.kind === "sequence"
+            ? {
+                identity_generation: column.identity === "always" ? "ALWAYS" : "BY DEFAULT",
+                identity_start: sequence.start,
+                identity_increment: sequence.increment,
+                identity_maximum: sequence.maximum,
+                identity_minimum: sequence.minimum,
+              }
+            : {};
         yield {
           table_catalog: at.catalog,
           table_schema: at.schema,
@@ -1027,18 +1297,37 @@ export const informationSchemaProviders: Readonly<Record<string, Provider>> = {
   },
   *constraint_column_usage(context) {
     for (const { constraint, table, at, tableAt } of keyedConstraints(context)) {
-      const foreign = constraint.type === "foreignKey" ? (context.catalog.relationById(constraint.referencedTableId) as TableDesc | undefined) : undefined;
+      const foreign =
+        constraint.type === "foreignKey"
+          ? (context.catalog.relationById(constraint.referencedTableId) as TableDesc | undefined)
+          : undefined;
       const target = foreign ?? table;
       const targetAt = foreign === undefined ? tableAt : named(context, foreign);
-      for (const column of constraint.type === "foreignKey" ? constraint.referencedColumns : constraint.columns) {
-        yield { table_catalog: targetAt.catalog, table_schema: targetAt.schema, table_name: targetAt.name, column_name: target.columns[column]!.name, constraint_catalog: at.catalog, constraint_schema: at.schema, constraint_name: at.name };
+      for (const column of constraint.type === "foreignKey"
+        ? constraint.referencedColumns
+        : constraint.columns) {
+        yield {
+          table_catalog: targetAt.catalog,
+          table_schema: targetAt.schema,
+          table_name: targetAt.name,
+          column_name: target.columns[column]!.name,
+          constraint_catalog: at.catalog,
+          constraint_schema: at.schema,
+          constraint_name: at.name,
+        };
       }
     }
   },
   *referential_constraints(context) {
     for (const { constraint, at } of keyedConstraints(context)) {
       if (constraint.type !== "foreignKey") continue;
-      const target = context.catalog.constraintsOf(constraint.referencedTableId).find((one) => (one.type === "primaryKey" || one.type === "unique") && one.indexId === constraint.referencedIndexId);
+      const target = context.catalog
+        .constraintsOf(constraint.referencedTableId)
+        .find(
+          (one) =>
+            (one.type === "primaryKey" || one.type === "unique") &&
+            one.indexId === constraint.referencedIndexId,
+        );
       const targetAt = target === undefined ? undefined : named(context, target);
       yield {
         constraint_catalog: at.catalog,
@@ -1056,24 +1345,55 @@ export const informationSchemaProviders: Readonly<Record<string, Provider>> = {
   *check_constraints(context) {
     for (const { constraint, at } of keyedConstraints(context)) {
       if (constraint.type !== "check") continue;
-      yield { constraint_catalog: at.catalog, constraint_schema: at.schema, constraint_name: at.name, check_clause: constraintDefinition(context.catalog, constraint).slice("CHECK (".length, -1) };
+      yield {
+        constraint_catalog: at.catalog,
+        constraint_schema: at.schema,
+        constraint_name: at.name,
+        check_clause: constraintDefinition(context.catalog, constraint).slice("CHECK (".length, -1),
+      };
     }
   },
   *views(context) {
     for (const relation of relations(context)) {
       if (relation.kind !== "view") continue;
       const at = named(context, relation);
-      yield { table_catalog: at.catalog, table_schema: at.schema, table_name: at.name, view_definition: `${relation.querySql};`, check_option: "NONE", is_updatable: "NO", is_insertable_into: "NO", is_trigger_updatable: "NO", is_trigger_deletable: "NO", is_trigger_insertable_into: "NO" };
+      yield {
+        table_catalog: at.catalog,
+        table_schema: at.schema,
+        table_name: at.name,
+        view_definition: `${relation.querySql};`,
+        check_option: "NONE",
+        is_updatable: "NO",
+        is_insertable_into: "NO",
+        is_trigger_updatable: "NO",
+        is_trigger_deletable: "NO",
+        is_trigger_insertable_into: "NO",
+      };
     }
   },
   *sequences(context) {
     for (const relation of relations(context)) {
       if (relation.kind !== "sequence") continue;
       // Sequences behind identity columns belong to their column.
-      const owner = relation.ownedBy === undefined ? undefined : (context.catalog.relationById(relation.ownedBy.tableId) as TableDesc | undefined);
-      if (relation.ownedBy !== undefined && owner?.columns[relation.ownedBy.column]?.identity !== undefined) continue;
+      const owner =
+        relation.ownedBy === undefined
+          ? undefined
+          : (context.catalog.relationById(relation.ownedBy.tableId) as TableDesc | undefined);
+      if (relation.ownedBy !== undefined && owner?.columns[relation.ownedBy.column]?.identity !== undefined)
+        continue;
       const at = named(context, relation);
-      yield { sequence_catalog: at.catalog, sequence_schema: at.schema, sequence_name: at.name, data_type: standardType(relation.type.oid), ...typeNumbers(relation.type), start_value: relation.start, minimum_value: relation.minimum, maximum_value: relation.maximum, increment: relation.increment, cycle_option: yesNo(relation.cycle) };
+      yield {
+        sequence_catalog: at.catalog,
+        sequence_schema: at.schema,
+        sequence_name: at.name,
+        data_type: standardType(relation.type.oid),
+        ...typeNumbers(relation.type),
+        start_value: relation.start,
+        minimum_value: relation.minimum,
+        maximum_value: relation.maximum,
+        increment: relation.increment,
+        cycle_option: yesNo(relation.cycle),
+      };
     }
   },
   *enabled_roles(context) {
@@ -1081,7 +1401,12 @@ export const informationSchemaProviders: Readonly<Record<string, Provider>> = {
   },
   *applicable_roles(context) {
     for (const role of roles(context)) {
-      for (const group of role.memberOf) yield { grantee: role.name, role_name: context.catalog.roleById(group.roleId)?.name ?? null, is_grantable: yesNo(group.admin) };
+      for (const group of role.memberOf)
+        yield {
+          grantee: role.name,
+          role_name: context.catalog.roleById(group.roleId)?.name ?? null,
+          is_grantable: yesNo(group.admin),
+        };
     }
   },
   table_privileges: tableGrants,

@@ -25,10 +25,14 @@ const positions = new Map<ObjectId, ReadonlyMap<string, number>>();
 function makeRelations(): VirtualTableDesc[] {
   const relations: VirtualTableDesc[] = [];
   for (const [schema, name, oid, , columns] of catalogShapes) {
-    relations.push(relation(schema === "pg_catalog" ? pgCatalogSchemaId : informationSchemaId, name, oid, columns));
+    relations.push(
+      relation(schema === "pg_catalog" ? pgCatalogSchemaId : informationSchemaId, name, oid, columns),
+    );
   }
   ownShapes.forEach(([schema, name, columns], place) => {
-    relations.push(relation(schema === "sys" ? sysSchemaId : pgCatalogSchemaId, name, 14100 + place, columns));
+    relations.push(
+      relation(schema === "sys" ? sysSchemaId : pgCatalogSchemaId, name, 14100 + place, columns),
+    );
   });
   return relations;
 }

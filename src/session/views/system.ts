@@ -1,21 +1,27 @@
 /** Rows of `sys` and of Firebird's MON$ tables. Keys of `sys` relations carry the schema's name. */
-import type { CatalogRow } from "./registry.js";
+
 import type { Provider, SessionInfo, ViewContext } from "./context.js";
+import type { CatalogRow } from "./registry.js";
 
 const shardName = (ordinal: number): string => `shard_${String(ordinal).padStart(3, "0")}`;
 const odsMajor = 1;
 
 /** Codes of MON$ISOLATION_MODE: 0 consistency, 1 concurrency, 4 read committed with read consistency. */
 const isolationCodes = { serializable: 0, repeatableRead: 1, readCommitted: 4 } as const;
-const isolationTexts = { serializable: "SERIALIZABLE", repeatableRead: "REPEATABLE READ", readCommitted: "READ COMMITTED" } as const;
+const isolationTexts = {
+  serializable: "SERIALIZABLE",
+  repeatableRead: "REPEATABLE READ",
+  readCommitted: "READ COMMITTED",
+} as const;
 
 /** Non-administrators see themselves only (spec/15). */
 function* visibleSessions(context: ViewContext): Iterable<SessionInfo> {
-  for (const session of context.sessions()) if (context.isSuperuser || session.userId === context.roleId) yield session;
+  for (const session of context.sessions())
+    if (context.isSuperuser || session.userId === context.roleId) yield session;
 }
 
 export const systemProviders: Readonly<Record<string, Provider>> = {
-  *"mon$database"(context): Iterable<CatalogRow> {
+  *mon$database(context): Iterable<CatalogRow> {
     for (const engine of context.shards) {
       const { markers } = engine;
       yield {
@@ -33,7 +39,7 @@ export const systemProviders: Readonly<Record<string, Provider>> = {
       };
     }
   },
-  *"mon$transactions"(context): Iterable<CatalogRow> {
+  *mon$transactions(context): Iterable<CatalogRow> {
     const markers = context.shards[0]?.markers;
     for (const session of visibleSessions(context)) {
       if (session.transactionStart === null) continue;
@@ -51,7 +57,7 @@ export const systemProviders: Readonly<Record<string, Provider>> = {
       };
     }
   },
-  *"mon$attachments"(context): Iterable<CatalogRow> {
+  *mon$attachments(context): Iterable<CatalogRow> {
     for (const session of visibleSessions(context)) {
       yield {
         mon$attachment_id: session.pid,
@@ -65,7 +71,7 @@ export const systemProviders: Readonly<Record<string, Provider>> = {
       };
     }
   },
-  *"mon$statements"(context): Iterable<CatalogRow> {
+  *mon$statements(context): Iterable<CatalogRow> {
     for (const session of visibleSessions(context)) {
       yield {
         mon$statement_id: session.pid,
@@ -77,14 +83,27 @@ export const systemProviders: Readonly<Record<string, Provider>> = {
       };
     }
   },
-  *"mon$locks"(context): Iterable<CatalogRow> {
+  *mon$locks(context): Iterable<CatalogRow> {
     for (const lock of context.tableLocks()) {
-      yield { mon$lock_id: `${lock.table}/${lock.mode}/${lock.pid}`, mon$attachment_id: lock.pid, mon$lock_type: lock.mode, mon$resource: String(lock.table), mon$granted: lock.granted };
+      yield {
+        mon$lock_id: `${lock.table}/${lock.mode}/${lock.pid}`,
+        mon$attachment_id: lock.pid,
+        mon$lock_type: lock.mode,
+        mon$resource: String(lock.table),
+        mon$granted: lock.granted,
+      };
     }
   },
   *"sys.settings"(context): Iterable<CatalogRow> {
     for (const setting of context.settings()) {
-      yield { name: setting.name, value: setting.setting, default_value: setting.bootValue, unit: setting.unit, source: setting.source, description: setting.description };
+      yield {
+        name: setting.name,
+        value: setting.setting,
+        default_value: setting.bootValue,
+        unit: setting.unit,
+        source: setting.source,
+        description: setting.description,
+      };
     }
   },
   *"sys.sessions"(context): Iterable<CatalogRow> {
@@ -122,12 +141,21 @@ export const systemProviders: Readonly<Record<string, Provider>> = {
     }
   },
   *"sys.shards"(context): Iterable<CatalogRow> {
-    for (const engine of context.shards) yield { shard_id: engine.shard, shard_name: shardName(engine.shard), state: "ACTIVE" };
+    for (const engine of context.shards)
+      yield { shard_id: engine.shard, shard_name: shardName(engine.shard), state: "ACTIVE" };
   },
   *"sys.sweep_status"(context): Iterable<CatalogRow> {
     for (const engine of context.shards) {
       const { markers } = engine;
-      yield { shard: shardName(engine.shard), oit: markers.oldestInteresting, oat: markers.oldestActive, ost: markers.oldestSnapshot, next: markers.next, sweep_interval: markers.sweepInterval, sweep_running: false };
+      yield {
+        shard: shardName(engine.shard),
+        oit: markers.oldestInteresting,
+        oat: markers.oldestActive,
+        ost: markers.oldestSnapshot,
+        next: markers.next,
+        sweep_interval: markers.sweepInterval,
+        sweep_running: false,
+      };
     }
   },
 };
