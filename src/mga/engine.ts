@@ -45,6 +45,7 @@ import { Collector, EngineSweep } from "./sweep.js";
 import { EngineTable } from "./table.js";
 import { TableState } from "./table-state.js";
 import { HeldSnapshot, TransactionRecord, undoKind } from "./transaction.js";
+import { verifyTable } from "./verify.js";
 
 /** Kinds of storage objects in the shard's directory. */
 export const ObjectKind = { table: 1, index: 2, sequence: 3, doomedTable: 17, doomedIndex: 18 } as const;
@@ -776,6 +777,16 @@ export class EngineCore implements Engine {
       this.#sequences.set(storageId, sequence);
     }
     return sequence;
+  }
+
+  /** Offline check of the given tables with their indexes (verify.ts); no transaction may be at work. */
+  async verify(specs: Iterable<TableSpec>): Promise<{ readonly file: string; readonly problem: string }[]> {
+    const file = `shard_${String(this.shard).padStart(3, "0")}`;
+    const found: { file: string; problem: string }[] = [];
+    for (const spec of specs) {
+      for (const problem of await verifyTable(this, spec)) found.push({ file, problem });
+    }
+    return found;
   }
 
   // Collection.

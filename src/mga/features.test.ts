@@ -412,7 +412,7 @@ describe("columns", () => {
     expect(seen.find((row) => row[0] === 3)).toEqual([3, 3, "default", 7]);
     await engine.commit(reader);
     while (engine.collect());
-    expect(verifyTable(engine, after)).toEqual([]);
+    expect(await verifyTable(engine, after)).toEqual([]);
     // The draft that added them is rolled back, and others take their place.
     const other = tableSpec(
       100,
@@ -476,7 +476,7 @@ describe("objects", () => {
     for (let turn = 0; turn < 10_000 && !(await retrying(() => build.step())); turn++)
       await retrying(() => engine.collect());
     const indexed = { ...spec, indexes: [index] };
-    expect(verifyTable(engine, indexed)).toEqual([]);
+    expect(await verifyTable(engine, indexed)).toEqual([]);
     const found: RowId[] = [];
     statement(engine, engine.begin(rc), (snapshot) =>
       engine
@@ -551,7 +551,7 @@ describe("objects", () => {
     expect(() => second.engine.sweep(false)).toThrow(/running already/);
     while (!sweep.step());
     expect(sweep.report.recordsBackedOut).toBe(1);
-    expect(verifyTable(second.engine, spec)).toEqual([]);
+    expect(await verifyTable(second.engine, spec)).toEqual([]);
     expect(second.engine.markers.oldestInteresting).toBe(second.engine.markers.next);
   });
 });

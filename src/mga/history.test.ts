@@ -262,7 +262,7 @@ async function run(
   while (!sweep.step());
   while (engine.collect());
   check(open(0, false));
-  expect(verifyTable(engine, spec)).toEqual([]);
+  expect(await verifyTable(engine, spec)).toEqual([]);
   expect(engine.markers.oldestInteresting).toBe(engine.markers.next);
 }
 

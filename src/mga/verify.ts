@@ -1,136 +1,212 @@
 /**
  * Checks of tables and indexes, page by page: what `scratchbird verify` and the tests run after a crash.
  *
- * Found are: counters and arrays that do not fit the page, chains that do not end or name records that are not there or
- * not theirs, records and overflow pages that nobody names, entries that lead nowhere, and versions without an entry.
+ * Found are: counters and arrays that do not fit their page, chains that do not end or lead to records that are not
+ * there or not theirs, records that no row names, versions without an index entry, entries without a version.
+ * Nothing is remembered from row to row, so a table of any size is checked in the memory of a few pages.
  */
-
 import { DbError } from "../base/errors.js";
 import { isWait } from "../base/wait.js";
 import type { Value } from "../model/value.js";
 import { PageType } from "../storage/contract.js";
-import { rowFlag, slotsMax } from "../storage/heap.js";
+import { type PageFormat, rowFlag, slotsMax } from "../storage/heap.js";
 import type { TableSpec } from "./contract.js";
 import type { EngineCore } from "./engine.js";
+import type { EngineTable } from "./table.js";
 import { Place } from "./table-state.js";
 
-/** All that is wrong with a table and its indexes; empty: sound. No transaction may be at work. Throws Wait. */
-export function verifyTable(engine: EngineCore, spec: TableSpec): string[] {
-  const problems: string[] = [];
-  const table = engine.engineTable(spec);
-  const { state, store } = table;
-  const { space } = state;
-  space.load();
-  const problem = (what: string): void => {
-    if (problems.length < 100) problems.push(`table "${spec.name}": ${what}`);
-  };
-  const guarded = (what: string, work: () => void): void => {
-    try {
-      work();
-    } catch (thrown) {
-      if (isWait(thrown) || !(thrown instanceof DbError)) throw thrown;
-      problem(`${what}: ${thrown.message}`);
+const problemsMax = 1000;
+
+class TableCheck {
+  readonly problems: string[] = [];
+  readonly #values: Value[] = [];
+  constructor(
+    readonly engine: EngineCore,
+    readonly table: EngineTable,
+  ) {}
+
+  note(what: string): void {
+    if (this.problems.length < problemsMax) this.problems.push(`table "${this.table.spec.name}": ${what}`);
+  }
+
+  /** One operation, again after each wait; what it found counts once, and corruption it met is a finding. */
+  async step<T>(where: string, work: (note: (what: string) => void) => T): Promise<T | undefined> {
+    for (;;) {
+      const found: string[] = [];
+      this.engine.store.beginOperation();
+      try {
+        const result = work((what) => found.push(what));
+        for (const what of found) this.note(`${where}: ${what}`);
+        return result;
+      } catch (thrown) {
+        if (isWait(thrown)) {
+          await thrown.ready;
+          continue;
+        }
+        if (!(thrown instanceof DbError)) throw thrown;
+        for (const what of found) this.note(`${where}: ${what}`);
+        this.note(`${where}: ${thrown.message}`);
+        return undefined;
+      }
     }
-  };
-  const records = new Set<string>();
-  /** Keys that each index should lead to: `row:key`. */
-  const keys = new Map(table.indexes.map((index) => [index, new Set<string>()] as const));
-  const values: Value[] = [];
-  for (let position = 0; position < space.dataCount; position++) {
-    const page = space.dataPages[position]!;
-    store.beginOperation();
-    guarded(`page ${page}`, () => {
-      const address = state.pageAddress(page);
-      const format = state.formatAt(address);
-      const wrong = format.check(address);
-      if (wrong !== undefined) problem(`page ${page}: ${wrong}`);
-    });
-    for (let slot = 0; ; slot++) {
-      store.beginOperation();
-      let rows = 0;
-      guarded(`page ${page} slot ${slot}`, () => {
+  }
+
+  async run(): Promise<void> {
+    const { state } = this.table;
+    const { space } = state;
+    await this.step("page list", () => space.load());
+    for (let position = 0; position < space.dataCount; position++) {
+      const page = space.dataPages[position]!;
+      const rows = await this.step(`page ${page}`, (note) => {
         const address = state.pageAddress(page);
         const format = state.formatAt(address);
-        rows = format.rows(address);
-        if (slot >= rows) return;
-        const flags = format.flags(address, slot);
-        if ((flags & rowFlag.free) !== 0) return;
-        if ((flags & rowFlag.extension) !== 0) {
-          const at = `${format.backPage(address, slot)}:${format.backSlot(address, slot)}`;
-          if (records.has(at)) problem(`record ${at} is named twice`);
-          records.add(at);
-        }
-        state.chainHead(format, address, slot, flags);
-        let at = { page: state.headPage, slot: state.headSlot };
-        const places: { page: number; slot: number }[] = [];
-        while (at.page !== 0) {
-          const record = space.record(at.page, at.slot);
-          const name = `${at.page}:${at.slot}`;
-          if (records.has(name)) {
-            problem(`record ${name} is named twice`);
-            break;
-          }
-          records.add(name);
-          places.push(at);
-          const owner = space.recordOwner(record);
-          if (owner.page !== page || owner.slot !== slot) problem(`record ${name} belongs to another row`);
-          at = { page: space.recordBackPage(record), slot: space.recordBackSlot(record) };
-        }
-        state.walkAll(format, address, slot);
-        const count = state.recordCount;
-        for (const [index, wanted] of keys) {
-          for (let version = 0; version <= count; version++) {
-            state.recordCount = version;
-            const place = version === 0 ? Place.newest : Place.older;
-            for (const column of index.dependsOn) {
-              values[column] = table.placeValue(place, format, address, slot, flags, column);
-            }
-            if (!index.setOther(values)) continue;
-            wanted.add(`${page * slotsMax + slot}:${index.other.toString("hex", 0, index.otherLength)}`);
-          }
-        }
+        const wrong = format.check(address);
+        if (wrong !== undefined) note(wrong);
+        return format.rows(address);
       });
-      if (slot >= rows) break;
+      for (let slot = 0; slot < (rows ?? 0); slot++) {
+        await this.step(`page ${page} row ${slot}`, (note) => this.#row(page, slot, note));
+      }
     }
-  }
-  for (const [index, wanted] of keys) {
-    guarded(`index "${index.spec.name}"`, () => {
+    for (const page of (await this.step("page list", () => space.versionPages())) ?? []) {
+      const slots = await this.step(`page ${page}`, (note) => {
+        const address = state.store.page(page, PageType.version);
+        const wrong = space.checkVersionPage(address);
+        if (wrong !== undefined) note(wrong);
+        return space.recordsOf(address);
+      });
+      for (const slot of slots ?? []) {
+        await this.step(`page ${page} record ${slot}`, (note) => this.#record(page, slot, note));
+      }
+    }
+    for (const index of this.table.indexes) {
+      const where = `index "${index.spec.name}"`;
       const check = index.tree.check();
-      store.beginOperation();
-      while (!check.step()) store.beginOperation();
+      while ((await this.step(where, () => check.step())) === false);
       const cursor = index.tree.cursor();
       cursor.openAll(false);
-      store.beginOperation();
-      while (cursor.nextEntry()) {
+      while ((await this.step(where, () => cursor.nextEntry())) === true) {
         const { row } = cursor;
-        const name = `${row}:${Buffer.from(cursor.key.subarray(0, cursor.keyLength)).toString("hex")}`;
-        if (!wanted.delete(name)) {
-          // An entry without a version is tolerated only where scans compare keys.
-          const page = Math.floor(row / slotsMax);
-          store.beginOperation();
-          const address = state.pageAddress(page);
-          const format = state.formatAt(address);
-          const slot = row - page * slotsMax;
-          const flags = slot < format.rows(address) ? format.flags(address, slot) : 0;
-          if ((flags & (rowFlag.chain | rowFlag.stale)) === 0) {
-            problem(`index "${index.spec.name}": entry of row ${row} has no version`);
-          }
+        await this.step(where, (note) => {
+          if (!this.#hasVersion(row, index, cursor.key, cursor.keyLength))
+            note(`entry of row ${row} has no version`);
+        });
+      }
+    }
+  }
+
+  #row(page: number, slot: number, note: (what: string) => void): void {
+    const { table } = this;
+    const { state } = table;
+    const { space } = state;
+    const address = state.pageAddress(page);
+    const format = state.formatAt(address);
+    const flags = format.flags(address, slot);
+    if ((flags & rowFlag.free) !== 0) return;
+    state.walkAll(format, address, slot);
+    for (let index = 0; index < state.recordCount; index++) {
+      const owner = space.recordOwner(state.records[index]!);
+      if (owner.page !== page || owner.slot !== slot) note("its chain leads to a version of another row");
+    }
+    const count = state.recordCount;
+    for (const index of table.indexes) {
+      for (let version = 0; version <= count; version++) {
+        if (!this.#versionKey(index, format, address, slot, flags, version)) continue;
+        const row = page * slotsMax + slot;
+        // Asked as a removal would ask: whether the entry is there.
+        if (!index.tree.prepareRemove(index.other, 0, index.otherLength, row)) {
+          note(`version ${version} has no entry in index "${index.spec.name}"`);
         }
-        store.beginOperation();
       }
-      for (const missing of wanted) problem(`index "${index.spec.name}": no entry for ${missing}`);
-    });
+      state.recordCount = count;
+    }
   }
-  for (const page of space.versionPages()) {
-    store.beginOperation();
-    guarded(`page ${page}`, () => {
-      const address = store.page(page, PageType.version);
-      const wrong = space.checkVersionPage(address);
-      if (wrong !== undefined) problem(`page ${page}: ${wrong}`);
-      for (const slot of space.recordsOf(address)) {
-        if (!records.has(`${page}:${slot}`)) problem(`record ${page}:${slot} is named by no row`);
-      }
-    });
+
+  /** Key of a version (0: the newest) into `index.other`; the chain stands in `records`. */
+  #versionKey(
+    index: EngineTable["indexes"][number],
+    format: PageFormat,
+    address: number,
+    slot: number,
+    flags: number,
+    version: number,
+  ): boolean {
+    this.table.state.recordCount = version;
+    const place = version === 0 ? Place.newest : Place.older;
+    for (const column of index.dependsOn) {
+      this.#values[column] = this.table.placeValue(place, format, address, slot, flags, column);
+    }
+    return index.setOther(this.#values);
   }
-  return problems;
+
+  #hasVersion(
+    row: number,
+    index: EngineTable["indexes"][number],
+    key: Uint8Array,
+    keyLength: number,
+  ): boolean {
+    const { state } = this.table;
+    const page = Math.floor(row / slotsMax);
+    const slot = row - page * slotsMax;
+    const address = state.pageAddress(page);
+    const format = state.formatAt(address);
+    if (slot >= format.rows(address)) return false;
+    const flags = format.flags(address, slot);
+    // Scans compare keys at such a slot: an entry left over from a crash does no harm there.
+    if ((flags & rowFlag.stale) !== 0) return true;
+    if ((flags & rowFlag.free) !== 0) return false;
+    state.walkAll(format, address, slot);
+    const count = state.recordCount;
+    for (let version = 0; version <= count; version++) {
+      if (!this.#versionKey(index, format, address, slot, flags, version)) continue;
+      if (index.otherEquals(key, keyLength)) return true;
+    }
+    return false;
+  }
+
+  #record(page: number, slot: number, note: (what: string) => void): void {
+    const { state } = this.table;
+    const { space } = state;
+    const owner = space.recordOwner(space.record(page, slot));
+    const address = state.pageAddress(owner.page);
+    const format = state.formatAt(address);
+    if (owner.slot >= format.rows(address) || (format.flags(address, owner.slot) & rowFlag.free) !== 0) {
+      note("its row is not there");
+      return;
+    }
+    const flags = format.flags(address, owner.slot);
+    if (
+      (flags & rowFlag.extension) !== 0 &&
+      format.backPage(address, owner.slot) === page &&
+      format.backSlot(address, owner.slot) === slot
+    ) {
+      return;
+    }
+    state.chainHead(format, address, owner.slot, flags);
+    let at = { page: state.headPage, slot: state.headSlot };
+    for (let steps = 0; at.page !== 0 && steps < 100_000; steps++) {
+      if (at.page === page && at.slot === slot) return;
+      const record = space.record(at.page, at.slot);
+      at = { page: space.recordBackPage(record), slot: space.recordBackSlot(record) };
+    }
+    note("its row does not name it");
+  }
+}
+
+/** All that is wrong with a table and its indexes; empty: sound. No transaction may be at work meanwhile. */
+export async function verifyTable(engine: EngineCore, spec: TableSpec): Promise<string[]> {
+  let table: EngineTable;
+  for (;;) {
+    try {
+      table = engine.engineTable(spec);
+      break;
+    } catch (thrown) {
+      if (isWait(thrown)) await thrown.ready;
+      else if (thrown instanceof DbError) return [`table "${spec.name}": ${thrown.message}`];
+      else throw thrown;
+    }
+  }
+  const check = new TableCheck(engine, table);
+  await check.run();
+  return check.problems;
 }
