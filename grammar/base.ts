@@ -65,6 +65,8 @@ export type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
 
 export abstract class RuleBase extends EmbeddedActionsParser {
   protected depth = 0;
+  /** Depth of the select list's expression being read: there an operator's word may be a label instead. */
+  protected targetDepth = -1;
   #literalOffsets: readonly number[] | undefined;
   #literalClasses: readonly LiteralClass[] | undefined;
   #literalNext = 0;
@@ -82,6 +84,7 @@ export abstract class RuleBase extends EmbeddedActionsParser {
   ): void {
     this.input = tokens;
     this.depth = 0;
+    this.targetDepth = -1;
     this.#literalOffsets = literalOffsets;
     this.#literalClasses = literalClasses;
     this.#literalNext = 0;

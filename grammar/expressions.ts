@@ -9,6 +9,7 @@ import type * as ast from "../src/sql/ast.js";
 import { call, systemName } from "../src/sql/ast.js";
 import { chainMax, RuleBase } from "./base.js";
 import {
+  BareLabel,
   BinaryString,
   Caret,
   Colon,
@@ -274,8 +275,10 @@ export abstract class ExpressionRules extends RuleBase {
           negated = true;
           strength = Binding.like;
         }
-        // Before the end of a target these words are its label.
-        if ((name === "operator" || name === "at" || name === "is") && this.endsTarget(2)) return left;
+        // Before the end of a select list's item these words are its label.
+        if (this.depth === this.targetDepth && this.endsTarget(2) && this.fits(BareLabel)) return left;
+        // SUBSTRING(x SIMILAR p ESCAPE e) has the word without TO.
+        if (name === "similar" && !this.is("to", 2)) return left;
         if (restricted && strength !== Binding.operator) {
           if (name !== "is" || !this.isRestrictedIs()) return left;
         }
@@ -451,11 +454,16 @@ export abstract class ExpressionRules extends RuleBase {
         this.eatType(Dot);
       },
     );
+    return { schema, name: this.symbol().name };
+  }
+
+  /** An operator's symbol alone. */
+  private symbol(): ast.OperatorName {
     const token = this.peek();
     const strength = infix[token.tokenType.tokenTypeIdx!];
     if (strength === undefined || token.tokenType === TypeCast) return this.impossible();
     this.SKIP_TOKEN();
-    return { schema, name: token.value };
+    return { name: token.value };
   }
 
   // ------------------------------------------------------------------------------------------------------ operands
@@ -1117,8 +1125,7 @@ export abstract class ExpressionRules extends RuleBase {
     let using: ast.OperatorName | undefined;
     if (this.accept("asc")) direction = "asc";
     else if (this.accept("desc")) direction = "desc";
-    else if (this.accept("using"))
-      using = this.is("operator") ? this.qualifiedOperator() : this.anyOperator();
+    else if (this.accept("using")) using = this.is("operator") ? this.qualifiedOperator() : this.symbol();
     return { expr, direction, using, nulls: this.nullsOrder(), position };
   }
 
@@ -1164,28 +1171,32 @@ export abstract class ExpressionRules extends RuleBase {
           ? "groups"
           : undefined;
     if (mode === undefined) return undefined;
-    const windowError = (message: string): never => {
-      throw new GrammarError("syntaxError", message, position - 1);
-    };
     let start: ast.FrameBound;
     let end: ast.FrameBound | undefined;
     if (this.accept("between")) {
+      const startAt = this.here();
       start = this.frameBound();
       this.eat("and");
+      const endAt = this.here();
       end = this.frameBound();
-      if (start.kind === "unboundedFollowing") windowError("frame start cannot be UNBOUNDED FOLLOWING");
-      if (end.kind === "unboundedPreceding") windowError("frame end cannot be UNBOUNDED PRECEDING");
+      if (start.kind === "unboundedFollowing")
+        throw frameError("frame start cannot be UNBOUNDED FOLLOWING", startAt);
+      if (end.kind === "unboundedPreceding")
+        throw frameError("frame end cannot be UNBOUNDED PRECEDING", endAt);
       if (start.kind === "currentRow" && end.kind === "preceding") {
-        windowError("frame starting from current row cannot have preceding rows");
+        throw frameError("frame starting from current row cannot have preceding rows", endAt);
       }
       if (start.kind === "following" && (end.kind === "preceding" || end.kind === "currentRow")) {
-        windowError("frame starting from following row cannot have preceding rows");
+        throw frameError("frame starting from following row cannot have preceding rows", endAt);
       }
     } else {
+      const startAt = this.here();
       start = this.frameBound();
-      if (start.kind === "unboundedFollowing") windowError("frame start cannot be UNBOUNDED FOLLOWING");
-      if (start.kind === "following")
-        windowError("frame starting from following row cannot end with current row");
+      if (start.kind === "unboundedFollowing")
+        throw frameError("frame start cannot be UNBOUNDED FOLLOWING", startAt);
+      if (start.kind === "following") {
+        throw frameError("frame starting from following row cannot end with current row", startAt);
+      }
     }
     const exclude = this.when("exclude", () =>
       this.oneOf<"currentRow" | "group" | "ties" | undefined>({
@@ -1409,6 +1420,10 @@ export abstract class ExpressionRules extends RuleBase {
     this.SKIP_TOKEN();
     return negative ? `-${token.value}` : token.value;
   }
+}
+
+function frameError(message: string, position: number): GrammarError {
+  return new GrammarError("windowingError", message, position - 1);
 }
 
 function text(value: string, position: number): ast.Expr {

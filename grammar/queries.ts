@@ -267,7 +267,10 @@ export abstract class QueryRules extends ExpressionRules {
     if (this.acceptType(Star)) {
       return { expr: { kind: "columnRef", parts: [], star: true, position }, alias: undefined, position };
     }
+    const outer = this.targetDepth;
+    this.targetDepth = this.depth + 1;
     const expr = this.expression();
+    this.targetDepth = outer;
     let alias: string | undefined;
     if (this.accept("as")) alias = this.label();
     else if (this.fits(BareLabel)) alias = this.label();
@@ -440,7 +443,9 @@ export abstract class QueryRules extends ExpressionRules {
     if (this.accept("materialized")) materialized = true;
     else if (this.accept("not", "materialized")) materialized = false;
     this.eatType(LeftParen);
+    this.enter();
     const statement = this.preparable("cte") as ast.CommonTableExpr["statement"];
+    this.leave();
     this.eatType(RightParen);
     const search = this.when("search", () => {
       const at = this.here() - 7;

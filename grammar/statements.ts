@@ -15,6 +15,7 @@ import {
   Dot,
   Equals,
   GrammarError,
+  Identifier,
   Integer,
   LeftParen,
   Minus,
@@ -988,7 +989,7 @@ export abstract class StatementRules extends TableRules {
     const name = this.eatType(NonReserved);
     if (name.value === "public" && !name.quoted) return { kind: "public", position };
     if (name.value === "none") {
-      throw new GrammarError("syntaxError", 'role name "none" is reserved', position - 1);
+      throw new GrammarError("reservedName", 'role name "none" is reserved', position - 1);
     }
     return { kind: "name", name: name.value, position };
   }
@@ -1015,42 +1016,48 @@ export abstract class StatementRules extends TableRules {
       this.SKIP_TOKEN();
       return { kind: flag[0], value: flag[1], position };
     }
-    return this.oneOf<ast.RoleOption>({
-      password: () => ({
-        kind: "password",
-        password: this.accept("null") ? undefined : this.stringConstant(),
-        position,
-      }),
-      encrypted: () => {
-        this.eat("password");
-        return { kind: "password", password: this.stringConstant(), position };
+    return this.oneOf<ast.RoleOption>(
+      {
+        password: () => ({
+          kind: "password",
+          password: this.accept("null") ? undefined : this.stringConstant(),
+          position,
+        }),
+        encrypted: () => {
+          this.eat("password");
+          return { kind: "password", password: this.stringConstant(), position };
+        },
+        unencrypted: () => {
+          this.eat("password");
+          this.stringConstant();
+          throw new GrammarError(
+            "featureNotSupported",
+            "UNENCRYPTED PASSWORD is no longer supported",
+            position - 1,
+          );
+        },
+        connection: () => {
+          this.eat("limit");
+          return { kind: "connectionLimit", limit: this.signedInteger(), position };
+        },
+        valid: () => {
+          this.eat("until");
+          return { kind: "validUntil", timestamp: this.stringConstant(), position };
+        },
+        in: () => {
+          if (!this.accept("role")) this.eat("group");
+          return { kind: "inRole", roles: this.roleSpecs(), position };
+        },
+        role: () => ({ kind: "role", roles: this.roleSpecs(), position }),
+        user: () => ({ kind: "role", roles: this.roleSpecs(), position }),
+        admin: () => ({ kind: "admin", roles: this.roleSpecs(), position }),
+        sysid: () => ({ kind: "sysId", id: this.integerConstant(), position }),
       },
-      unencrypted: () => {
-        this.eat("password");
-        this.stringConstant();
-        throw new GrammarError(
-          "featureNotSupported",
-          "UNENCRYPTED PASSWORD is no longer supported",
-          position - 1,
-        );
+      () => {
+        if (token.tokenType !== Identifier) return this.fail();
+        throw new GrammarError("syntaxError", `unrecognized role option "${token.value}"`, position - 1);
       },
-      connection: () => {
-        this.eat("limit");
-        return { kind: "connectionLimit", limit: this.signedInteger(), position };
-      },
-      valid: () => {
-        this.eat("until");
-        return { kind: "validUntil", timestamp: this.stringConstant(), position };
-      },
-      in: () => {
-        if (!this.accept("role")) this.eat("group");
-        return { kind: "inRole", roles: this.roleSpecs(), position };
-      },
-      role: () => ({ kind: "role", roles: this.roleSpecs(), position }),
-      user: () => ({ kind: "role", roles: this.roleSpecs(), position }),
-      admin: () => ({ kind: "admin", roles: this.roleSpecs(), position }),
-      sysid: () => ({ kind: "sysId", id: this.integerConstant(), position }),
-    });
+    );
   }
 
   // --------------------------------------------------------------------------------------------------------- privileges
@@ -1497,7 +1504,7 @@ export abstract class StatementRules extends TableRules {
         name.kind === "public"
           ? `role name "${word}" is reserved`
           : `${word.toUpperCase()} cannot be used as a role name here`;
-      throw new GrammarError("syntaxError", message, name.position - 1);
+      throw new GrammarError("reservedName", message, name.position - 1);
     }
     const options = this.roleOptions();
     return { kind: "createRole", roleKind, name: name.kind === "name" ? name.name : "", options, position };
@@ -1954,7 +1961,7 @@ export abstract class StatementRules extends TableRules {
 
   private alterTypeStatement(position: number): ast.Statement {
     const name = this.qualifiedName();
-    if (this.accept("add", "value")) return this.addEnumValue(name, position);
+    if (this.acceptBoth("add", "value")) return this.addEnumValue(name, position);
     if (this.is("rename") && this.is("value", 2)) {
       this.eat("rename", "value");
       const from = this.stringConstant();

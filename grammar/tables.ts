@@ -181,6 +181,7 @@ export abstract class TableRules extends QueryRules {
       return { ...base, kind: "references", table, columns: this.optionalNameList(), ...this.keyActions() };
     }
     if (this.accept("generated")) {
+      const when = this.here();
       const always = this.accept("always") || (this.eat("by", "default"), false);
       this.eat("as");
       if (this.accept("identity")) {
@@ -192,7 +193,7 @@ export abstract class TableRules extends QueryRules {
         throw new GrammarError(
           "syntaxError",
           "for a generated column, GENERATED ALWAYS must be specified",
-          position - 1,
+          when - 1,
         );
       }
       this.eat("stored");
@@ -474,8 +475,10 @@ export abstract class TableRules extends QueryRules {
       if (this.isType(Comma, ahead)) ahead++;
       else break;
     }
-    if (ahead === 2 || !this.isType(RightParen, ahead)) return false;
-    return true;
+    if (ahead > 2 && this.isType(RightParen, ahead)) return true;
+    // A name and a comma can only begin such a list: what does not continue it is wrong.
+    if (ahead > 3 && this.isType(Comma, 3)) this.fail(ahead);
+    return false;
   }
 
   private createTableAs(table: ast.CreateTable): ast.CreateTableAs {

@@ -30,7 +30,8 @@ export type GrammarCondition =
   | "statementTooComplex"
   | "featureNotSupported"
   | "invalidParameterValue"
-  | "nameTooLong";
+  | "windowingError"
+  | "reservedName";
 
 // ------------------------------------------------------------------------------------------------------- keywords
 
@@ -570,15 +571,15 @@ export class Scanner {
     let highSurrogate = 0;
     const flushBytes = (): void => {
       if (bytes.length === 0) return;
-      value += decodeBytes(bytes, start);
+      value += decodeBytes(bytes);
       bytes = [];
     };
-    const pairOnly = (offset: number): void => {
+    const pairOnly = (offset: number, end: number): void => {
       if (highSurrogate === 0) return;
       throw new GrammarError(
         "syntaxError",
-        `invalid Unicode surrogate pair at or near "${text.slice(start, offset + 1)}"`,
-        start,
+        `invalid Unicode surrogate pair at or near "${text.slice(offset, end)}"`,
+        offset,
       );
     };
     for (;;) {
@@ -586,14 +587,14 @@ export class Scanner {
       const code = text.charCodeAt(at);
       if (code !== QUOTE && code !== BACKSLASH) {
         if (bytes.length > 0) flushBytes();
-        if (highSurrogate !== 0) pairOnly(at);
+        if (highSurrogate !== 0) pairOnly(at, at + 1);
         at++;
         continue;
       }
       value += text.slice(from, at);
       if (code === QUOTE) {
         flushBytes();
-        pairOnly(at);
+        pairOnly(at, at + 1);
         if (text.charCodeAt(at + 1) === QUOTE) {
           value += "'";
           at += 2;
@@ -621,20 +622,21 @@ export class Scanner {
           );
         }
         const point = Number.parseInt(hex, 16);
+        const escapeStart = at;
         at += 2 + digits;
         from = at;
         if (highSurrogate !== 0) {
-          if (!isLowSurrogate(point)) pairOnly(at - 1);
+          if (!isLowSurrogate(point)) pairOnly(escapeStart, at);
           value += String.fromCharCode(highSurrogate, point);
           highSurrogate = 0;
         } else if (isHighSurrogate(point)) highSurrogate = point;
         else if (isLowSurrogate(point)) {
           highSurrogate = point;
-          pairOnly(at - 1);
-        } else value += codePoint(point, start, text.slice(start, at));
+          pairOnly(escapeStart, at);
+        } else value += codePoint(point, escapeStart, text.slice(escapeStart, at));
         continue;
       }
-      pairOnly(at);
+      pairOnly(at, at + 2);
       const octal = /^[0-7]{1,3}/.exec(text.slice(at + 1, at + 4));
       const hex = letter === "x" ? /^[0-9a-fA-F]{1,2}/.exec(text.slice(at + 2, at + 4)) : null;
       if (octal !== null || hex !== null) {
@@ -877,7 +879,7 @@ function nearText(message: string, text: string, offset: number, end?: number): 
 }
 
 /** Bytes written as \x or octal escapes must form UTF-8 and not be zero (22021). */
-function decodeBytes(bytes: readonly number[], offset: number): string {
+function decodeBytes(bytes: readonly number[]): string {
   try {
     if (bytes.includes(0)) throw new RangeError("zero byte");
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(Uint8Array.from(bytes));
@@ -886,7 +888,7 @@ function decodeBytes(bytes: readonly number[], offset: number): string {
     throw new GrammarError(
       "characterNotInRepertoire",
       `invalid byte sequence for encoding "UTF8": ${shown}`,
-      offset,
+      undefined,
     );
   }
 }

@@ -14,14 +14,19 @@
  * Invariant: two texts with one key have the same tree but for the values of the stripped literals. Where the scanner
  * alone cannot know (a string that belongs to a type), the parser notices and `parseShared` refuses to share the tree.
  */
+
+import type { TokenType } from "chevrotain";
 import {
   Decimal,
+  Dot,
   End,
   Identifier,
   Integer,
   Junk,
+  LeftBracket,
   LeftParen,
   numberClass,
+  RightBracket,
   RightParen,
   Scanner,
   Semicolon,
@@ -65,6 +70,25 @@ const modifierWords = new Set(
     "char character varchar nchar bit varying"
   ).split(" "),
 );
+/** Keywords within types' names, and the token types there. */
+const typeWords = new Set([
+  ...modifierWords,
+  ...(
+    "int integer smallint bigint real boolean double precision with without zone national setof array to " +
+    "year month day hour minute second"
+  ).split(" "),
+]);
+const inTypes = new Set<TokenType>([
+  Identifier,
+  Dot,
+  LeftParen,
+  RightParen,
+  LeftBracket,
+  RightBracket,
+  Integer,
+  Decimal,
+  StringLiteral,
+]);
 /** Words that end ORDER BY, GROUP BY and PARTITION BY, or a select list. */
 const clauseEnds = new Set(
   (
@@ -111,8 +135,9 @@ function scan(text: string): Fingerprint | undefined {
   let beforePrevious = "";
   for (; type !== End; type = scanner.next()) {
     let name = type.name;
+    if (typeDepth === depth && endsType(type)) typeDepth = -1;
     if (type === Integer || type === Decimal || type === StringLiteral) {
-      const inType = typeDepth >= 0 && depth > typeDepth;
+      const inType = typeDepth >= 0 && (depth > typeDepth || previous === "LeftBracket");
       if (!inType) typeDepth = -1;
       const belongsToType = type === StringLiteral && !mayStandAlone(previous);
       if (!inType && !belongsToType && hard[depth] === 0) {
@@ -151,7 +176,7 @@ function scan(text: string): Fingerprint | undefined {
     } else if (name === "conflict") hard[depth] = 1;
     else if (name === "do") hard[depth] = 0;
     else if (name === "as") {
-      if (castDepth === depth) typeDepth = depth - 1;
+      if (castDepth === depth) typeDepth = depth;
     } else if (
       clauseEnds.has(name) &&
       !(name === "from" && previous === "distinct" && isTest(beforePrevious))
@@ -171,6 +196,13 @@ function scan(text: string): Fingerprint | undefined {
     previous = name;
   }
   return assemble(text, { literals, classes, starts, ends, softLiterals }, groups);
+}
+
+/** Whether a token cannot belong to a type's name. Literals decide for themselves. */
+function endsType(type: TokenType): boolean {
+  if (inTypes.has(type)) return false;
+  const code = type.name.charCodeAt(0);
+  return code >= 0x61 && code <= 0x7a ? !typeWords.has(type.name) : true;
 }
 
 /** Whether a string after this token is a constant of its own. */
