@@ -442,11 +442,11 @@ export class PageFormat {
         this.#u8.set(scratch.subarray(from, from + length), address + end);
         this.#u16[pairs + slot * 2] = end >>> this.#shift;
       }
-      this.store.changed(address, pairs * 2 - address, rows * 4);
+      if (rows > 0) this.store.changed(address, pairs * 2 - address, rows * 4);
     }
     this.#setHeapStart(address, end);
     this.#setGarbage(address, 0);
-    this.store.changed(address, end, this.#pageSize - end);
+    if (end < this.#pageSize) this.store.changed(address, end, this.#pageSize - end);
   }
 
   /** Gives the page another capacity: moves the arrays; heap and slots stay. The arrays must fit before the heap. */
