@@ -1778,7 +1778,10 @@ export abstract class StatementRules extends TableRules {
       } while (this.is("new") || this.is("old"));
     }
     let forEachRow = false;
-    if (this.accept("for")) {
+    if (constraint) {
+      this.eat("for", "each", "row");
+      forEachRow = true;
+    } else if (this.accept("for")) {
       this.accept("each");
       forEachRow = this.accept("row") || (this.eat("statement"), false);
     }
