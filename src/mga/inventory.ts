@@ -129,10 +129,14 @@ export class Inventory {
       const index = Math.floor(this.#loadedIds / this.#perPage);
       const end = Math.min(this.#bound, (index + 1) * this.#perPage);
       store.beginOperation();
-      const address = this.#tipPage(index);
+      // The bound may reach into a page that no id has needed yet: all of those were never given.
+      const unused = index >= this.#firstTip + this.#tipCount;
+      const address = unused ? 0 : this.#tipPage(index);
       for (let id = this.#loadedIds; id < end; id++) {
         const offset = id - index * this.#perPage;
-        const bits = (store.pool.u8[address + bodyStart + (offset >>> 2)]! >>> ((offset & 3) * 2)) & 3;
+        const bits = unused
+          ? tipBits.active
+          : (store.pool.u8[address + bodyStart + (offset >>> 2)]! >>> ((offset & 3) * 2)) & 3;
         if (bits === tipBits.committed) continue;
         if (bits === tipBits.limbo) this.limbo.add(id);
         const block = this.#blockFor(id);
