@@ -16,6 +16,7 @@ import "./arrays.js";
 import "./datetimes.js";
 import "./jsons.js";
 import "./system.js";
+import "./formatting.js";
 
 export { lengthCoercionOf } from "./casts.js";
 export { type SqlValueName, sqlValueFunctions } from "./datetimes.js";
