@@ -546,7 +546,6 @@ export class CopyWriter {
   constructor(options: CopyOptions) {
     this.#options = options;
     const delimiter = escapeClass(options.delimiter);
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: COPY escapes control characters
     this.#needsEscape = new RegExp(`[\\\\\\b\\f\\n\\r\\t\\v${delimiter}]`);
     this.#needsQuote = new RegExp(`[\\n\\r${delimiter}${escapeClass(options.quote)}]`);
   }

@@ -9,7 +9,7 @@ import {
 } from "../exec/index.js";
 import type { Explain, Option } from "../sql/ast.js";
 
-declare const explainPlan: (plan: unknown, options: unknown) => string[];
+import { explainPlan } from "../sql/index.js";
 
 import type { OutputColumn } from "../sql/plan.js";
 import { isPlannable, type UtilityResult } from "./prepared.js";

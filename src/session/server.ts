@@ -16,6 +16,7 @@ import type { Expr } from "../sql/expr.js";
 import { AdvisoryLocks } from "./advisory.js";
 import type { Session, SessionHost, SessionStart } from "./contract.js";
 import { microsNow } from "./eval-context.js";
+import { viewText } from "../sql/index.js";
 import { bindColumnExpression } from "./queries.js";
 import { ServerSession } from "./session.js";
 import { parseValue, SessionSettings, settingDefOf } from "./settings.js";
@@ -229,9 +230,7 @@ export class Server implements SessionHost {
   }
 
   viewText(session: ServerSession, view: ViewDesc, pretty: boolean): string {
-    void pretty;
-    void session;
-    return view.querySql;
+    return viewText(view, session.bindEnv([]), pretty);
   }
 
   tableExpression(session: ServerSession, table: TableDesc, expr: AstExpr): Expr {

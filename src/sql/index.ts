@@ -8,7 +8,7 @@
  * Not here: running plans (`exec/`), catalogs (`cluster/`), statements that are not queries (`session/`).
  */
 import { DbError } from "../base/errors.js";
-import type { ObjectId, TableDesc, TypeRef, ViewDesc } from "../model/schema.js";
+import type { CatalogReader, ObjectId, TableDesc, TypeRef, ViewDesc } from "../model/schema.js";
 import type * as ast from "./ast.js";
 import { bindStatement } from "./bind.js";
 import { bindTableNode, indexKeyExpressions, indexPredicate } from "./bind-table.js";
@@ -22,7 +22,7 @@ import { type PreparedPlan, planStatement } from "./planner.js";
 import type { BoundQuery, RangeEntry } from "./query.js";
 import { coerce, resolveTypeName } from "./resolve.js";
 import type { Clause } from "./scope.js";
-import { replaceDeep } from "./walk.js";
+import { containsDeep, replaceDeep } from "./walk.js";
 
 export interface PrepareEnv extends BindEnv {
   /** Live size of a table; the planner's only look at data. */
@@ -124,7 +124,7 @@ export function storeQuery(query: ast.Query, env: BindEnv): StoredQuery {
     for (const column of need.columns) dependsOn.push([need.relationId, column]);
   }
   return {
-    sql: deparseQuery(statement, { catalog: env.catalog, oneLine: true }),
+    sql: deparseQuery(statement, { catalog: env.catalog }).trim(),
     columns: statement.columns,
     dependsOn,
   };
@@ -159,6 +159,57 @@ function withNames(query: BoundQuery, view: ViewDesc): BoundQuery {
       target.junk ? target : { ...target, name: view.columns[at++]?.name ?? target.name },
     ),
   };
+}
+
+/** Functions all immutable: what index expressions and predicates must be (42P17 otherwise). */
+export function isImmutable(expr: Expr): boolean {
+  return !containsDeep(
+    expr,
+    (node) => (node.kind === "call" && node.fn.volatility !== "immutable") || node.kind === "ioCast",
+  );
+}
+
+export { isVolatile } from "./walk.js";
+
+/**
+ * A stored view's text after relations or columns were renamed: bound under the catalog from before, written under the
+ * one from after. Answers the second step.
+ */
+export function renameView(view: ViewDesc, before: BindEnv): (after: CatalogReader) => string {
+  const { statement } = bindStatement(parseQueryText(view.querySql), { ...before, searchPath: [], parameterTypes: [] });
+  return (after) => deparseQuery(withNewNames(statement, after, new Map()) as BoundQuery, { catalog: after }).trim();
+}
+
+/** The tree with every range entry under its relation's new names; shared nodes stay shared. */
+function withNewNames(node: unknown, catalog: CatalogReader, seen: Map<object, unknown>): unknown {
+  if (typeof node !== "object" || node === null) return node;
+  const known = seen.get(node);
+  if (known !== undefined) return known;
+  if (Array.isArray(node)) {
+    const list: unknown[] = [];
+    seen.set(node, list);
+    for (const item of node) list.push(withNewNames(item, catalog, seen));
+    return list;
+  }
+  if (Object.getPrototypeOf(node) !== Object.prototype) return node;
+  const copy: Record<string, unknown> = {};
+  seen.set(node, copy);
+  for (const [key, value] of Object.entries(node)) {
+    copy[key] = key === "fn" || key === "table" || key === "view" ? value : withNewNames(value, catalog, seen);
+  }
+  const described = (copy["table"] ?? copy["view"]) as { readonly id?: ObjectId } | undefined;
+  if (described?.id === undefined || copy["alias"] === undefined) return copy;
+  const relation = catalog.relationById(described.id);
+  if (relation === undefined || relation.kind === "sequence") return copy;
+  copy[copy["view"] === undefined ? "table" : "view"] = relation;
+  if (copy["explicitAlias"] !== true) copy["alias"] = relation.name;
+  if (copy["columnAliases"] !== true) {
+    copy["columns"] = (copy["columns"] as { name: string }[]).map((column, place) => ({
+      ...column,
+      name: relation.columns[place]?.name ?? column.name,
+    }));
+  }
+  return copy;
 }
 
 /** The type a name in DDL means. Throws 42704. */

@@ -335,7 +335,7 @@ async function addColumn(ddl: DdlContext, table: TableDesc, action: ActionOf<"ad
     name,
   ]);
   const pending = noConstraints();
-  const draft = draftColumn(ddl, table.name, action.column, pending);
+  const draft = draftColumn(table.name, action.column, pending);
   const place = table.columns.length;
   const filled = await fillColumn(ddl, table, draft, place);
   const hasDefault = filled.defaultSql !== undefined || filled.identity !== undefined;
@@ -416,7 +416,7 @@ async function addIdentity(
   const sequence = await makeSequence(ddl, action.options, column.type.oid, {
     schemaId: table.schemaId,
     name:
-      sequenceNamed(ddl, action.options) ??
+      sequenceNamed(action.options) ??
       ownedSequenceName(ddl, table.schemaId, table.name, column.name, new Set()),
     owner: table.owner,
     ownedBy: { tableId: table.id, column: place },

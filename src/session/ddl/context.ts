@@ -19,7 +19,9 @@ import {
 import type { Value } from "../../model/value.js";
 import { type AclKind, hasRights, holdsPrivileges } from "../../security/privileges.js";
 import type { LockMode } from "../../shard/index.js";
+import type { ExecContext } from "../../exec/index.js";
 import type { QualifiedName, RoleSpec } from "../../sql/ast.js";
+import type { BindEnv } from "../../sql/index.js";
 import type { MaybePromise, Notice } from "../contract.js";
 import type { SessionTransaction } from "../transaction.js";
 
@@ -31,6 +33,9 @@ export interface DdlSession {
   readonly eval: EvalContext;
   /** Schema ids to look names up in, in order, those that exist. */
   searchPathIds(): readonly ObjectId[];
+  bindEnv(parameterTypes: number[]): BindEnv;
+  /** For expressions that stand outside any query. */
+  constantContext(): ExecContext;
   notice(notice: Notice): void;
   lockTable(tableId: ObjectId, mode: LockMode, name: string, noWait?: boolean): Promise<void>;
   setting(name: string): string;

@@ -43,7 +43,7 @@ export async function createIndex(ddl: DdlContext, statement: CreateIndex): Prom
   const predicate =
     statement.where === undefined
       ? undefined
-      : storedExpression(ddl, table, statement.where, "index predicate", 16);
+      : storedExpression(ddl, table, statement.where, "index predicate");
   const parts = statement.elements
     .map((element, at) => element.column ?? expressionLabel(columns[at]!))
     .join("_");

@@ -288,7 +288,7 @@ export function ownedSequenceName(
   return ddl.freeName(schemaId, table, column, "seq", taken);
 }
 
-export function sequenceNamed(ddl: DdlContext, options: readonly SequenceOption[]): string | undefined {
+export function sequenceNamed(options: readonly SequenceOption[]): string | undefined {
   for (const option of options)
     if (option.kind === "sequenceName")
       return nameText({ ...option.name, schema: undefined, catalog: undefined });

@@ -152,7 +152,6 @@ export function storageOptions(options: readonly Option[]): Record<string, strin
 
 /** A column definition; its constraints go to `pending`. */
 export function draftColumn(
-  ddl: DdlContext,
   table: string,
   def: ColumnDef,
   pending: PendingConstraints,
@@ -348,7 +347,7 @@ export async function createTable(ddl: DdlContext, statement: CreateTable): Prom
   for (const element of statement.elements) {
     switch (element.kind) {
       case "column":
-        columns.push(draftColumn(ddl, name, element, pending));
+        columns.push(draftColumn(name, element, pending));
         break;
       case "constraint":
         collectTableConstraint(element.constraint, pending);
@@ -448,7 +447,7 @@ export async function fillColumn(
     const sequence = await makeSequence(ddl, options, column.serial ?? desc.type.oid, {
       schemaId: table.schemaId,
       name:
-        sequenceNamed(ddl, options) ??
+        sequenceNamed(options) ??
         ownedSequenceName(ddl, table.schemaId, table.name, desc.name, new Set()),
       owner: table.owner,
       ownedBy: { tableId: table.id, column: place },

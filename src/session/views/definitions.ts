@@ -74,7 +74,7 @@ export function constraintDefinition(
     case "unique":
       return `UNIQUE (${columnNames(table, constraint.columns)})${deferral}`;
     case "check":
-      return `CHECK (${constraint.expressionSql.startsWith("(") ? constraint.expressionSql : `(${constraint.expressionSql})`})${valid}`;
+      return `CHECK (${constraint.expressionSql})${valid}`;
     case "foreignKey": {
       const referenced = catalog.relationById(constraint.referencedTableId) as TableDesc;
       const match = constraint.match === "full" ? " MATCH FULL" : "";
