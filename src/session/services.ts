@@ -6,7 +6,7 @@ import { DbError, notSupported } from "../base/errors.js";
 import { versionText } from "../base/version.js";
 import { Wait } from "../base/wait.js";
 import type { ObjectId, RelationDesc, SequenceDesc, TableDesc } from "../model/schema.js";
-import { typeByName, typeOf } from "../model/types.js";
+import { formatType, typeByName, typeByOid } from "../model/types.js";
 import { type Value, type Wide, wide } from "../model/value.js";
 import {
   type AclKind,
@@ -16,12 +16,11 @@ import {
   publicRoleId,
   rolesOf,
 } from "../security/privileges.js";
-import { functionsNamed, quoteIdentifier } from "../sql/functions/index.js";
+import { functionEntry, functionsNamed, operatorByOid, quoteIdentifier } from "../sql/functions/index.js";
 import type { CatalogInfo, ObjectKind } from "../sql/functions/services.js";
 import type { ServerSession } from "./session.js";
 import { splitIdentifiers } from "./settings.js";
 import { constraintDefinition, indexDefinition } from "./views/definitions.js";
-import { virtualRelations } from "./views/registry.js";
 
 export function provideServices(session: ServerSession): void {
   const { eval: context } = session;
@@ -136,6 +135,18 @@ function regName(session: ServerSession, kind: string, oid: number): string | un
       const name = catalog.roleById(oid)?.name;
       return name === undefined ? undefined : quoteIdentifier(name);
     }
+    case "regtype":
+      return typeByOid(oid) === undefined ? undefined : formatType(oid, -1);
+    case "regproc": {
+      const name = functionEntry(oid)?.name;
+      return name === undefined ? undefined : quoteIdentifier(name);
+    }
+    case "regprocedure": {
+      const entry = functionEntry(oid);
+      return entry === undefined ? undefined : `${quoteIdentifier(entry.name)}(${entry.args.map((type) => formatType(type, -1)).join(",")})`;
+    }
+    case "regoper":
+      return operatorByOid(oid)?.symbol;
     default:
       return undefined;
   }
@@ -482,4 +493,3 @@ class SessionSequences {
   }
 }
 
-export { typeOf, virtualRelations };

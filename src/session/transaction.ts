@@ -242,7 +242,14 @@ export class SessionTransaction {
       return this.#commitSlowly();
     }
     const rows = this.#rows;
-    const durable = rows === undefined ? undefined : this.shard.engine.commit(rows);
+    let durable: Promise<void> | undefined;
+    try {
+      durable = rows === undefined ? undefined : this.shard.engine.commit(rows);
+    } catch (error) {
+      // A serializable transaction may find at its end that it cannot be placed among the others.
+      this.rollback();
+      throw error;
+    }
     if (durable === undefined) {
       this.#end(true);
       return;

@@ -441,7 +441,7 @@ function setRole(session: ServerSession, name: string | undefined, local: boolea
     return;
   }
   const role = session.catalog.roleByName(name);
-  if (role === undefined) throw new DbError("undefinedObject", `role "${name}" does not exist`);
+  if (role === undefined) throw new DbError("invalidParameterValue", `role "${name}" does not exist`);
   const me = session.catalog.roleById(session.sessionRoleId);
   if (me?.superuser !== true && !rolesOf(session.catalog, session.sessionRoleId, false).has(role.id)) {
     throw new DbError("insufficientPrivilege", `permission denied to set role "${name}"`);

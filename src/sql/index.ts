@@ -176,8 +176,13 @@ export { isVolatile } from "./walk.js";
  * one from after. Answers the second step.
  */
 export function renameView(view: ViewDesc, before: BindEnv): (after: CatalogReader) => string {
-  const { statement } = bindStatement(parseQueryText(view.querySql), { ...before, searchPath: [], parameterTypes: [] });
-  return (after) => deparseQuery(withNewNames(statement, after, new Map()) as BoundQuery, { catalog: after }).trim();
+  const { statement } = bindStatement(parseQueryText(view.querySql), {
+    ...before,
+    searchPath: [],
+    parameterTypes: [],
+  });
+  return (after) =>
+    deparseQuery(withNewNames(statement, after, new Map()) as BoundQuery, { catalog: after }).trim();
 }
 
 /** The tree with every range entry under its relation's new names; shared nodes stay shared. */
@@ -195,7 +200,8 @@ function withNewNames(node: unknown, catalog: CatalogReader, seen: Map<object, u
   const copy: Record<string, unknown> = {};
   seen.set(node, copy);
   for (const [key, value] of Object.entries(node)) {
-    copy[key] = key === "fn" || key === "table" || key === "view" ? value : withNewNames(value, catalog, seen);
+    copy[key] =
+      key === "fn" || key === "table" || key === "view" ? value : withNewNames(value, catalog, seen);
   }
   const described = (copy["table"] ?? copy["view"]) as { readonly id?: ObjectId } | undefined;
   if (described?.id === undefined || copy["alias"] === undefined) return copy;
@@ -234,6 +240,7 @@ export {
   deparseConstant,
   deparseExpr,
   deparseQuery,
+  stripParens,
 } from "./deparse.js";
 export { type ExplainOptions, explainLines, explainPlan } from "./explain.js";
 export type * from "./expr.js";

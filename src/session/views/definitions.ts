@@ -4,6 +4,7 @@
  */
 import type { CatalogReader, ConstraintDesc, IndexDesc, ObjectId, TableDesc } from "../../model/schema.js";
 import { quoteIdentifier } from "../../sql/functions/index.js";
+import { stripParens } from "../../sql/index.js";
 
 export function qualifiedName(catalog: CatalogReader, relationId: ObjectId): string {
   const relation = catalog.relationById(relationId) ?? catalog.indexById(relationId);
@@ -61,6 +62,7 @@ export function constraintDefinition(
   catalog: CatalogReader,
   constraint: ConstraintDesc,
   nameOf: (relationId: ObjectId) => string = (id) => qualifiedName(catalog, id),
+  pretty = false,
 ): string {
   const table = catalog.relationById(constraint.tableId) as TableDesc;
   const deferral =
@@ -74,7 +76,7 @@ export function constraintDefinition(
     case "unique":
       return `UNIQUE (${columnNames(table, constraint.columns)})${deferral}`;
     case "check":
-      return `CHECK (${constraint.expressionSql})${valid}`;
+      return `CHECK (${pretty ? stripParens(constraint.expressionSql) : constraint.expressionSql})${valid}`;
     case "foreignKey": {
       const referenced = catalog.relationById(constraint.referencedTableId) as TableDesc;
       const match = constraint.match === "full" ? " MATCH FULL" : "";

@@ -15,7 +15,7 @@ import {
   type RoleDesc,
   type TableDesc,
 } from "../../model/schema.js";
-import { allTypes, formatType, typeByOid, typeOf } from "../../model/types.js";
+import { allTypes, formatType, type TypeDesc, typeByOid, typeOf } from "../../model/types.js";
 import { PgArray, type Value, wide } from "../../model/value.js";
 import { aclItemText } from "../../security/privileges.js";
 import { allCasts, allFunctions, allOperators } from "../../sql/functions/index.js";
@@ -39,12 +39,18 @@ const aclArray = (context: ViewContext, acl: readonly AclItem[] | undefined): Va
       );
 const integer = (text: string): Value => wide(BigInt(text));
 
+/** Columns of some catalogs have types that values here never have (pg_lsn, pg_snapshot, ...): shown as opaque text. */
+const opaqueType: Omit<TypeDesc, "oid"> = { ...typeOf(25), category: "U", preferred: false, arrayOid: 0 };
+function catalogType(oid: number): Omit<TypeDesc, "oid"> {
+  return typeByOid(oid) ?? opaqueType;
+}
+
 /** array_in: drivers tell arrays by it. */
 const arrayInOid = 750;
 
 /** pg_type.typcollation: default for strings, C for name, none for the rest; arrays follow their element. */
 function collationOf(oid: number): number {
-  const type = typeOf(oid);
+  const type = catalogType(oid);
   if (type.isArray) return collationOf(type.elementOid);
   return type.name === "name" ? 950 : type.category === "S" ? 100 : 0;
 }
@@ -196,7 +202,7 @@ function* pgAttribute(context: ViewContext): Iterable<CatalogRow> {
     attnotnull: false,
   };
   const typed = (type: ColumnDesc["type"]): CatalogRow => {
-    const desc = typeOf(type.oid);
+    const desc = catalogType(type.oid);
     return {
       atttypid: type.oid,
       atttypmod: type.typmod,
@@ -305,7 +311,7 @@ const operatorClasses: Readonly<Record<number, readonly [oid: number, name: stri
 
 function operatorClassOf(type: number): number {
   return (
-    (operatorClasses[type] ?? (typeOf(type).category === "A" ? operatorClasses[2277] : undefined))?.[0] ?? 0
+    (operatorClasses[type] ?? (catalogType(type).category === "A" ? operatorClasses[2277] : undefined))?.[0] ?? 0
   );
 }
 
@@ -1075,7 +1081,7 @@ const yesNo = (value: boolean): string => (value ? "YES" : "NO");
 
 /** information_schema's data_type: the standard's name of the type. */
 function standardType(oid: number): string {
-  const desc = typeOf(oid);
+  const desc = catalogType(oid);
   return desc.category === "A" ? "ARRAY" : formatType(oid, -1);
 }
 
@@ -1248,7 +1254,7 @@ export const informationSchemaProviders: Readonly<Record<string, Provider>> = {
           ...typeNumbers(column.type),
           udt_catalog: at.catalog,
           udt_schema: "pg_catalog",
-          udt_name: typeOf(column.type.oid).name,
+          udt_name: catalogType(column.type.oid).name,
           dtd_identifier: String(place + 1),
           is_self_referencing: "NO",
           is_identity: yesNo(column.identity !== undefined),
