@@ -412,7 +412,7 @@ class Cluster {
 
   /** Lateral references, and equalities with constants carried over a left join. */
   #settleItem(item: Item, quals: readonly Expr[]): void {
-    const references = lateralReferences(this.host, item.rels);
+    const references = lateralReferences(this.host, item.tree, item.rels);
     for (const relation of references) {
       const at = this.#itemOf.get(relation);
       if (at === undefined || at === item.index) continue;
@@ -422,6 +422,17 @@ class Cluster {
     if (item.lateral) {
       item.scope = new PlanScope(this.scope.statement, this.scope, true);
       for (const relation of item.rels) item.scope.own.add(relation);
+      // What its conditions read of the outer row must be in that row.
+      const note = (part: Tree): void => {
+        if (part.kind === "rel") return;
+        for (const qual of part.quals) needColumns(this.host, qual);
+        if (part.kind === "inner") part.items.forEach(note);
+        else {
+          note(part.left);
+          note(part.right);
+        }
+      };
+      note(item.tree);
     }
     void quals;
   }
@@ -714,15 +725,20 @@ class Cluster {
       for (let rest = mask; rest !== 0; rest &= rest - 1) size++;
       (bySize[size] ??= []).push(mask);
     }
-    for (let size = 2; size <= n; size++) {
-      for (const mask of bySize[size]!) {
-        let found = this.#joinSplits(mask, sets, adjacent, false);
-        // Sets that no condition connects are joined only where there is no other way.
-        if (found === undefined && (size === n || !this.#connectable(mask, adjacent, full))) {
-          found = this.#joinSplits(mask, sets, adjacent, true);
+    // Sets that no condition connects are joined only where there is no other way: first as few as possible, and where
+    // that leads nowhere (an attached item that waits for two unconnected ones) wherever one is missing.
+    for (const everywhere of [false, true]) {
+      for (let size = 2; size <= n; size++) {
+        for (const mask of bySize[size]!) {
+          if (sets[mask] !== undefined) continue;
+          let found = this.#joinSplits(mask, sets, adjacent, false);
+          if (found === undefined && (everywhere || size === n || !this.#connectable(mask, adjacent, full))) {
+            found = this.#joinSplits(mask, sets, adjacent, true);
+          }
+          sets[mask] = found;
         }
-        sets[mask] = found;
       }
+      if (sets[full] !== undefined) break;
     }
     const whole = sets[full];
     assert(whole !== undefined, "the join search found no order");
@@ -836,17 +852,14 @@ class Cluster {
       for (const at of item.required) if (!other.members[at]) return false;
       return true;
     };
-    if (attachedB !== undefined && ready(attachedB, a)) {
-      return attachedA !== undefined && attachedA.type !== "inner"
-        ? undefined
-        : { outer: a, inner: b, attached: attachedB };
+    // An item that still waits can only be the inner side.
+    if (attachedA !== undefined && attachedB !== undefined) return undefined;
+    if (attachedB !== undefined) {
+      return ready(attachedB, a) ? { outer: a, inner: b, attached: attachedB } : undefined;
     }
-    if (attachedA !== undefined && ready(attachedA, b)) {
-      return attachedB !== undefined && attachedB.type !== "inner"
-        ? undefined
-        : { outer: b, inner: a, attached: attachedA };
+    if (attachedA !== undefined) {
+      return ready(attachedA, b) ? { outer: b, inner: a, attached: attachedA } : undefined;
     }
-    if (attachedA !== undefined || attachedB !== undefined) return undefined;
     return { outer: a, inner: b, attached: undefined };
   }
 
@@ -963,6 +976,7 @@ class Cluster {
     } else if (attached.type === "inner") {
       this.#innerJoin(outer, inner, conditions, rows, found);
     } else this.#attachedJoin(outer, inner, attached, conditions, rows, found);
+    if (found.length === 0) return into;
     const paths = prune(found, this.host.wantedOrder);
     if (into !== undefined) {
       into.paths.length = 0;
@@ -1294,8 +1308,18 @@ function hasSubquery(expr: Expr): boolean {
 }
 
 /** Relations outside the set that entries of the set refer to (LATERAL). */
-function lateralReferences(host: JoinHost, rels: ReadonlySet<number>): Set<number> {
+function lateralReferences(host: JoinHost, tree: Tree, rels: ReadonlySet<number>): Set<number> {
   const out = new Set<number>();
+  const conditions = (part: Tree): void => {
+    if (part.kind === "rel") return;
+    for (const qual of part.quals) for (const item of relationsOf(qual)) if (!rels.has(item)) out.add(item);
+    if (part.kind === "inner") part.items.forEach(conditions);
+    else {
+      conditions(part.left);
+      conditions(part.right);
+    }
+  };
+  conditions(tree);
   for (const relation of rels) {
     const { entry } = host.rel(relation);
     if (entry.kind === "function") {

@@ -215,12 +215,25 @@ function nodeTree(node: FromNode, builder: TreeBuilder): Tree {
     case "cross":
       return withQuals([left, right], quals, builder);
     case "left":
-      return { kind: "outer", type: "left", left, right, quals };
+      return leftJoin(left, right, quals);
     case "right":
-      return { kind: "outer", type: "left", left: right, right: left, quals };
+      return leftJoin(right, left, quals);
     case "full":
       return { kind: "outer", type: "full", left, right, quals };
   }
+}
+
+/** Conditions of a pulled-up LATERAL subquery that name the preserved side belong to the join. */
+function leftJoin(left: Tree, right: Tree, quals: readonly Expr[]): Tree {
+  if (right.kind !== "inner") return { kind: "outer", type: "left", left, right, quals };
+  const outside = treeRelations(left);
+  const own: Expr[] = [];
+  const inside: Expr[] = [];
+  for (const qual of right.quals) {
+    ([...relationsOf(qual)].some((relation) => outside.has(relation)) ? own : inside).push(qual);
+  }
+  if (own.length === 0) return { kind: "outer", type: "left", left, right, quals };
+  return { kind: "outer", type: "left", left, right: { ...right, quals: inside }, quals: [...quals, ...own] };
 }
 
 // --------------------------------------------------------------------------------------------------------- sublinks
