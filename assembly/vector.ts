@@ -510,8 +510,28 @@ export function extremesI64(values: usize, rows: u32, bitmap: usize, started: u3
 export function extremesI32(values: usize, rows: u32, bitmap: usize, started: u32, out: usize): u32 {
   return extremes<i32, i64>(values, rows, bitmap, started, out);
 }
+export function extremesI16(values: usize, rows: u32, bitmap: usize, started: u32, out: usize): u32 {
+  return extremes<i16, i64>(values, rows, bitmap, started, out);
+}
 export function extremesF64(values: usize, rows: u32, bitmap: usize, started: u32, out: usize): u32 {
   return extremes<f64, f64>(values, rows, bitmap, started, out);
+}
+export function extremesF32(values: usize, rows: u32, bitmap: usize, started: u32, out: usize): u32 {
+  return extremes<f32, f64>(values, rows, bitmap, started, out);
+}
+
+/** Whether any of the values is the lowest there is: NaN among scaled numerics. */
+export function anyLowestI64(values: usize, rows: u32): bool {
+  const lowest = i64x2.splat(i64.MIN_VALUE);
+  let any = i64x2.splat(0);
+  let row: u32 = 0;
+  for (; row + 4 <= rows; row += 4) {
+    const at = values + (<usize>row << 3);
+    any = v128.or(any, v128.or(i64x2.eq(v128.load(at), lowest), i64x2.eq(v128.load(at, 16), lowest)));
+  }
+  if (v128.any_true(any)) return true;
+  for (; row < rows; row++) if (load<i64>(values + (<usize>row << 3)) == i64.MIN_VALUE) return true;
+  return false;
 }
 
 // ---- groups: a hash table from key values to numbers 0, 1, 2, ... ---------------------------------------------------------
@@ -878,6 +898,14 @@ export function lookupDense(
   return kept;
 }
 
+/** Puts what a u32 array holds for each entry in its place. */
+export function mapGroups(groups: usize, count: u32, map: usize): void {
+  for (let index: u32 = 0; index < count; index++) {
+    const at = groups + (<usize>index << 2);
+    store<u32>(at, load<u32>(map + (<usize>load<u32>(at) << 2)));
+  }
+}
+
 // ---- accumulators by group; each row list entry has its group ------------------------------------------------------------
 
 /** Adds one to the i64 of each row's group. */
@@ -974,6 +1002,28 @@ export function groupExtremeI32(
   into: usize,
 ): void {
   groupExtreme<i32, i64>(values, nulls, list, groups, count, sign, into);
+}
+export function groupExtremeI16(
+  values: usize,
+  nulls: usize,
+  list: usize,
+  groups: usize,
+  count: u32,
+  sign: u32,
+  into: usize,
+): void {
+  groupExtreme<i16, i64>(values, nulls, list, groups, count, sign, into);
+}
+export function groupExtremeF32(
+  values: usize,
+  nulls: usize,
+  list: usize,
+  groups: usize,
+  count: u32,
+  sign: u32,
+  into: usize,
+): void {
+  groupExtreme<f32, f64>(values, nulls, list, groups, count, sign, into);
 }
 export function groupExtremeF64(
   values: usize,

@@ -16,4 +16,13 @@ export { slotsPerPageMax } from "./contract.js";
 export { EngineCore, type EngineOptions, ObjectKind, openEngine } from "./engine.js";
 export type { SpillFactory, SpillRun } from "./index-build.js";
 export { EnginePageScan } from "./scan.js";
-export { type ColumnArray, columnArray, writerArray } from "./vectors.js";
+export {
+  type ColumnArray,
+  columnArray,
+  decodeSlots,
+  findColumn,
+  isPlainPage,
+  offsetShift,
+  type PageColumns,
+  writerArray,
+} from "./vectors.js";

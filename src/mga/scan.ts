@@ -33,6 +33,8 @@ export class EnginePageScan implements PageScan {
   #slots: Int32Array | undefined;
   /** Flags of the page's rows, joined. */
   #flags = 0;
+  /** A Wait came in the middle of the page: it may have left its frame, and its rows may have changed. */
+  #interrupted = false;
 
   constructor(
     readonly table: EngineTable,
@@ -51,21 +53,32 @@ export class EnginePageScan implements PageScan {
     while (this.#position < this.#end) {
       store.beginOperation();
       if (this.#position % readAheadPages === 0) this.#readAhead();
-      const page = state.space.dataPages[this.#position]!;
-      const address = state.pageAddress(page);
-      const format = state.formatAt(address);
-      const rows = format.rows(address);
-      this.address = address;
-      this.pageNumber = page;
-      this.rows = rows;
-      this.format = format;
-      this.oldSlots.length = 0;
-      if (rows > 0) this.#judge();
-      else this.visibleCount = 0;
+      this.#enter(state.space.dataPages[this.#position]!);
+      this.#interrupted = false;
       this.#position++;
       if (this.visibleCount > 0 || this.oldSlots.length > 0) return true;
     }
     return false;
+  }
+
+  #enter(page: number): void {
+    const { state } = this.table;
+    const address = state.pageAddress(page);
+    const format = state.formatAt(address);
+    this.address = address;
+    this.pageNumber = page;
+    this.rows = format.rows(address);
+    this.format = format;
+    this.oldSlots.length = 0;
+    if (this.rows > 0) this.#judge();
+    else this.visibleCount = 0;
+  }
+
+  /** After a Wait in the middle of a page: brings it back and judges it anew. Throws Wait. */
+  refresh(): void {
+    this.table.store.beginOperation();
+    this.#enter(this.pageNumber);
+    this.#interrupted = false;
   }
 
   #readAhead(): void {
@@ -131,6 +144,14 @@ export class EnginePageScan implements PageScan {
   }
 
   materialize(columns: readonly number[], into: Value[][], at: number, rowIds: Value[] | undefined): number {
+    if (this.#interrupted) this.refresh();
+    this.#interrupted = true;
+    const rows = this.#materialize(columns, into, at, rowIds);
+    this.#interrupted = false;
+    return rows;
+  }
+
+  #materialize(columns: readonly number[], into: Value[][], at: number, rowIds: Value[] | undefined): number {
     const { table, format, address } = this;
     const { state } = table;
     const count = this.visibleCount;

@@ -47,11 +47,15 @@ const results = {
   sumF64: "void",
   extremesI64: "number",
   extremesI32: "number",
+  extremesI16: "number",
   extremesF64: "number",
+  extremesF32: "number",
+  anyLowestI64: "boolean",
   findGroups: "number",
   lookupGroups: "number",
   rehashGroups: "void",
   lookupDense: "number",
+  mapGroups: "void",
   groupCount: "void",
   groupCountNotNull: "void",
   groupSumI64: "void",
@@ -60,7 +64,9 @@ const results = {
   groupSumF64: "void",
   groupExtremeI64: "void",
   groupExtremeI32: "void",
+  groupExtremeI16: "void",
   groupExtremeF64: "void",
+  groupExtremeF32: "void",
 } as const satisfies { readonly [Name in keyof Kernels]: "void" | "boolean" | "number" };
 
 export function loadKernels(memory: EngineMemory, wasmBytes: Uint8Array): Kernels {

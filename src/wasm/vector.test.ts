@@ -287,7 +287,9 @@ describe("sums and extremes", () => {
   it.each([
     ["extremesI64", "i64"],
     ["extremesI32", "i32"],
+    ["extremesI16", "i16"],
     ["extremesF64", "f64"],
+    ["extremesF32", "f32"],
   ] as const)("%s", (name, width) => {
     check(({ rows }, random) => {
       fillColumn(at.a, width, rows, random);
@@ -296,6 +298,29 @@ describe("sums and extremes", () => {
       fillColumn(at.a, width, rows, random);
       both((kernels) => kernels[name](at.a, rows, at.bitmap, seen > 0 ? 1 : 0, at.out));
     });
+  });
+});
+
+it("finds the lowest number", () => {
+  check(({ rows }, random) => {
+    fillColumn(at.a, "i64", rows, random);
+    if (rows > 0 && random() < 0.5) {
+      const row = Math.floor(random() * rows);
+      write((memory) => memory.view.setBigInt64(at.a + 8 * row, -(2n ** 63n), true));
+      expect(both((kernels) => kernels.anyLowestI64(at.a, rows))).toBe(true);
+    } else both((kernels) => kernels.anyLowestI64(at.a, rows));
+  });
+});
+
+it("maps groups", () => {
+  check(({ rows }, random) => {
+    for (let entry = 0; entry < 10; entry++)
+      write((memory) => memory.view.setUint32(at.b + 4 * entry, 1000 + entry * 7, true));
+    for (let index = 0; index < rows; index++) {
+      const group = Math.floor(random() * 10);
+      write((memory) => memory.view.setUint32(at.groups + 4 * index, group, true));
+    }
+    both((kernels) => kernels.mapGroups(at.groups, rows, at.b));
   });
 });
 
@@ -460,7 +485,9 @@ describe("groups", () => {
       for (const [name, width] of [
         ["groupExtremeI64", "i64"],
         ["groupExtremeI32", "i32"],
+        ["groupExtremeI16", "i16"],
         ["groupExtremeF64", "f64"],
+        ["groupExtremeF32", "f32"],
       ] as const) {
         fillColumn(at.a, width, rows, random);
         for (const sign of [orderBits.less, orderBits.greater]) {

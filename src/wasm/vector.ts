@@ -137,7 +137,11 @@ export interface VectorKernels {
    */
   extremesI64: Extremes;
   extremesI32: Extremes;
+  extremesI16: Extremes;
   extremesF64: Extremes;
+  extremesF32: Extremes;
+  /** Whether any value is the lowest i64: NaN among scaled numerics. */
+  anyLowestI64(values: number, rows: number): boolean;
   /** The group of each listed row; returns how many were done, fewer than `count` when the table is full. */
   findGroups(table: number, keys: number, list: number, count: number, groups: number): number;
   /** Keeps the listed rows whose keys (none NULL) have a group; returns how many. Output holds `count` entries. */
@@ -165,6 +169,8 @@ export interface VectorKernels {
     outList: number,
     found: number,
   ): number;
+  /** Replaces each of the groups by the entry of the u32 array at `map` that it names. */
+  mapGroups(groups: number, count: number, map: number): void;
   groupCount(groups: number, count: number, into: number): void;
   groupCountNotNull(list: number, groups: number, count: number, nulls: number, into: number): void;
   groupSumI64: GroupSum;
@@ -173,7 +179,9 @@ export interface VectorKernels {
   groupSumF64: GroupSum;
   groupExtremeI64: GroupExtreme;
   groupExtremeI32: GroupExtreme;
+  groupExtremeI16: GroupExtreme;
   groupExtremeF64: GroupExtreme;
+  groupExtremeF32: GroupExtreme;
 }
 
 /** SQL order of two numbers: NaN equals itself and is the greatest. */
@@ -425,7 +433,13 @@ export function twinVectorKernels(memory: PoolMemory): VectorKernels {
     },
     extremesI64: extremes(i64, readI64),
     extremesI32: extremes((values, row) => BigInt(i32(values, row)), readI64),
+    extremesI16: extremes((values, row) => BigInt(i16(values, row)), readI64),
     extremesF64: extremes(f64, readF64),
+    extremesF32: extremes(f32, readF64),
+    anyLowestI64(values, rows) {
+      for (let row = 0; row < rows; row++) if (i64(values, row) === -(2n ** 63n)) return true;
+      return false;
+    },
     findGroups(table, keys, list, count, groups) {
       for (let index = 0; index < count; index++) {
         const row = listed(list, index);
@@ -468,6 +482,10 @@ export function twinVectorKernels(memory: PoolMemory): VectorKernels {
       }
       return kept;
     },
+    mapGroups(groups, count, map) {
+      for (let index = 0; index < count; index++)
+        view.setUint32(groups + 4 * index, u32(map + 4 * groupOf(groups, index)), true);
+    },
     groupCount(groups, count, into) {
       for (let index = 0; index < count; index++) bump(into + 8 * groupOf(groups, index));
     },
@@ -489,6 +507,8 @@ export function twinVectorKernels(memory: PoolMemory): VectorKernels {
     },
     groupExtremeI64: groupExtreme(i64, readI64),
     groupExtremeI32: groupExtreme((values, row) => BigInt(i32(values, row)), readI64),
+    groupExtremeI16: groupExtreme((values, row) => BigInt(i16(values, row)), readI64),
     groupExtremeF64: groupExtreme(f64, readF64),
+    groupExtremeF32: groupExtreme(f32, readF64),
   };
 }
