@@ -235,12 +235,18 @@ function catalogInfo(session: ServerSession): CatalogInfo {
       return object === undefined ? null : firstNamed(session, object.name) === oid;
     },
     comment: (oid, _catalog, column) => session.catalog.comment(oid, column === 0 ? -1 : column - 1) ?? null,
-    expressionText: (text) => text,
+    // Sequences are shown as the search path finds them.
+    expressionText: (text) =>
+      text.replace(/'((?:[^']|'')+)'::regclass/g, (whole, name: string) => {
+        const oid = regOid(session, "regclass", name.replaceAll("''", "'"));
+        const shown = oid === undefined ? undefined : regName(session, "regclass", oid);
+        return shown === undefined ? whole : `'${shown.replaceAll("'", "''")}'::regclass`;
+      }),
     indexDefinition: (oid, column) => {
       const index = session.catalog.indexById(oid);
       return index === undefined ? null : indexDefinition(session.catalog, index, column);
     },
-    constraintDefinition: (oid) => {
+    constraintDefinition: (oid, pretty) => {
       const constraint = session.catalog.get(oid);
       return constraint?.kind !== "constraint"
         ? null
@@ -248,6 +254,7 @@ function catalogInfo(session: ServerSession): CatalogInfo {
             session.catalog,
             constraint,
             (id) => regName(session, "regclass", id) ?? String(id),
+            pretty,
           );
     },
     viewDefinition: (view, pretty) => {
