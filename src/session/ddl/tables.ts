@@ -655,7 +655,7 @@ export async function placeIndex(
   await retrying(() => engine.createIndex(spec, wanted));
   ddl.transaction.storageCreated(index.storageId);
   if (!fresh) {
-    const build = engine.buildIndex(spec, wanted);
+    const build = engine.buildIndex(spec, wanted, ddl.transaction.engineTransaction);
     while (!(await retrying(() => build.step()))) await ddl.session.breathe();
   }
   ddl.draft.put(index);
