@@ -140,7 +140,7 @@ export function bindCall(binder: Binder, node: ast.FunctionCall, scope: Scope): 
     }
     case "window":
       if (node.over === undefined) {
-        throw new DbError("windowingError", `window function ${node.name.name} requires an OVER clause`, {
+        throw new DbError("wrongObjectType", `window function ${node.name.name} requires an OVER clause`, {
           position: node.position,
         });
       }
@@ -322,15 +322,19 @@ function bindAggregate(
   if (filter !== undefined) consider(filter);
   if (level < 0) level = 0;
   const owner = chain[level]!;
-  const nested = (expr: Expr): boolean =>
-    containsHere(expr, (inner) => inner.kind === "aggregate" && inner.owner === owner.id);
-  if (
-    args.some(nested) ||
-    orderBy.some((key) => nested(key.expr)) ||
-    (filter !== undefined && nested(filter))
-  ) {
-    throw new DbError("groupingError", "aggregate function calls cannot be nested", { position });
-  }
+  const refuseNested = (expr: Expr): void => {
+    containsHere(expr, (inner) => {
+      if (inner.kind === "aggregate" && inner.owner === owner.id) {
+        throw new DbError("groupingError", "aggregate function calls cannot be nested", {
+          position: binder.positionOf(inner) ?? position,
+        });
+      }
+      return false;
+    });
+  };
+  args.forEach(refuseNested);
+  for (const key of orderBy) refuseNested(key.expr);
+  if (filter !== undefined) refuseNested(filter);
   if (args.some((arg) => containsHere(arg, (inner) => inner.kind === "windowCall"))) {
     throw new DbError("groupingError", "aggregate function calls cannot contain window function calls", {
       position,

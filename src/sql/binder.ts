@@ -33,6 +33,8 @@ export interface BindEnv {
   readonly tempSchema?: string | undefined;
   /** Types of $1, $2, ...: 0 or 705 where the client left them open; Bind fills them in and appends. */
   readonly parameterTypes: number[];
+  /** The statement may use no more parameters than `parameterTypes` has (simple protocol: none); others are 42P02. */
+  readonly parametersFixed?: boolean | undefined;
   /** Parameter index of the first stripped literal (M4): literals follow the client's parameters. */
   readonly literalBase?: number | undefined;
   /** Name of the current database, for three-part names. */
@@ -111,7 +113,9 @@ export class Binder {
 
   param(index: number, position: number): Expr {
     const types = this.env.parameterTypes;
-    if (index < 0 || index > 65534) {
+    const fixed =
+      this.env.parametersFixed === true && index < (this.env.literalBase ?? Number.POSITIVE_INFINITY);
+    if (index < 0 || index > 65534 || (fixed && index >= types.length)) {
       throw new DbError("undefinedParameter", `there is no parameter $${index + 1}`, { position });
     }
     while (types.length <= index) types.push(0);

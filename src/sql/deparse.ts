@@ -247,9 +247,11 @@ class Printer {
   ): string {
     if (cast !== "explicit" && !showImplicit) return this.print(arg, false);
     const to = formatType(type.oid, type.typmod);
-    if (arg.kind === "const") {
-      const text = deparseConstant(arg.value, arg.type, arg.type.oid !== 25);
-      return `${text.startsWith("-") ? `(${text})` : text}::${to}`;
+    if (arg.kind === "const" && arg.type.oid === type.oid) return deparseConstant(arg.value, type);
+    // A length coercion over the cast to its own base type is one cast as written.
+    const inner = arg.kind === "relabel" || arg.kind === "ioCast" ? arg : undefined;
+    if (inner !== undefined && inner.type.oid === type.oid && inner.type.typmod === -1) {
+      return this.#cast(inner.arg, type, cast, showImplicit);
     }
     return `(${this.print(arg, false)})::${to}`;
   }

@@ -163,6 +163,19 @@ const joinNames: Record<JoinType, string> = {
 
 type SlotNames = readonly string[];
 
+const scanKinds: ReadonlySet<PlanNode["kind"]> = new Set([
+  "seqScan",
+  "indexScan",
+  "virtualScan",
+  "functionScan",
+  "cteScan",
+]);
+
+/** A computed value of the node below is shown in parentheses. */
+function upper(text: string): string {
+  return text.startsWith("(") || /^("[^"]*"|[\w$]+)(\.("[^"]*"|[\w$]+))?$/.test(text) ? text : `(${text})`;
+}
+
 class Explainer {
   /** What each execParam holds, for printing. */
   readonly #params = new Map<number, string>();
@@ -308,8 +321,7 @@ class Explainer {
 
   #sortKeys(keys: readonly SortKey[], slots: SlotNames, subplans: Shown["children"]): string[] {
     return keys.map((key) => {
-      const text = this.#expr(key.expr, slots, subplans);
-      return text + direction(key);
+      return upper(this.#expr(key.expr, slots, subplans)) + direction(key);
     });
   }
 
@@ -326,9 +338,9 @@ class Explainer {
     switch (node.kind) {
       case "seqScan":
       case "indexScan":
-        return this.#scan(node, of, qualified, details, children, attributes);
+        return this.#scan(node, of, this.#multiple, details, children, attributes);
       case "virtualScan": {
-        const names = this.slotNames(node, qualified);
+        const names = this.slotNames(node, this.#multiple);
         if (node.filter !== undefined)
           details.push(["Filter", this.#condition(node.filter, names, children)]);
         attributes.push(["Relation Name", node.name]);
@@ -359,7 +371,9 @@ class Explainer {
             : of('Values Scan on "*VALUES*"', "Values Scan");
       case "filter": {
         const inner = this.show(node.input, joined);
-        const names = this.slotNames(node.input, qualified);
+        // A scan's own conditions name its columns bare.
+        const bare = scanKinds.has(node.input.kind);
+        const names = this.slotNames(node.input, bare ? this.#multiple : qualified);
         const extra: Shown["children"] = [];
         const text = this.#condition(node.predicate, names, extra);
         return {
@@ -428,7 +442,7 @@ class Explainer {
       case "aggregate": {
         const names = this.slotNames(node.input, qualified);
         if (node.groups.length > 0) {
-          details.push(["Group Key", node.groups.map((expr) => this.#quiet(expr, names))]);
+          details.push(["Group Key", node.groups.map((expr) => upper(this.#quiet(expr, names)))]);
         }
         add(node.input);
         const title =

@@ -1135,13 +1135,6 @@ class Cluster {
     const set: JoinSet = { members: right.members, count: 1, rows: groups, paths: [unique], item: undefined };
     const conditions = keys.map((key) => key.source);
     this.#indexLoop("inner", set, left, conditions, rows, out);
-    const l = cheapest(left.paths);
-    const cost = hashJoinCost(l, l.rows, unique, groups, unique.width, keys.length, rows, 0);
-    out.push(
-      pathOf(cost, rows, l, unique, [], () =>
-        buildHashJoin("inner", l.build(), unique.build(), keys, [], scope, cost, rows),
-      ),
-    );
   }
 
   #mergeJoin(

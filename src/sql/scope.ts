@@ -107,10 +107,14 @@ function usable(item: NamespaceItem, scope: Scope): boolean {
 }
 
 function refuseLateral(item: NamespaceItem, position: number): never {
-  throw new DbError("undefinedTable", `invalid reference to FROM-clause entry for table "${item.alias}"`, {
-    position,
-    detail: "The combining JOIN type must be INNER or LEFT for a LATERAL reference.",
-  });
+  throw new DbError(
+    "invalidColumnReference",
+    `invalid reference to FROM-clause entry for table "${item.alias}"`,
+    {
+      position,
+      detail: "The combining JOIN type must be INNER or LEFT for a LATERAL reference.",
+    },
+  );
 }
 
 /** Looks an unqualified column name up; undefined when no scope has it. */

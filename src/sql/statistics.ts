@@ -242,11 +242,7 @@ function equality(left: Expr, right: Expr, factsOf: FactsOf): number {
   if (facts.unique) return 1 / Math.max(1, facts.rows);
   const { statistics } = facts;
   if (statistics === undefined) {
-    return facts.type.oid === 16
-      ? 0.5
-      : 1 / distinctOf(facts) > defaultEqual
-        ? 1 / distinctOf(facts)
-        : defaultEqual;
+    return facts.type.oid === 16 ? 0.5 : Math.max(1 / distinctOf(facts), defaultEqual);
   }
   let common = 0;
   for (const [, fraction] of statistics.mostCommon) common += fraction;

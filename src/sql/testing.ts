@@ -198,7 +198,7 @@ const schemas: readonly SchemaDesc[] = [
 export function fakeCatalog(...lines: readonly string[]): FakeCatalog {
   const catalog = new FakeCatalog();
   for (const line of lines) {
-    const index = /^(unique )?index (\w+) on (\w+)\(([^)]*)\)(?: where (.*))?$/.exec(line);
+    const index = /^(unique )?index (\w+) on (\w+)\((.*?)\)(?: where (.*))?$/.exec(line);
     if (index !== null) {
       const table = catalog.table(index[3]!);
       const columns = index[4]!.split(",").map((name) => {
