@@ -2,10 +2,10 @@
  * What every comparison needs: the options of the run, its two sides, and the loop that measures them in turn
  * (ours, PostgreSQL, ours, PostgreSQL ...) so that drift of the machine meets both alike.
  */
-import { mkdtempSync, rmSync } from "node:fs";
+import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { type Check, type Line, type LineSpec, printLine, type Sample, type SideResult } from "./figures.js";
-import { isAlive, settle, spin, watchNoise } from "./processes.js";
+import { isAlive, settle, spin, treeSeconds, watchNoise } from "./processes.js";
 import { nowUs, printReport, readProfile, report, type Window } from "./profile.js";
 import { profileIn, type Side, type SideOptions, startPostgres, startScratchBird } from "./sides.js";
 
@@ -27,6 +27,21 @@ export interface RunOptions {
   readonly profile: boolean;
   /** Where the raw profile is kept. */
   readonly profileOut: string | undefined;
+}
+
+export interface Measured {
+  readonly value: number;
+  /** Transactions, rows or statements that `value` is about. */
+  readonly operations: number;
+}
+
+export interface CompareOptions {
+  readonly reps?: number;
+  /** Hold the cores awake meanwhile: for anything with one request under way. */
+  readonly awake?: boolean;
+  /** Around each measurement, outside its time and its profile. */
+  readonly before?: (side: Side) => Promise<unknown>;
+  readonly after?: (side: Side) => Promise<unknown>;
 }
 
 export interface MemoryFigure {
@@ -90,16 +105,14 @@ export class Pair {
     return this.options.only === undefined || id.includes(this.options.only);
   }
 
-  /**
-   * Measures a line: `reps` turns of both sides. A side that fails is not asked again. `awake` holds the cores awake
-   * meanwhile: for anything with one request under way.
-   */
+  /** Measures a line: `reps` turns of both sides. A side that fails is not asked again. */
   async compare(
     spec: LineSpec,
-    measure: (side: Side) => Promise<number>,
-    { reps = this.options.reps, awake = false }: { readonly reps?: number; readonly awake?: boolean } = {},
-  ): Promise<Line | undefined> {
-    if (!this.wants(spec.id)) return undefined;
+    measure: (side: Side) => Promise<Measured>,
+    options: CompareOptions = {},
+  ): Promise<void> {
+    if (!this.wants(spec.id)) return;
+    const { reps = this.options.reps, awake = false, before, after } = options;
     const results = new Map<Side, { samples: Sample[]; error?: string }>();
     for (const side of this.sides) results.set(side, { samples: [] });
     for (let rep = 0; rep < reps; rep++) {
@@ -110,21 +123,13 @@ export class Pair {
           result.error = "the server is not running any more";
           continue;
         }
-        await settle(
-          this.sides.map(({ pid }) => pid),
-          3000,
-        );
-        const stopSpinning = awake ? await spin(120_000) : undefined;
-        const noise = watchNoise();
-        const fromUs = nowUs();
         try {
-          const value = await measure(side);
-          result.samples.push({ value, noise: noise() });
+          await before?.(side);
+          result.samples.push(await this.#sample(side, spec.id, awake, measure));
+          await after?.(side);
         } catch (error) {
           result.error = messageOf(error);
         }
-        if (side === this.ours) this.#windows.push({ title: spec.id, fromUs, toUs: nowUs() });
-        await stopSpinning?.();
       }
     }
     const ours: SideResult = results.get(this.ours)!;
@@ -137,7 +142,31 @@ export class Pair {
     console.log(printLine(line));
     if (line.ours.error !== undefined) console.log(`    ours: ${line.ours.error}`);
     if (line.postgres?.error !== undefined) console.log(`    PostgreSQL: ${line.postgres.error}`);
-    return line;
+  }
+
+  async #sample(
+    side: Side,
+    title: string,
+    awake: boolean,
+    measure: (side: Side) => Promise<Measured>,
+  ): Promise<Sample> {
+    await settle(
+      this.sides.map(({ pid }) => pid),
+      3000,
+    );
+    const stopSpinning = awake ? await spin(120_000) : undefined;
+    try {
+      const noise = watchNoise();
+      const cpu = treeSeconds(side.pid);
+      const fromUs = nowUs();
+      const { value, operations } = await measure(side);
+      const toUs = nowUs();
+      const cpuSeconds = treeSeconds(side.pid) - cpu;
+      if (side === this.ours) this.#windows.push({ title, fromUs, toUs, cpuSeconds });
+      return { value, operations, cpuSeconds, noise: noise() };
+    } finally {
+      await stopSpinning?.();
+    }
   }
 
   check(title: string, holds: boolean, detail: string): void {
@@ -161,10 +190,10 @@ export class Pair {
       const titles = new Set(this.#windows.map(({ title }) => title));
       for (const title of titles) {
         const windows = this.#windows.filter((window) => window.title === title);
-        console.log(`\n${printReport(title, report(profile, windows))}`);
+        const cpuSeconds = windows.reduce((sum, window) => sum + window.cpuSeconds, 0);
+        console.log(`\n${printReport(title, report(profile, windows), cpuSeconds)}`);
       }
       if (this.options.profileOut !== undefined) {
-        const { copyFileSync } = await import("node:fs");
         copyFileSync(path, this.options.profileOut);
         console.log(`\nraw profile: ${this.options.profileOut}`);
       }

@@ -39,6 +39,10 @@ export interface Sample {
   readonly value: number;
   /** Cores that others kept busy meanwhile. */
   readonly noise: number;
+  /** Operations (transactions, rows, statements) of the sample. */
+  readonly operations: number;
+  /** Processor time of the server meanwhile, all its processes and threads. */
+  readonly cpuSeconds: number;
 }
 
 /** What one side did on one line: its samples, or why there are none. */
@@ -70,6 +74,21 @@ const medianOf = (result: SideResult | undefined): number | undefined =>
   result === undefined || result.samples.length === 0
     ? undefined
     : median(result.samples.map(({ value }) => value));
+
+/**
+ * Processor time of the server for one operation: milliseconds for statements that are timed, else microseconds. Load of
+ * others moves it far less than it moves rates and times.
+ */
+export function cpuPerOperation(line: LineSpec, result: SideResult | undefined): number | undefined {
+  if (result === undefined || result.samples.length === 0) return undefined;
+  let seconds = 0;
+  let operations = 0;
+  for (const sample of result.samples) {
+    seconds += sample.cpuSeconds;
+    operations += sample.operations;
+  }
+  return (seconds / operations) * (line.unit === "ms" ? 1e3 : 1e6);
+}
 
 export function ratioOf(line: Line): number | undefined {
   const ours = medianOf(line.ours);
@@ -111,7 +130,10 @@ function spread(result: SideResult | undefined): string {
   return `${figure(Math.min(...values))}..${figure(Math.max(...values))}`;
 }
 
-const columns = ["line", "unit", "ours", "", "PostgreSQL", "", "ratio", "floor", "aim", "", "noise"] as const;
+const columns = [
+  ...["line", "unit", "ours", "", "PostgreSQL", "", "ratio", "floor", "aim", ""],
+  ...["cpu ours", "cpu PG", "", "noise"],
+];
 
 function cells(line: Line): string[] {
   const goal = goals[line.id];
@@ -127,6 +149,9 @@ function cells(line: Line): string[] {
     goal === undefined ? "" : goal.floor.toFixed(1),
     goal === undefined ? "" : goal.aim.toFixed(1),
     verdictOf(line),
+    figure(cpuPerOperation(line, line.ours)),
+    figure(cpuPerOperation(line, line.postgres)),
+    line.unit === "ms" ? "ms" : "us",
     noiseMark(line),
   ];
 }
@@ -155,15 +180,18 @@ export function printLines(lines: readonly Line[]): string {
 
 /** One line as it is finished, for the progress output. */
 export function printLine(line: Line): string {
-  const [title, unit, ours, , postgres, , ratio, , , verdict, noise] = cells(line);
-  return `  ${title!.padEnd(42)} ${ours!.padStart(10)} | ${postgres!.padStart(10)} ${unit!.padEnd(6)} ${ratio!.padStart(8)}  ${verdict} ${noise}`;
+  const [title, unit, ours, , postgres, , ratio, , , verdict, cpuOurs, cpuPostgres, cpuUnit, noise] =
+    cells(line);
+  const cpu = `cpu ${cpuOurs} | ${cpuPostgres} ${cpuUnit}`;
+  return `  ${title!.padEnd(42)} ${ours!.padStart(10)} | ${postgres!.padStart(10)} ${unit!.padEnd(6)} ${ratio!.padStart(8)}  ${cpu.padEnd(26)} ${verdict} ${noise}`;
 }
 
-function sideJson(result: SideResult | undefined): unknown {
+function sideJson(line: LineSpec, result: SideResult | undefined): unknown {
   if (result === undefined) return null;
   return {
     median: medianOf(result) ?? null,
     values: result.samples.map(({ value }) => value),
+    cpuPerOperation: cpuPerOperation(line, result) ?? null,
     noiseCores: result.samples.map(({ noise }) => Number(noise.toFixed(2))),
     ...(result.error === undefined ? {} : { error: result.error }),
   };
@@ -174,8 +202,8 @@ export function lineJson(line: Line): unknown {
     id: line.id,
     title: line.title,
     unit: line.unit,
-    ours: sideJson(line.ours),
-    postgres: sideJson(line.postgres),
+    ours: sideJson(line, line.ours),
+    postgres: sideJson(line, line.postgres),
     ratio: ratioOf(line) ?? null,
     floor: goals[line.id]?.floor ?? null,
     aim: goals[line.id]?.aim ?? null,

@@ -77,7 +77,7 @@ async function measureLoad(
     async (side) => {
       const { tps, transactions } = await pgbench(side, load, pair.options.seconds);
       counted?.set(side, (counted.get(side) ?? 0) + transactions);
-      return tps;
+      return { value: tps, operations: transactions };
     },
     { awake: load.clients === 1 },
   );
@@ -237,7 +237,11 @@ export async function runPgbench(options: RunOptions, outcome: Outcome): Promise
     if (options.parts.has("select") || options.parts.has("tpcb")) {
       const init = { id: "pgbench.init", title: `pgbench -i, scale ${options.scale}`, unit: "ms" } as const;
       if (pair.wants(init.id))
-        await pair.compare(init, (side) => initialize(side, options.scale), { reps: 1 });
+        await pair.compare(
+          init,
+          async (side) => ({ value: await initialize(side, options.scale), operations: 1 }),
+          { reps: 1 },
+        );
       else for (const side of pair.sides) await initialize(side, options.scale);
     }
     if (options.parts.has("select")) await selects(pair);

@@ -114,7 +114,7 @@ export function treeOf(root: number): number[] {
 }
 
 /** Seconds of processor time of a tree since its processes started. */
-function treeSeconds(root: number): number {
+export function treeSeconds(root: number): number {
   let ticks = 0;
   for (const pid of treeOf(root)) ticks += statOf(pid)?.ticks ?? 0;
   return ticks / ticksPerSecond;

@@ -41,6 +41,8 @@ export interface Window {
   readonly title: string;
   readonly fromUs: number;
   readonly toUs: number;
+  /** Processor time that the process took within it, all threads. */
+  readonly cpuSeconds: number;
 }
 
 /** Now, in the clock of profiles. */
@@ -202,12 +204,16 @@ function selfTimes(
 
 const ms = (us: number): string => (us / 1000).toFixed(1);
 
-/** The report as text: shares of busy time, the functions with the most self time, and those with the most beneath them. */
-export function printReport(title: string, of: Report, top = 25): string {
+/**
+ * The report as text. Samples are of elapsed time: where the processor time is much less than the busy time, the process
+ * was kept off its core, most often within the call that woke its peer (writeBuffer).
+ *
+ * Shares of busy time, the functions with the most self time, and those with the most beneath them. */
+export function printReport(title: string, of: Report, cpuSeconds: number, top = 25): string {
   const busyUs = Math.max(1, of.windowUs - of.idleUs);
   const share = (us: number): string => `${((us * 100) / busyUs).toFixed(1)} %`;
   const lines = [
-    `== ${title}: ${ms(of.windowUs)} ms, idle ${((of.idleUs * 100) / Math.max(1, of.windowUs)).toFixed(0)} %, busy ${ms(busyUs)} ms`,
+    `== ${title}: ${ms(of.windowUs)} ms, idle ${((of.idleUs * 100) / Math.max(1, of.windowUs)).toFixed(0)} %, busy ${ms(busyUs)} ms; processor time ${ms(cpuSeconds * 1e6)} ms, all threads`,
     `by part: ${of.parts
       .filter(([, us]) => us > busyUs / 200)
       .map(([part, us]) => `${part} ${share(us)}`)

@@ -185,14 +185,16 @@ async function profileHere(title: string, run: () => Promise<unknown>): Promise<
   await session.post("Profiler.enable");
   await session.post("Profiler.setSamplingInterval", { interval: 500 });
   await session.post("Profiler.start");
+  const before = process.cpuUsage();
   const result = await run();
+  const used = process.cpuUsage(before);
   const { profile } = await session.post("Profiler.stop");
   session.disconnect();
   const { samples, timeDeltas } = profile;
   if (samples === undefined || timeDeltas === undefined) throw new Error("the profiler took no samples");
   const whole: CpuProfile = { ...profile, samples, timeDeltas };
   console.log(
-    `\n${printReport(title, report(whole, [{ fromUs: profile.startTime, toUs: profile.endTime }]))}`,
+    `\n${printReport(title, report(whole, [{ fromUs: profile.startTime, toUs: profile.endTime }]), (used.user + used.system) / 1e6)}`,
   );
   return result;
 }
