@@ -17,10 +17,67 @@ function providerOf(schemaId: ObjectId, name: string): Provider | undefined {
   return systemProviders[`sys.${name}`];
 }
 
-export function* virtualRows(session: ServerSession, relationId: ObjectId): Iterable<readonly Value[]> {
+/**
+ * Catalogs that follow from the catalog state alone: their rows are kept until it changes, since client queries join
+ * them many times over. What they show of sizes may be as old as the last catalog change.
+ */
+const keptRelations = new Set([
+  "pg_namespace",
+  "pg_class",
+  "pg_attribute",
+  "pg_attrdef",
+  "pg_index",
+  "pg_constraint",
+  "pg_type",
+  "pg_proc",
+  "pg_aggregate",
+  "pg_operator",
+  "pg_cast",
+  "pg_depend",
+  "pg_description",
+  "pg_opclass",
+  "pg_collation",
+  "pg_rewrite",
+  "pg_indexes",
+  "pg_tables",
+  "pg_views",
+  "pg_am",
+  "pg_database",
+  "columns",
+  "tables",
+  "table_constraints",
+  "key_column_usage",
+  "constraint_column_usage",
+  "referential_constraints",
+]);
+
+interface KeptRows {
+  readonly version: number;
+  readonly rows: Map<ObjectId, readonly (readonly Value[])[]>;
+}
+/** By catalog (the applied state, or one transaction's draft). */
+const kept = new WeakMap<object, KeptRows>();
+
+export function virtualRows(session: ServerSession, relationId: ObjectId): Iterable<readonly Value[]> {
   const relation = virtualRelation(relationId);
   const provider = providerOf(relation.schemaId, relation.name);
-  if (provider === undefined) return;
+  if (provider === undefined) return [];
+  if (!keptRelations.has(relation.name)) return rowsOf(session, relationId, provider);
+  const { catalog } = session;
+  let store = kept.get(catalog);
+  if (store === undefined || store.version !== catalog.version) {
+    store = { version: catalog.version, rows: new Map() };
+    kept.set(catalog, store);
+  }
+  let rows = store.rows.get(relationId);
+  if (rows === undefined) {
+    rows = [...rowsOf(session, relationId, provider)];
+    store.rows.set(relationId, rows);
+  }
+  return rows;
+}
+
+function* rowsOf(session: ServerSession, relationId: ObjectId, provider: Provider): Iterable<readonly Value[]> {
   const context = contextOf(session);
   for (const row of provider(context)) yield rowOf(relationId, row);
 }
