@@ -24,7 +24,7 @@ import type { AggregateExpr, Expr, FrameBound, SortKey, WindowFrame } from "./ex
 import type { RangeColumn, RangeEntry } from "./query.js";
 import { argument, arrayElementType, resolveFunction } from "./resolve.js";
 import type { Clause, Scope } from "./scope.js";
-import { boolType, containsHere, visitDeep } from "./walk.js";
+import { containsHere, visitDeep } from "./walk.js";
 
 /** Where aggregates, windows and set-returning functions may not stand, in PostgreSQL's words. */
 const clauseNames: Record<Clause, string> = {
@@ -98,7 +98,7 @@ export function bindCall(binder: Binder, node: ast.FunctionCall, scope: Scope): 
   // Arguments of an aggregate are bound knowing that they are inside one: nesting is judged afterwards.
   const args: Expr[] = [];
   const positions: number[] = [];
-  const before = scope.hasSetCalls;
+  const _before = scope.hasSetCalls;
   for (const item of node.args) {
     args.push(bindExpr(binder, item.value, scope));
     positions.push(item.value.position);
@@ -160,7 +160,6 @@ export function bindCall(binder: Binder, node: ast.FunctionCall, scope: Scope): 
         if (scope.clause !== "fromFunction") scope.hasSetCalls = true;
         return binder.at({ kind: "setCall", type, fn, args: ordered }, node.position);
       }
-      void before;
       return binder.at({ kind: "call", type, fn, args: ordered, position: node.position }, node.position);
     }
   }
@@ -614,5 +613,3 @@ function elementOfPolymorphic(call: Expr & { kind: "call" | "setCall" }): number
   }
   return undefined;
 }
-
-export { boolType };

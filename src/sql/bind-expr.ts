@@ -19,7 +19,6 @@ import {
   commonTypeOf,
   commonTypmod,
   constantOf,
-  equalityFunction,
   isSortable,
   operatorCall,
   resolveTypeName,
@@ -295,13 +294,12 @@ export function coerceTo(
   target: TypeRef,
   context: CoerceContext,
   position: number,
-  column?: string | undefined,
+  _column?: string | undefined,
   refuse?: () => never,
 ): Expr {
   const out = coerce(binder, expr, target, context, position);
   if (out !== undefined) return out;
   if (refuse !== undefined) refuse();
-  void column;
   throw new DbError(
     "cannotCoerce",
     `cannot cast type ${binder.typeText({ oid: expr.type.oid, typmod: -1 })} to ${binder.typeText({ oid: target.oid, typmod: -1 })}`,
@@ -1010,5 +1008,3 @@ function figure(node: ast.Expr): { readonly name: string; readonly strong: boole
       return undefined;
   }
 }
-
-export { equalityFunction };

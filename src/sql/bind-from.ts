@@ -15,7 +15,7 @@ import type { Expr } from "./expr.js";
 import { parseQueryText } from "./parse-text.js";
 import type { BoundJoinType, FromNode, RangeColumn, RangeEntry } from "./query.js";
 import { commonTypeOf } from "./resolve.js";
-import { checkAliases, findInItem, type NamespaceItem, Scope, type ScopeColumn } from "./scope.js";
+import { checkAliases, findInItem, type NamespaceItem, type Scope, type ScopeColumn } from "./scope.js";
 import { boolType, conjunction } from "./walk.js";
 
 interface FromResult {
@@ -383,5 +383,3 @@ function mergeColumns(binder: Binder, l: Expr, r: Expr, join: ast.Join, name: st
       return { kind: "coalesce", type, args: [left, right] };
   }
 }
-
-export { Scope };

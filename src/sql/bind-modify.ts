@@ -26,7 +26,7 @@ import type {
   Target,
 } from "./query.js";
 import { Scope } from "./scope.js";
-import { conjuncts, exprKey, mapDeep } from "./walk.js";
+import { conjuncts, exprKey } from "./walk.js";
 
 type ModifyStatement = ast.Insert | ast.Update | ast.Delete;
 
@@ -583,5 +583,3 @@ function bindWhere(binder: Binder, node: ast.Expr | undefined, scope: Scope): Ex
   scope.clause = "where";
   return requireBoolean(binder, bindExpr(binder, node, scope), "WHERE", node);
 }
-
-export { mapDeep };

@@ -799,7 +799,7 @@ function bindSetOperation(
   binder: Binder,
   query: ast.SetOperation,
   parent: Scope | undefined,
-  options: QueryOptions,
+  _options: QueryOptions,
 ): BoundSetOperation {
   const scope = new Scope(parent, binder.newSelect());
   const ctes = bindWith(binder, query.with, scope);
@@ -850,7 +850,6 @@ function bindSetOperation(
       { position: query.locking[0]!.position },
     );
   }
-  void options;
   return {
     kind: "setOperation",
     operation: query.operation,

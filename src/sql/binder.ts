@@ -417,5 +417,3 @@ export function tableEntry(
   const schema = binder.catalog.schemaById(relation.schemaId)?.name ?? "pg_catalog";
   return { ...base, kind: "virtual", table: relation, schema };
 }
-
-export type { BoundQuery };

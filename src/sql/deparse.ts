@@ -8,7 +8,7 @@
  */
 import { assert } from "../base/errors.js";
 import type { CatalogReader, TypeRef } from "../model/schema.js";
-import { elementTypeOf, formatType, typeByOid, typeOutput } from "../model/types.js";
+import { formatType, typeOutput } from "../model/types.js";
 import { Numeric, PgArray, type Value } from "../model/value.js";
 import type { Expr, FrameBound, SortKey } from "./expr.js";
 import { quoteIdentifier } from "./functions/index.js";
@@ -602,5 +602,3 @@ const lockWords = {
   share: "FOR SHARE",
   keyShare: "FOR KEY SHARE",
 } as const;
-
-export { elementTypeOf, typeByOid };

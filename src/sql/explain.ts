@@ -194,13 +194,12 @@ class Explainer {
       execParam: (id) => this.#params.get(id) ?? `$${id}`,
       subplan: (expr) => {
         const name = `SubPlan ${++this.#subplans}`;
-        const left = expr.left?.map((item) => deparseExpr(item, this.#names(slots, subplans), true)) ?? [];
+        const _left = expr.left?.map((item) => deparseExpr(item, this.#names(slots, subplans), true)) ?? [];
         for (const { id, value } of expr.bindings) {
           this.#params.set(id, deparseExpr(value, this.#names(slots, subplans)));
         }
         subplans.push({ relationship: "SubPlan", name, shown: this.show(expr.plan, false) });
         if (expr.hashed) return `(hashed ${name})`;
-        void left;
         return expr.form === "array" || expr.form === "scalar" || expr.form === "exists"
           ? `(${name})`
           : `(${name})`;
@@ -364,11 +363,9 @@ class Explainer {
         );
       }
       case "values":
-        return node.rows.length === 1
-          ? of("Result")
-          : node.rows.length === 0
-            ? (details.push(["One-Time Filter", "false"]), of("Result"))
-            : of('Values Scan on "*VALUES*"', "Values Scan");
+        if (node.rows.length > 1) return of('Values Scan on "*VALUES*"', "Values Scan");
+        if (node.rows.length === 0) details.push(["One-Time Filter", "false"]);
+        return of("Result");
       case "filter": {
         const inner = this.show(node.input, joined);
         // A scan's own conditions name its columns bare.

@@ -13,7 +13,7 @@ import { assert } from "../base/errors.js";
 import type { CatalogReader, IndexDesc, ObjectId } from "../model/schema.js";
 import type { Expr, SubqueryExpr } from "./expr.js";
 import type { OutputColumn, PlanNode } from "./plan.js";
-import { type BoundModify, type BoundQuery, type RangeEntry, rowIdColumn } from "./query.js";
+import type { BoundModify, BoundQuery, RangeEntry } from "./query.js";
 import { exprKey, mapChildren, mapSortKeys, visitQuery } from "./walk.js";
 
 export interface PlanEnv {
@@ -339,5 +339,3 @@ export function resolveSortKeys(
 ): readonly { readonly expr: Expr; readonly descending: boolean; readonly nullsFirst: boolean }[] {
   return mapSortKeys(keys, (expr) => resolve(expr, layout, scope));
 }
-
-export { rowIdColumn };

@@ -411,7 +411,7 @@ class Cluster {
   }
 
   /** Lateral references, and equalities with constants carried over a left join. */
-  #settleItem(item: Item, quals: readonly Expr[]): void {
+  #settleItem(item: Item, _quals: readonly Expr[]): void {
     const references = lateralReferences(this.host, item.tree, item.rels);
     for (const relation of references) {
       const at = this.#itemOf.get(relation);
@@ -434,7 +434,6 @@ class Cluster {
       };
       note(item.tree);
     }
-    void quals;
   }
 
   #itemsOf(expr: Expr): number[] {
@@ -1326,7 +1325,7 @@ function lateralReferences(host: JoinHost, tree: Tree, rels: ReadonlySet<number>
 }
 
 /** Keeps the cheapest path, the one that starts cheapest, and the cheapest of each useful order. */
-function prune(paths: readonly Path[], wanted: readonly OrderKey[]): Path[] {
+function prune(paths: readonly Path[], _wanted: readonly OrderKey[]): Path[] {
   if (paths.length <= 1) return [...paths];
   const best = cheapest(paths);
   const kept = new Map<string, Path>();
@@ -1344,7 +1343,6 @@ function prune(paths: readonly Path[], wanted: readonly OrderKey[]): Path[] {
     out.push(path);
   }
   if (quickest !== best && !out.includes(quickest)) out.push(quickest);
-  void wanted;
   return out;
 }
 

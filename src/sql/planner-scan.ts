@@ -21,12 +21,11 @@ import {
   type Path,
   type PlanScope,
   resolve,
-  withInitPlans,
 } from "./planner-context.js";
 import { type RangeEntry, rowIdColumn } from "./query.js";
 import { type ColumnFacts, type FactsOf, selectivity } from "./statistics.js";
 import { typeWidth } from "./type-facts.js";
-import { conjuncts, containsHere, exprKey, isVolatile, relationsOf } from "./walk.js";
+import { conjuncts, containsHere, exprKey, isVolatile, relationsOf, visitDeep } from "./walk.js";
 
 /** One range entry, as the planner knows it. */
 export interface Rel {
@@ -638,8 +637,6 @@ export function columnsOf(expr: Expr): (Expr & { kind: "column" })[] {
   return out;
 }
 
-import { visitDeep } from "./walk.js";
-
 export function visitColumns(expr: Expr, visit: (column: Expr & { kind: "column" }) => void): void {
   if (expr.kind === "const" || expr.kind === "param") return;
   visitDeep(expr, (inner) => {
@@ -845,5 +842,3 @@ export function filtered(
     },
   };
 }
-
-export { withInitPlans };

@@ -31,7 +31,7 @@ import {
   withInitPlans,
 } from "./planner-context.js";
 import { cheapest, Equivalence, factsFor, type JoinHost, planTree } from "./planner-join.js";
-import { expressionCost, filterCost, filtered, type Rel, visitColumns } from "./planner-scan.js";
+import { expressionCost, filtered, type Rel, visitColumns } from "./planner-scan.js";
 import { buildTree, pullUp, reduceOuterJoins, type Tree } from "./planner-tree.js";
 import type {
   BoundCte,
@@ -392,7 +392,7 @@ export class SelectPlanner implements JoinHost {
   // --------------------------------------------------------------------------------------------------------- grouping
 
   #group(paths: readonly Path[], having: Expr | undefined, groupBy: readonly Expr[]): { built: Built } {
-    const query = this.#query;
+    const _query = this.#query;
     const { scope } = this;
     const groups = [...groupBy];
     const aggregates = this.#collectAggregates(having);
@@ -461,7 +461,6 @@ export class SelectPlanner implements JoinHost {
         width: widthOf(columns),
       },
     };
-    void query;
     if (having === undefined) return { built: { node, layout } };
     const conditions = conjuncts(having);
     return { built: filtered(node, layout, conditions, scope, clampRows(groupRows / 3)) };
@@ -1310,5 +1309,3 @@ function planValues(query: BoundValues, scope: PlanScope): PlannedQuery {
   const node = orderAndLimit(valuesNode(query.rows, query.columns, scope), query, limit, offset);
   return { node, order: [] };
 }
-
-export { filterCost };

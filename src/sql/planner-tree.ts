@@ -9,17 +9,15 @@ import type { Expr, SubqueryExpr } from "./expr.js";
 import type { BoundQuery, BoundSelect, FromNode, RangeEntry } from "./query.js";
 import {
   boolType,
-  conjunction,
   conjuncts,
   containsDeep,
-  exprKey,
   isVolatile,
   mapFrom,
   mapRangeEntry,
   mapTargets,
   relationsOf,
   replaceDeep,
-  trueExpr,
+  visitQuery,
 } from "./walk.js";
 
 export type Tree =
@@ -442,21 +440,10 @@ function ownRelations(query: BoundQuery, into: Set<number> = new Set()): Set<num
   };
   visit(query);
   // Subqueries inside expressions have relations of their own, too.
-  collectExpressionRelations(query, into, visit);
-  return into;
-}
-
-import { visitQuery } from "./walk.js";
-
-function collectExpressionRelations(
-  query: BoundQuery,
-  into: Set<number>,
-  visit: (inner: BoundQuery) => void,
-): void {
   visitQuery(query, (expr) => {
     if (expr.kind === "subquery") visit(expr.query as BoundQuery);
   });
-  void into;
+  return into;
 }
 
 // ----------------------------------------------------------------------------------------------- outer-join reduction
@@ -572,5 +559,3 @@ export function reduceOuterJoins(tree: Tree, nonNull: ReadonlySet<number>): Tree
     }
   }
 }
-
-export { conjunction, exprKey, trueExpr };

@@ -9,14 +9,7 @@
  * its own entries or to an entry of a query around it (correlation); target lists hold no `unknown` types at the top.
  */
 import type { FunctionDef } from "../model/functions.js";
-import type {
-  ColumnDesc,
-  ObjectId,
-  TableDesc,
-  TypeRef,
-  ViewDesc,
-  VirtualTableDesc,
-} from "../model/schema.js";
+import type { ObjectId, TableDesc, TypeRef, ViewDesc, VirtualTableDesc } from "../model/schema.js";
 import type { Expr } from "./expr.js";
 import type { OutputColumn } from "./plan.js";
 
@@ -247,5 +240,3 @@ export interface Bound {
   readonly nextRelation: number;
   readonly nextCte: number;
 }
-
-export type { ColumnDesc };

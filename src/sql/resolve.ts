@@ -68,7 +68,7 @@ export function isSortable(oid: number): boolean {
 }
 
 /** The type a name means; 42704 when there is none. */
-export function resolveTypeName(binder: Binder, node: ast.TypeName): TypeRef {
+export function resolveTypeName(_binder: Binder, node: ast.TypeName): TypeRef {
   if (node.percentType) throw notSupported("%TYPE", node.position);
   if (node.setOf) {
     throw new DbError("wrongObjectType", "type modifier cannot be SETOF here", { position: node.position });
@@ -97,7 +97,6 @@ export function resolveTypeName(binder: Binder, node: ast.TypeName): TypeRef {
     }
     oid = array;
   }
-  void binder;
   return { oid, typmod };
 }
 
@@ -133,7 +132,7 @@ function intervalTypmodOf(fields: ast.IntervalFields, precision: number | undefi
 
 /** Common type of several expressions; unknown when all are. `what` undefined: no common type answers `undefined` as 0. */
 export function commonTypeOf(
-  binder: Binder,
+  _binder: Binder,
   list: readonly Expr[],
   what: string | undefined,
   positions: readonly number[],
@@ -157,7 +156,6 @@ export function commonTypeOf(
     let at = 1;
     while (at < types.length && selectCommonType(types.slice(0, at + 1), undefined) !== undefined) at++;
     first = at;
-    void binder;
     throw error.at(positions[at]);
   }
 }
