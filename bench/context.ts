@@ -5,7 +5,7 @@
 import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { type Check, type Line, type LineSpec, printLine, type Sample, type SideResult } from "./figures.js";
-import { isAlive, settle, spin, treeSeconds, watchNoise } from "./processes.js";
+import { isAlive, settle, sleep, spin, treeSeconds, watchNoise } from "./processes.js";
 import { nowUs, printReport, readProfile, report, type Window } from "./profile.js";
 import { profileIn, type Side, type SideOptions, startPostgres, startScratchBird } from "./sides.js";
 
@@ -161,6 +161,8 @@ export class Pair {
       const fromUs = nowUs();
       const { value, operations } = await measure(side);
       const toUs = nowUs();
+      // Backends and workers that end are on their way from the process table into their parent's account.
+      await sleep(30);
       const cpuSeconds = treeSeconds(side.pid) - cpu;
       if (side === this.ours) this.#windows.push({ title, fromUs, toUs, cpuSeconds });
       return { value, operations, cpuSeconds, noise: noise() };

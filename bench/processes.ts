@@ -142,7 +142,7 @@ export function watchNoise(): () => number {
   };
 }
 
-const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+export const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Waits until the trees do next to nothing (flushing, sweeping, autovacuum of the turn before), `limitMs` at most. */
 export async function settle(roots: readonly number[], limitMs: number): Promise<void> {

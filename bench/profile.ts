@@ -222,7 +222,7 @@ export function printReport(title: string, of: Report, cpuSeconds: number, top =
   ];
   const rows = of.functions.slice(0, top).filter(({ selfUs }) => selfUs > 0);
   lines.push(
-    alignRight([
+    alignColumns([
       ["self ms", "self", "with callees", "function", "where", "mostly called from"],
       ...rows.map((row) => [
         ms(row.selfUs),
@@ -241,13 +241,13 @@ export function printReport(title: string, of: Report, cpuSeconds: number, top =
   lines.push(
     "",
     "with callees, project functions:",
-    alignRight(beneath.map((row) => [ms(row.totalUs), share(row.totalUs), row.name, row.place])),
+    alignColumns(beneath.map((row) => [ms(row.totalUs), share(row.totalUs), row.name, row.place])),
   );
   return lines.join("\n");
 }
 
 /** Numbers to the right, texts to the left. */
-function alignRight(rows: readonly (readonly string[])[]): string {
+function alignColumns(rows: readonly (readonly string[])[]): string {
   if (rows.length === 0) return "";
   const isNumber = rows.at(-1)!.map((cell) => /^[\d.]+( %)?$/.test(cell));
   const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
