@@ -27,7 +27,7 @@ const internal = 2281;
 
 const functions = query(`
   select p.oid, p.proname, p.prokind, p.prorettype,
-    (case when p.proisstrict then 's' else '' end) || p.provolatile::text || (case when p.proretset then 'r' else '' end)
+    (case when p.proisstrict then 'S' else '' end) || p.provolatile::text || (case when p.proretset then 'r' else '' end)
       || (case when p.provariadic <> 0 then 'v' else '' end),
     array_to_string(p.proargtypes::oid[], ' '),
     coalesce((select string_agg(coalesce(n, ''), ' ' order by i)
@@ -75,7 +75,7 @@ process.stdout.write(`/**
 
 ${block(
   "functionFacts",
-  "oid;name;kind|returns|flags|argument types|argument names|out columns|defaults|aggregate kind|direct arguments. Flags: s strict, i/s/v volatility (after an optional s), r returns a set, v (last) variadic.",
+  "oid;name;kind|returns|flags|argument types|argument names|out columns|defaults|aggregate kind|direct arguments. Flags: S strict, then i/s/v volatility, then r returns a set, v variadic.",
   functions,
 )}
 ${block(

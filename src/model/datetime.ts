@@ -549,8 +549,14 @@ class MomentReader {
         return;
       }
     }
-    if (fraction !== undefined) throw this.bad();
     const nothing = moment.day === undefined && moment.month === undefined && moment.year === undefined;
+    if (fraction !== undefined) {
+      // Year and day of the year: 1999.008
+      if (!nothing || whole.length < 4 || fraction.length !== 3) throw this.bad();
+      moment.year = Number(whole);
+      this.setDayOfYear(Number(fraction));
+      return;
+    }
     if (nothing && whole.length >= 8) {
       moment.year = Number(whole.slice(0, -4));
       moment.month = Number(whole.slice(-4, -2));
@@ -600,6 +606,12 @@ class MomentReader {
   private readWord(tokens: readonly Token[], at: number): number {
     const word = tokens[at]!.text;
     const moment = this.moment;
+    // Jan-08-1999: a date that begins with its month.
+    const dashed = /^([a-z]+)[-/]/.exec(word);
+    if (dashed !== null && monthByName.has(dashed[1]!)) {
+      this.readDate(word);
+      return at;
+    }
     const month = monthByName.get(word);
     if (month !== undefined) {
       if (moment.month !== undefined && !this.textMonth && moment.day === undefined)

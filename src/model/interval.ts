@@ -61,7 +61,6 @@ type Unit =
   | "day"
   | "week"
   | "month"
-  | "quarter"
   | "year"
   | "decade"
   | "century"
@@ -76,7 +75,6 @@ const unitSpellings: Readonly<Record<Unit, string>> = {
   day: "d day days",
   week: "w week weeks",
   month: "mon mons month months",
-  quarter: "qtr quarter",
   year: "y yr yrs year years",
   decade: "dec decs decade decades",
   century: "c cent century centuries",
@@ -135,10 +133,6 @@ class Builder {
       case "month":
         this.months += whole;
         this.fractionOfDay(fraction, 30);
-        break;
-      case "quarter":
-        this.months += whole * 3;
-        this.fractionOfDay(fraction, 90);
         break;
       case "year":
         this.months += whole * 12 + roundEven(fraction * 12);
@@ -281,9 +275,10 @@ export function parseInterval(text: string, range: number = intervalFullRange, s
   const trimmed = text.trim();
   if (trimmed.length > 256) throw bad(text);
   if (/^P/.test(trimmed)) return parseIso(trimmed);
+  if (/[0-9]-[0-9]+-/.test(trimmed)) throw bad(text); // a date
   const tokens: { kind: "clock" | "number" | "word" | "yearMonth"; text: string }[] = [];
   const pattern =
-    /[ \t\n\v\f\r,@]+|([+-]?[0-9]+:[0-9]+(?::[0-9]+)?(?:\.[0-9]*)?)|([+-]?[0-9]+-[0-9]+)(?![0-9])|([+-]?[ ]*(?:[0-9]+\.?[0-9]*|\.[0-9]+))|([A-Za-z]+)/gy;
+    /[ \t\n\v\f\r,@]+|([+-]?[0-9]+:[0-9]+(?::[0-9]+)?(?:\.[0-9]*)?)|([+-]?[0-9]+-[0-9]+)(?![0-9-])|([+-]?[ ]*(?:[0-9]+\.?[0-9]*|\.[0-9]+))|([A-Za-z]+)/gy;
   for (let at = 0; at < trimmed.length; at = pattern.lastIndex) {
     pattern.lastIndex = at;
     const match = pattern.exec(trimmed);

@@ -159,7 +159,8 @@ function writeNumeric(value: Value, writer: ByteWriter): void {
     writer.int16(0);
     writer.int16(0);
     writer.int16(sign);
-    writer.int16(0);
+    // PostgreSQL's infinities happen to carry a scale of 32.
+    writer.int16(numeric.special === "NaN" ? 0 : 32);
     return;
   }
   const { weight, digits } = numericGroups(numeric);
@@ -413,8 +414,12 @@ const unsignedBinary: Pick<Codec, "write" | "read"> = {
   read: fixed(4, (reader) => reader.uint32()),
 };
 codecs.set(oids.oid, { input: (text) => parseUnsigned(text, "oid"), output: String, ...unsignedBinary });
-codecs.set(oids.xid, { input: (text) => parseUnsigned(text, "xid"), output: String, ...unsignedBinary });
-codecs.set(oids.cid, { input: (text) => parseUnsigned(text, "cid"), output: String, ...unsignedBinary });
+/** xid and cid take what digits there are, as PostgreSQL 15 does: other text is 0. */
+function parseLoose(text: string): number {
+  return Number(unsignedText.exec(text)?.[1] ?? 0) >>> 0;
+}
+codecs.set(oids.xid, { input: parseLoose, output: String, ...unsignedBinary });
+codecs.set(oids.cid, { input: parseLoose, output: String, ...unsignedBinary });
 codecs.set(oids.xid8, {
   input: (text) => parseInteger(text, 0, int8Max, "xid8"),
   output: String,

@@ -272,7 +272,7 @@ class Parser {
         }
         if (this.binary && code >= 0xd800 && code < 0xdc00) {
           if (afterHigh) throw this.fail("Unicode high surrogate must not follow a high surrogate.", at + 6);
-          if (!/^\\u[dD][c-fC-F]/.test(text.slice(at + 6, at + 9))) {
+          if (!/^\\u[dD][c-fC-F]/.test(text.slice(at + 6, at + 10))) {
             throw this.fail("Unicode low surrogate must follow a high surrogate.", at + 6);
           }
         }

@@ -455,7 +455,11 @@ export function sqrtNumeric(a: Numeric): Numeric {
     throw new DbError("invalidArgumentForPowerFunction", "cannot take square root of a negative number");
   }
   const weight = leadingGroup(a).weight;
-  const scale = clampScale(Math.max(minSignificantDigits - (weight * 2 + 1), a.scale));
+  return sqrtNumericTo(a, clampScale(Math.max(minSignificantDigits - (weight * 2 + 1), a.scale)));
+}
+
+/** Square root of a finite, non-negative value, rounded to `scale` digits. */
+export function sqrtNumericTo(a: Numeric, scale: number): Numeric {
   // sqrt(c / 10^s) with one guard digit, exact floor, then rounded.
   const extra = 2 * (scale + 1) - a.scale;
   const radicand = (BigInt(a.coefficient) * bigTen(Math.max(extra, 0))) / bigTen(Math.max(-extra, 0));
@@ -467,11 +471,8 @@ export function expNumeric(a: Numeric): Numeric {
   const log10 = Math.max(Math.min(numericToFloat(a) * Math.LOG10E, maxResultScale), -maxResultScale);
   const scale = clampScale(Math.max(minSignificantDigits - Math.trunc(log10), a.scale));
   const exponent = numericToFloat(a);
-  if (exponent > 6000) {
-    // decimal.js is slow here and PostgreSQL's limit near: e^301811 has 131072 digits.
-    if (exponent > 301000) throw overflow();
-  }
-  if (exponent < -3000) return new Numeric(0, scale);
+  if (exponent >= maxResultScale * 3) throw overflow();
+  if (exponent <= -maxResultScale * 3) return new Numeric(0, scale);
   return fromDecimal(toDecimal(a, Math.max(Math.ceil(exponent * Math.LOG10E), 0) + scale + 12).exp(), scale);
 }
 
@@ -499,12 +500,22 @@ function checkLogarithm(a: Numeric): void {
   if (sign === 0) throw new DbError("invalidArgumentForLogarithm", "cannot take logarithm of zero");
 }
 
+/** Digits beyond the result's scale that keep a logarithm's last digit right. */
+const lnGuardDigits = 30;
+
+/** As much of a value as a logarithm of that precision depends on: cost must not grow with the argument's length. */
+function leadingDigits(a: Numeric, precision: number): Decimal {
+  const digits = String(a.coefficient);
+  const kept = digits.slice(0, precision);
+  return new (decimalOf(precision))(`${kept}e${digits.length - kept.length - a.scale}`);
+}
+
 export function lnNumeric(a: Numeric): Numeric {
   if (a.special === "NaN") return a;
   checkLogarithm(a);
   if (a.special !== "") return a;
   const scale = clampScale(Math.max(minSignificantDigits - lnWeight(a), a.scale));
-  return fromDecimal(toDecimal(a, scale + digitCount(a.coefficient) + 12).ln(), scale);
+  return fromDecimal(leadingDigits(a, scale + lnGuardDigits).ln(), scale);
 }
 
 /** Logarithm of `a` to `base`. */
@@ -520,8 +531,8 @@ export function logNumeric(base: Numeric, a: Numeric): Numeric {
   const scale = clampScale(
     Math.max(minSignificantDigits - (lnWeight(a) - lnWeight(base)), base.scale, a.scale),
   );
-  const precision = scale + digitCount(a.coefficient) + digitCount(base.coefficient) + 20;
-  return fromDecimal(toDecimal(a, precision).ln().div(toDecimal(base, precision).ln()), scale);
+  const precision = scale + 2 * lnGuardDigits;
+  return fromDecimal(leadingDigits(a, precision).ln().div(leadingDigits(base, precision).ln()), scale);
 }
 
 export function log10Numeric(a: Numeric): Numeric {
@@ -556,7 +567,7 @@ function powerSpecial(base: Numeric, exponent: Numeric): Numeric {
   return BigInt(canonicalNumeric(exponent).coefficient) % 2n === 0n ? numericInfinity : numericMinusInfinity;
 }
 
-function powerInteger(base: Numeric, exponent: number, exponentScale: number): Numeric {
+function powerInteger(base: Numeric, exponent: number): Numeric {
   let weight = 0;
   if (base.coefficient !== 0) {
     const digits = String(base.coefficient).replace("-", "");
@@ -564,21 +575,57 @@ function powerInteger(base: Numeric, exponent: number, exponentScale: number): N
     weight = exponent * (Math.log10(Number(lead)) + (digits.length - lead.length - base.scale));
   }
   if (weight > maxIntegerDigits) throw overflow();
-  if (weight + 1 < -maxDisplayScale) return new Numeric(0, maxDisplayScale);
-  const scale = clampScale(Math.max(minSignificantDigits - Math.trunc(weight), base.scale, exponentScale));
+  const scale = clampScale(Math.max(minSignificantDigits, base.scale));
+  if (weight + 1 < -scale) return new Numeric(0, scale);
   if (exponent === 0) return roundNumeric(numericOne, scale);
   if (exponent === 1) return roundNumeric(base, scale);
   if (exponent === -1) return divideTo(numericOne, base, scale);
   if (base.coefficient === 0) return new Numeric(0, scale);
-  const digits = digitCount(base.coefficient);
   const times = Math.abs(exponent);
-  if (digits * times <= 4000) {
-    const power = BigInt(base.coefficient) ** BigInt(times);
-    const exact = new Numeric(wide(power), base.scale * times);
-    return exponent > 0 ? roundNumeric(exact, scale) : divideTo(numericOne, exact, scale);
+  const keep = Math.max(Math.ceil(Math.abs(weight)), 0) + scale + 25 + Math.ceil(Math.log10(times));
+  const power = powerTruncated(BigInt(base.coefficient), -base.scale, times, keep);
+  if (exponent > 0) {
+    const shift = power.exponent;
+    if (shift >= 0) return roundNumeric(make(power.mantissa * bigTen(shift), 0), scale);
+    return roundNumeric(new Numeric(wide(power.mantissa), -shift), scale);
   }
-  const precision = Math.max(Math.ceil(weight), 0) + scale + 20 + Math.ceil(Math.log10(times));
-  return fromDecimal(toDecimal(base, precision).pow(exponent), scale);
+  const inverse = new Numeric(wide(power.mantissa), Math.max(-power.exponent, 0));
+  return divideTo(
+    numericOne,
+    power.exponent > 0 ? new Numeric(wide(power.mantissa * bigTen(power.exponent)), 0) : inverse,
+    scale,
+  );
+}
+
+/** mantissa x 10^exponent by repeated squaring, cut to about `keep` significant digits on the way. */
+function powerTruncated(
+  mantissa: bigint,
+  exponent: number,
+  times: number,
+  keep: number,
+): { mantissa: bigint; exponent: number } {
+  let result = 1n;
+  let resultExponent = 0;
+  let square = mantissa;
+  let squareExponent = exponent;
+  const excess = (value: bigint): number =>
+    Math.max(Math.floor((value.toString(16).length - 2) * 4 * 0.30103) - keep, 0);
+  for (let rest = times; ; ) {
+    if (rest % 2 === 1) {
+      result *= square;
+      resultExponent += squareExponent;
+      const drop = excess(result);
+      result /= bigTen(drop);
+      resultExponent += drop;
+    }
+    rest = Math.floor(rest / 2);
+    if (rest === 0) return { mantissa: result, exponent: resultExponent };
+    square *= square;
+    squareExponent *= 2;
+    const drop = excess(square);
+    square /= bigTen(drop);
+    squareExponent += drop;
+  }
 }
 
 export function powerNumeric(base: Numeric, exponent: Numeric): Numeric {
@@ -588,7 +635,7 @@ export function powerNumeric(base: Numeric, exponent: Numeric): Numeric {
   }
   const whole = canonicalNumeric(exponent);
   if (whole.scale === 0 && Math.abs(Number(whole.coefficient)) <= 2147483647) {
-    return powerInteger(base, Number(whole.coefficient), exponent.scale);
+    return powerInteger(base, Number(whole.coefficient));
   }
   if (base.coefficient < 0 && whole.scale !== 0) {
     throw new DbError(

@@ -129,7 +129,7 @@ class IanaZone implements TimeZone {
         let before = low;
         let at = high;
         while (at - before > 1) {
-          const middle = (before + at) >> 1;
+          const middle = Math.floor((before + at) / 2);
           if (this.probe(middle) === offsets[offsets.length - 1]) before = middle;
           else at = middle;
         }

@@ -320,21 +320,27 @@ defineAggregate("array_agg(anynonarray)", ([element]) => ({
     return values.length === 0 ? null : PgArray.of(element!, values);
   },
 }));
+/** Arrays to be stacked must be of one shape. */
+function collectArray(state: Collected, value: Value): Collected {
+  if (value === null) throw new DbError("nullValueNotAllowed", "cannot accumulate null arrays");
+  const given = value as PgArray;
+  if (given.dims.length === 0) throw new DbError("arraySubscriptError", "cannot accumulate empty arrays");
+  const first = state.values[0] as PgArray | undefined;
+  if (first !== undefined && first.dims.join() !== given.dims.join()) {
+    throw new DbError("arraySubscriptError", "cannot accumulate arrays of different dimensionality");
+  }
+  state.add(given);
+  return state;
+}
+
 defineAggregate("array_agg(anyarray)", ([array]) => ({
   ...collect,
   strict: false,
-  step: (state, _context, value) => {
-    const own = state as Collected;
-    if (value === null) throw new DbError("nullValueNotAllowed", "cannot accumulate null arrays");
-    const given = value as PgArray;
-    if (given.dims.length === 0) throw new DbError("arraySubscriptError", "cannot accumulate empty arrays");
-    const first = own.values[0] as PgArray | undefined;
-    if (first !== undefined && first.dims.join() !== given.dims.join()) {
-      throw new DbError("arraySubscriptError", "cannot accumulate arrays of different dimensionality");
-    }
-    own.add(given);
-    return own;
+  merge: (into, from) => {
+    for (const value of (from as Collected).values) collectArray(into as Collected, value);
+    return into;
   },
+  step: (state, _context, value) => collectArray(state as Collected, value!),
   final: (state) => {
     const arrays = (state as Collected).values as PgArray[];
     const first = arrays[0];
@@ -441,7 +447,7 @@ for (const [name, sample, root] of deviations) {
         if (exact.signOfNumeric(numerator) <= 0) return exact.numericZero;
         const divisor = exact.multiplyNumeric(count, new Numeric(sample ? own.count - 1 : own.count, 0));
         const variance = exact.divideNumeric(numerator, divisor);
-        return root ? exact.sqrtNumeric(variance) : variance;
+        return root ? exact.sqrtNumericTo(variance, variance.scale) : variance;
       },
       stateBytes: () => 192,
     }));

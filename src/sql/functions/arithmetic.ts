@@ -178,8 +178,7 @@ define(["abs(float4)", "@ float4", "abs(float8)", "@ float8"], (_: EvalContext, 
 export function roundHalfEven(value: number): number {
   const floor = Math.floor(value);
   const rest = value - floor;
-  if (rest === 0.5) return floor % 2 === 0 ? floor : floor + 1;
-  const rounded = rest < 0.5 ? floor : floor + 1;
+  const rounded = rest < 0.5 || (rest === 0.5 && floor % 2 === 0) ? floor : floor + 1;
   return rounded === 0 && value < 0 ? -0 : rounded;
 }
 

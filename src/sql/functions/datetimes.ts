@@ -296,13 +296,20 @@ for (const [unit, words] of Object.entries({
 
 function unitOf(text: string, type: number): Unit {
   const unit = unitWords.get(text.toLowerCase());
-  if (unit === undefined) {
-    throw new DbError("invalidParameterValue", `unit "${text}" not recognized for type ${formatType(type)}`);
-  }
+  if (unit === undefined) throw unrecognized(text, type);
   return unit;
 }
+function unrecognized(text: string, type: number): DbError {
+  return new DbError(
+    "invalidParameterValue",
+    `unit "${text.toLowerCase()}" not recognized for type ${formatType(type)}`,
+  );
+}
 function unsupported(text: string, type: number): DbError {
-  return new DbError("featureNotSupported", `unit "${text}" not supported for type ${formatType(type)}`);
+  return new DbError(
+    "featureNotSupported",
+    `unit "${text.toLowerCase()}" not supported for type ${formatType(type)}`,
+  );
 }
 
 /** A field as coefficient and scale: what extract() shows as numeric and date_part() as float. */
@@ -390,8 +397,8 @@ const unixEpochMicros = BigInt(dt.unixEpochDays) * 86400000000n;
 function timestampField(text: string, value: Wide, type: number, context: EvalContext): Field {
   const unit = unitOf(text, type);
   const zoned = type === oids.timestamptz;
-  if (unit.startsWith("timezone") && !zoned) throw unsupported(text, type);
   if (!dt.isFiniteTime(value)) return infiniteField(unit, value);
+  if (unit.startsWith("timezone") && !zoned) throw unsupported(text, type);
   if (unit === "epoch") return scaled(BigInt(value) + unixEpochMicros, 6);
   const offset = zoned ? dt.zoneOf(context).offsetAt(floorDivide(value, 1e6)) : 0;
   if (unit === "timezone") return whole(offset);
@@ -478,28 +485,45 @@ function intervalField(text: string, value: Interval): Field {
   }
 }
 
-function field(type: string, compute: (context: EvalContext, unit: string, value: never) => Field): void {
+function field(
+  type: string,
+  compute: (context: EvalContext, unit: string, value: never) => Field,
+  computePart: (context: EvalContext, unit: string, value: never) => Field = compute,
+): void {
   const run = compute as (context: EvalContext, unit: string, value: Value) => Field;
+  const runPart = computePart as (context: EvalContext, unit: string, value: Value) => Field;
   define(`extract(text,${type})`, (context: EvalContext, unit: string, value: Value) =>
     run(context, unit, value),
   );
   define(`date_part(text,${type})`, (context: EvalContext, unit: string, value: Value) => {
-    const result = run(context, unit, value);
+    const result = runPart(context, unit, value);
     return result === null ? null : numericToFloat(result);
   });
 }
 field("timestamp", (context, unit, value: Wide) => timestampField(unit, value, oids.timestamp, context));
 field("timestamptz", (context, unit, value: Wide) => timestampField(unit, value, oids.timestamptz, context));
-field("date", (_, unit, value: number) => dateField(unit, value));
+// date_part of a date is that of its midnight; extract is stricter.
+field(
+  "date",
+  (_, unit, value: number) => dateField(unit, value),
+  (context, unit, value: number) => timestampField(unit, timestampOfDate(value), oids.timestamp, context),
+);
 field("time", (_, unit, value: number) => timeField(unit, value, oids.time, 0));
 field("timetz", (_, unit, value: TimeTz) => timeField(unit, value.micros, oids.timetz, value.zoneSeconds));
 field("interval", (_, unit, value: Interval) => intervalField(unit, value));
 
 // Truncation --------------------------------------------------------------------------------------------------------
 
-function truncateTimestamp(text: string, value: Wide, type: number): Wide {
+const notTruncatable = new Set<Unit>(["dow", "isodow", "doy", "isoyear", "julian", "epoch"]);
+function truncationUnit(text: string, type: number): Unit {
   const unit = unitOf(text, type);
+  if (notTruncatable.has(unit)) throw unrecognized(text, type);
+  return unit;
+}
+
+function truncateTimestamp(text: string, value: Wide, type: number): Wide {
   if (!dt.isFiniteTime(value)) return value;
+  const unit = truncationUnit(text, type);
   const days = dt.dayOfTimestamp(value);
   const time = dt.timeOfTimestamp(value, days);
   const date = dt.civilFromDays(days);
@@ -551,8 +575,8 @@ function truncateTimestamp(text: string, value: Wide, type: number): Wide {
 }
 
 function truncateZoned(text: string, value: Wide, zone: TimeZone): Wide {
-  const unit = unitOf(text, oids.timestamptz);
   if (!dt.isFiniteTime(value)) return value;
+  const unit = truncationUnit(text, oids.timestamptz);
   const wall = truncateTimestamp(text, dt.toLocal(value, zone), oids.timestamptz);
   // Units below a day keep the offset in force, so that the repeated hour in autumn stays where it is.
   if (["microseconds", "milliseconds", "second", "minute", "hour"].includes(unit)) {
@@ -570,7 +594,7 @@ define("date_trunc(text,timestamptz,text)", (_: EvalContext, unit: string, value
   truncateZoned(unit, value, namedZone(zone)),
 );
 define("date_trunc(text,interval)", (_: EvalContext, text: string, value: Interval) => {
-  const unit = unitOf(text, oids.interval);
+  const unit = truncationUnit(text, oids.interval);
   const parts = iv.intervalParts(value);
   const years = (size: number): Interval =>
     new Interval(Math.trunc(parts.years / size) * size * 12 + 0, 0, 0);

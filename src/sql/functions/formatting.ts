@@ -1048,18 +1048,18 @@ function formatNumber(value: Numeric, template: string): string {
     else if (t.firstZero >= 0 && place >= t.firstZero) digits.push("0");
     else digits.push(" ");
   }
-  // A lone zero shows when nothing follows the point.
-  if (zeroWhole && t.before > 0 && t.firstZero < 0 && t.after === 0) digits[t.before - 1] = "0";
   let keptAfter = t.after;
   if (!t.fill && !overflows) {
     while (keptAfter > t.lastZeroAfter && fraction[keptAfter - 1] === "0") keptAfter--;
   }
+  // A lone zero shows when nothing follows the point.
+  if (zeroWhole && t.before > 0 && t.firstZero < 0 && keptAfter === 0) digits[t.before - 1] = "0";
   const firstShown = digits.findIndex((digit) => digit !== " ");
   const signText = negative ? "-" : "+";
   let result = "";
   let place = 0;
   let behind = 0;
-  let signDone = t.sign !== "" && t.sign !== "S" && t.sign !== "PR";
+  let signDone = t.sign === "MI" || t.sign === "SG";
   const putSign = (): void => {
     if (signDone) return;
     signDone = true;
@@ -1090,7 +1090,7 @@ function formatNumber(value: Numeric, template: string): string {
       case ".":
         putSign();
         inPoint = true;
-        if (t.fill || keptAfter > 0 || overflows || t.after > 0) result += ".";
+        if (t.after > 0) result += ".";
         break;
       case ",":
         if (firstShown >= 0 && place > firstShown) result += ",";
@@ -1123,10 +1123,6 @@ function formatNumber(value: Numeric, template: string): string {
         break;
       default:
     }
-  }
-  if (t.fill && (t.sign === "" || (t.sign === "S" && t.signLeads) || t.sign === "PR")) {
-    // The sign stands before the first digit, the blanks it displaced before the sign.
-    return result;
   }
   return result;
 }

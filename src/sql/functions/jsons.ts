@@ -143,7 +143,7 @@ define("row_to_json(record,bool)", (context: EvalContext, row: RowValue, pretty:
 /** A key: any scalar's text. */
 function keyText(type: number, value: Value, context: EvalContext, position: number): string {
   if (value === null) {
-    throw new DbError("nullValueNotAllowed", `argument ${position} cannot be null`, {
+    throw new DbError("invalidParameterValue", `argument ${position} cannot be null`, {
       hint: "Object keys should be text.",
     });
   }
@@ -439,9 +439,6 @@ define("jsonb || jsonb", (_: EvalContext, a: string, b: string) => {
   const y = parseJson(b);
   if (x.kind === "object" && y.kind === "object") {
     return jsonbText(normalizeJson(jsonObject([...x.keys, ...y.keys], [...x.items, ...y.items])));
-  }
-  if ((x.kind === "object") !== (y.kind === "object") && x.kind !== "array" && y.kind !== "array") {
-    throw new DbError("invalidParameterValue", "invalid concatenation of jsonb objects");
   }
   const items = (node: JsonNode): readonly JsonNode[] => (node.kind === "array" ? node.items : [node]);
   return jsonbText(jsonArray([...items(x), ...items(y)]));

@@ -14,6 +14,8 @@ import { DbError, notSupported } from "../../base/errors.js";
 
 const anyOne = -1;
 const anyMany = -2;
+/** An escape character with nothing behind it: an error, but only when the matching gets there. */
+const danglingEscape = -3;
 
 /** A compiled LIKE pattern: UTF-16 units, anyOne, anyMany. */
 type LikeProgram = readonly number[];
@@ -30,10 +32,7 @@ function compileLike(pattern: string, escapeChar: string): LikeProgram {
     const char = pattern[at]!;
     if (escapeChar !== "" && pattern.startsWith(escapeChar, at)) {
       at += escapeChar.length;
-      if (at >= pattern.length) {
-        throw new DbError("invalidEscapeSequence", "LIKE pattern must not end with escape character");
-      }
-      program.push(pattern.charCodeAt(at));
+      program.push(at >= pattern.length ? danglingEscape : pattern.charCodeAt(at));
     } else if (char === "%") {
       if (program[program.length - 1] !== anyMany) program.push(anyMany);
     } else if (char === "_") program.push(anyOne);
@@ -58,6 +57,9 @@ function runLike(program: LikeProgram, text: string): boolean {
       step++;
       if (resumeStep === program.length) return true;
       continue;
+    }
+    if (want === danglingEscape) {
+      throw new DbError("invalidEscapeSequence", "LIKE pattern must not end with escape character");
     }
     const unit = text.charCodeAt(at);
     if (want === anyOne) {

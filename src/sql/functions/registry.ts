@@ -110,16 +110,17 @@ function parseDefault(text: string): Value {
 
 for (const row of rows(functionFacts)) {
   const flags = row[4]!;
-  const volatility = volatilities[flags.replace(/^s(?=[isv])/, "")[0]!];
+  const strict = flags.startsWith("S");
+  const volatility = volatilities[flags[strict ? 1 : 0]!];
   assert(volatility !== undefined, `flags ${flags}`);
   const outs = row[7]!;
-  const rest = flags.replace(/^s(?=[isv])/, "").slice(1);
+  const rest = flags.slice(strict ? 2 : 1);
   const entry: FunctionEntry = {
     oid: Number(row[0]),
     name: row[1]!,
     kind: row[2] as "f" | "a" | "w",
     returns: Number(row[3]),
-    strict: /^s[isv]/.test(flags),
+    strict,
     volatility,
     returnsSet: rest.includes("r"),
     variadic: rest.includes("v"),

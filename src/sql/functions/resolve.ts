@@ -44,6 +44,20 @@ export type Cast =
 const relabel: Cast = { kind: "relabel" };
 const throughText: Cast = { kind: "io" };
 
+function isOidLike(oid: number): boolean {
+  return oid === oids.oid || (typeByOid(oid)?.name.startsWith("reg") ?? false);
+}
+function wrapping(returns: number, arg: number, wrap: (value: number) => number): Cast {
+  const call = (_: EvalContext, value: number): number => wrap(value);
+  const name = typeByOid(returns)!.name;
+  return {
+    kind: "function",
+    fn: { oid: 0, name, args: [arg], returns, strict: true, volatility: "immutable", call },
+  };
+}
+const toUnsigned = wrapping(oids.oid, oids.int4, (value) => value >>> 0);
+const toSigned = wrapping(oids.int4, oids.oid, (value) => value | 0);
+
 const contextRank: Readonly<Record<CastContext, number>> = { implicit: 0, assignment: 1, explicit: 2 };
 
 /**
@@ -56,6 +70,9 @@ export function findCast(from: number, to: number, context: CastContext): Cast |
   const path = castBetween(from, to);
   if (path !== undefined) {
     if (contextRank[path.context] > contextRank[context]) return undefined;
+    // PostgreSQL shares the four bytes; our OIDs are unsigned numbers.
+    if ((from === oids.int4 || from === oids.int2) && isOidLike(to)) return toUnsigned;
+    if (to === oids.int4 && isOidLike(from)) return toSigned;
     if (path.method === "binary") return relabel;
     if (path.method === "inout") return throughText;
     const entry = functionEntry(path.function);
@@ -328,12 +345,8 @@ function selectCandidate<C extends Candidate>(
   const known = [...new Set(actual.filter((type) => type !== oids.unknown))];
   if (unknowns < actual.length && known.length === 1) {
     const assumed = known[0]!;
-    const kept = candidates.filter((candidate) =>
-      candidate.types.every(
-        (type, at) =>
-          actual[at] !== oids.unknown || isPolymorphic(type) || canCast(assumed, type, "implicit"),
-      ),
-    );
+    const guess = actual.map((type) => (type === oids.unknown ? assumed : type));
+    const kept = candidates.filter((candidate) => fits(guess, candidate.types));
     if (kept.length === 1) return kept[0];
   }
   return undefined;
@@ -565,8 +578,7 @@ export function resolveFunction(
     const from = argTypes[0]!;
     if (target !== undefined && target.kind === "b") {
       const cast = from === oids.unknown ? throughText : findCast(from, target.oid, "explicit");
-      const byText = cast?.kind === "io" && from !== oids.unknown;
-      if (cast !== undefined && cast.kind !== "function" && !byText && from !== target.oid) {
+      if (cast !== undefined && cast.kind !== "function" && from !== target.oid) {
         return {
           kind: "coercion",
           argTypes: [from],

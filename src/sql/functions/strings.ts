@@ -67,7 +67,7 @@ define("initcap(text)", (_: EvalContext, a: string) => {
 define("ascii(text)", (_: EvalContext, a: string) => a.codePointAt(0) ?? 0);
 define("chr(int4)", (_: EvalContext, code: number) => {
   if (code === 0) throw new DbError("programLimitExceeded", "null character not permitted");
-  if (code < 0) throw new DbError("programLimitExceeded", "character number must be positive");
+  if (code < 0) throw new DbError("invalidParameterValue", "character number must be positive");
   if (code > 0x10ffff) {
     throw new DbError("programLimitExceeded", `requested character too large for encoding: ${code}`);
   }
