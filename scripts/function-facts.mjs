@@ -47,6 +47,13 @@ const functions = query(`
     and p.proname !~ '^(binary_upgrade_|pg_replication_|pg_logical_|gtsvector|brin_|gin_|gist_|spg_|ginarray|RI_FKey)'
   order by p.oid`);
 
+const own = new Set(functions.map((row) => row.split(";")[1]));
+const others = query(`
+  select distinct proname from pg_proc
+  where pronamespace = 11 and oid < 10000 and proname !~ '(in|out|recv|send|_handler|sel|joinsel|support)$' order by 1`).filter(
+  (name) => !own.has(name),
+);
+
 const operators = query(`
   select o.oid, o.oprname, o.oprleft, o.oprright, o.oprresult, o.oprcode::oid, o.oprcom, o.oprnegate,
     (case when o.oprcanhash then 'h' else '' end) || (case when o.oprcanmerge then 'm' else '' end),
@@ -83,4 +90,5 @@ ${block(
   "oid;symbol;left;right;result;function;commutator;negator;flags (h hashes, m merges);btree strategy",
   operators,
 )}
+${block("otherFunctionNames", "Functions PostgreSQL has over types that this product does not, by name alone", others)}
 ${block("castFacts", "source;target;function (0: none);context (i, a, e);method (f, i, b)", casts)}`);

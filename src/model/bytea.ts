@@ -30,7 +30,7 @@ export function parseBytea(text: string): Uint8Array {
       at += 3;
     }
   }
-  return Uint8Array.from(bytes);
+  return Buffer.from(bytes);
 }
 
 /** Hexadecimal digits, white space between pairs allowed. Also decode(text, 'hex'). */

@@ -269,7 +269,7 @@ codecs.set(oids.bytea, {
   input: parseBytea,
   output: (value, settings) => formatBytea(value as Uint8Array, settings.byteaOutput),
   write: (value, writer) => writer.bytes(value as Uint8Array),
-  read: (bytes) => Uint8Array.from(bytes),
+  read: (bytes) => Buffer.from(bytes),
 });
 
 codecs.set(oids.uuid, {

@@ -82,8 +82,16 @@ function runLike(program: LikeProgram, text: string): boolean {
   return step === program.length;
 }
 
-export function like(text: string, pattern: string, escapeChar = "\\"): boolean {
-  return runLike(compileLike(pattern, escapeChar), text);
+/** The pattern used last: a scan asks with the same one for every row. */
+let lastPattern = "";
+let lastProgram: LikeProgram = [];
+
+export function like(text: string, pattern: string): boolean {
+  if (pattern !== lastPattern) {
+    lastProgram = compileLike(pattern, "\\");
+    lastPattern = pattern;
+  }
+  return runLike(lastProgram, text);
 }
 
 export function likeIgnoringCase(text: string, pattern: string): boolean {

@@ -10,7 +10,7 @@ import { assert, notSupported } from "../../base/errors.js";
 import type { AggregateDef, FunctionDef, Volatility } from "../../model/functions.js";
 import { oids, typeByPgName, typeOf } from "../../model/types.js";
 import type { Value } from "../../model/value.js";
-import { castFacts, functionFacts, operatorFacts } from "./facts.js";
+import { castFacts, functionFacts, operatorFacts, otherFunctionNames } from "./facts.js";
 
 export type Call = FunctionDef["call"];
 /** Makes the implementation for actual argument types and result type. */
@@ -256,6 +256,13 @@ export function isOpen(signature: string): boolean {
 
 export function functionsNamed(name: string): readonly FunctionEntry[] {
   return byName.get(name) ?? [];
+}
+
+const others: ReadonlySet<string> = new Set(otherFunctionNames.trim().split("\n"));
+
+/** Whether PostgreSQL has a function of the name that this product knows nothing else of. */
+export function isForeignFunction(name: string): boolean {
+  return others.has(name);
 }
 
 export function operatorsNamed(symbol: string): readonly OperatorDef[] {

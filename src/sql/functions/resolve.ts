@@ -5,7 +5,7 @@
  * 42725 (several fit), 42804 (types that cannot be matched), 42P18 (polymorphic without a known argument), 0A000
  * (resolved, but not implemented).
  */
-import { DbError } from "../../base/errors.js";
+import { DbError, notSupported } from "../../base/errors.js";
 import type { AggregateDef, EvalContext, FunctionDef } from "../../model/functions.js";
 import { arrayTypeOf, elementTypeOf, formatType, oids, typeByName, typeByOid } from "../../model/types.js";
 import type { PgArray, Value } from "../../model/value.js";
@@ -16,6 +16,7 @@ import {
   functionDefOf,
   functionEntry,
   functionsNamed,
+  isForeignFunction,
   isPolymorphic,
   type OperatorDef,
   operatorsNamed,
@@ -591,6 +592,7 @@ export function resolveFunction(
   }
   const fitting = arranged.filter((candidate) => fits(candidate.actual, candidate.types));
   if (fitting.length === 0) {
+    if (isForeignFunction(name)) throw notSupported(`function ${name}`);
     throw new DbError("undefinedFunction", `${describeCall(name, argTypes, options)} does not exist`, {
       hint: "No function matches the given name and argument types. You might need to add explicit type casts.",
     });
