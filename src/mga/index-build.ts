@@ -30,6 +30,7 @@ export interface SpillRun {
 export type SpillFactory = () => SpillRun;
 
 const runBytes = 2 << 20;
+const firstRunBytes = 16 << 10;
 /** Sorted runs kept in memory before they go to temporary files. */
 const memoryRunsMax = 32;
 /** Without temporary files: the most that a build may hold. */
@@ -105,7 +106,8 @@ export class EngineIndexBuild implements IndexBuild {
   #page = 0;
   #pageEnd = 0;
   // The run under construction: entry bytes, and where each begins.
-  readonly #bytes = Buffer.alloc(runBytes);
+  /** Grows with what is in it: most indexes are built over few rows. */
+  #bytes = Buffer.alloc(firstRunBytes);
   #used = 0;
   #starts: number[] = [];
   #runs: Buffer[] = [];
@@ -227,6 +229,11 @@ export class EngineIndexBuild implements IndexBuild {
   #add(key: Buffer, row: number): void {
     const needed = key.length + 10;
     if (this.#used + needed > runBytes) this.#closeRun();
+    if (this.#used + needed > this.#bytes.length) {
+      const larger = Buffer.alloc(Math.min(runBytes, this.#bytes.length * 4));
+      this.#bytes.copy(larger, 0, 0, this.#used);
+      this.#bytes = larger;
+    }
     this.#starts.push(this.#used);
     this.#bytes.writeUInt16LE(key.length, this.#used);
     this.#bytes.set(key, this.#used + 2);
