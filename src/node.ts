@@ -15,6 +15,7 @@ import { assert, DbError } from "./base/errors.js";
 import { isWait } from "./base/wait.js";
 import { ControlPlane } from "./cluster/index.js";
 import type { Config } from "./config.js";
+import { useKernels } from "./exec/index.js";
 import { type NodeIdentity, newMockSecret, newUuid, readIdentity, writeIdentity } from "./identity.js";
 import { EngineCore } from "./mga/index.js";
 import {
@@ -82,6 +83,7 @@ export async function openCore(config: Config, platform: Platform, log: Log): Pr
   const { pageSize, shards: shardCount } = identity.creation;
   const memory = new EngineMemory({ pageSize, poolBytes: config.bufferPool });
   const kernels = loadKernels(memory, readKernels());
+  useKernels(memory, kernels);
   let fence: (error: Error) => void = () => {};
   const fenced = new Promise<Error>((resolve) => {
     fence = resolve;

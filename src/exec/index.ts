@@ -18,6 +18,7 @@ import { defaultSettings } from "../model/types.js";
 import type { Value } from "../model/value.js";
 import type { Expr } from "../sql/expr.js";
 import type { PlanNode } from "../sql/plan.js";
+import type { EngineMemory, Kernels } from "../wasm/index.js";
 import { HashAggregate, SortedAggregate } from "./aggregate.js";
 import type { ExecContext, Operator } from "./contract.js";
 import { compileExpr, type ExprScope, noColumns } from "./expression.js";
@@ -54,6 +55,8 @@ import {
 } from "./setops.js";
 import { Sort, TopN } from "./sort.js";
 import { elementTypeOf } from "./values.js";
+import { tryVectorize } from "./vector.js";
+import { addVectorEngine } from "./vector-memory.js";
 
 export type { ExecContext, MemoryBudget, Operator, SpillFile, TimeSlice } from "./contract.js";
 export {
@@ -96,6 +99,12 @@ let vectorizer: Vectorizer | undefined;
 /** The kernels' operators announce themselves here, so that the row engine does not depend on them. */
 export function registerVectorizer(fn: Vectorizer | undefined): void {
   vectorizer = fn;
+}
+
+/** Vector operators from now on, over tables in this memory: once per node, before its first statement. */
+export function useKernels(memory: EngineMemory, kernels: Kernels): void {
+  addVectorEngine(memory, kernels);
+  registerVectorizer(tryVectorize);
 }
 
 /** The operator tree of a plan. Throws DbError featureNotSupported for what has no operator yet. */
