@@ -9,7 +9,16 @@ import { DbError } from "../../base/errors.js";
 import { decodeUtf8 } from "../../model/bytes.js";
 import type { EvalContext } from "../../model/functions.js";
 import * as exact from "../../model/numeric.js";
-import { allTypes, codecOf, formatType, oids, type RegKind, typeByOid, typeSend } from "../../model/types.js";
+import {
+  allTypes,
+  codecOf,
+  formatType,
+  formatTypmod,
+  oids,
+  type RegKind,
+  typeByOid,
+  typeSend,
+} from "../../model/types.js";
 import { uuidFromHex } from "../../model/uuid.js";
 import { type Interval, Numeric, PgArray, RowValue, type Value, type Wide, wide } from "../../model/value.js";
 import { define, defineTyped, type FunctionEntry, functionEntry, isOpen } from "./registry.js";
@@ -181,6 +190,16 @@ for (const type of allTypes()) {
   const send = `${type.send}(${type.name})`;
   if (isOpen(send)) define(send, (_: EvalContext, value: Value) => typeSend(type.oid, value));
 }
+
+for (const type of allTypes()) {
+  const signature = `${type.typmodOut}(int4)`;
+  if (type.isArray || !isOpen(signature)) continue;
+  define(signature, (_: EvalContext, typmod: number) => formatTypmod(type.oid, typmod));
+}
+
+// There are no partitioned tables: no ancestors, no tree.
+define(["pg_partition_ancestors(regclass)", "pg_partition_tree(regclass)"], () => []);
+define("pg_partition_root(regclass)", () => null);
 
 // Names -------------------------------------------------------------------------------------------------------------
 
