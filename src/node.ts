@@ -83,7 +83,6 @@ export async function openCore(config: Config, platform: Platform, log: Log): Pr
   const { pageSize, shards: shardCount } = identity.creation;
   const memory = new EngineMemory({ pageSize, poolBytes: config.bufferPool });
   const kernels = loadKernels(memory, readKernels());
-  useKernels(memory, kernels);
   let fence: (error: Error) => void = () => {};
   const fenced = new Promise<Error>((resolve) => {
     fence = resolve;
@@ -104,6 +103,8 @@ export async function openCore(config: Config, platform: Platform, log: Log): Pr
     },
   });
   log.info("storage is open", { ...storage.recovery });
+  // Not before: recovery reads through the arena.
+  useKernels(memory, kernels);
 
   // Control plane: the catalog, applied from the consensus log.
   const control = new ControlPlane({ disk, hash: await xxhash(), virtuals: virtualRelations });

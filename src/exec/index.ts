@@ -101,7 +101,10 @@ export function registerVectorizer(fn: Vectorizer | undefined): void {
   vectorizer = fn;
 }
 
-/** Vector operators from now on, over tables in this memory: once per node, before its first statement. */
+/**
+ * Vector operators from now on, over tables in this memory: once per node, before its first statement and after storage is
+ * open (recovery reads through the arena, which is theirs from here on).
+ */
 export function useKernels(memory: EngineMemory, kernels: Kernels): void {
   addVectorEngine(memory, kernels);
   registerVectorizer(tryVectorize);
