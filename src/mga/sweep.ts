@@ -102,7 +102,9 @@ export class Collector {
     this.#queued.get(state)?.delete(page);
     this.#head++;
     if (rest && this.#later.length < laterMax) {
-      this.#later.push({ state, page, until: this.#core.inventory.commitNumber });
+      // What stayed although the horizon is at its newest belongs to an open transaction: nothing changes before a commit.
+      const until = Math.max(this.#core.inventory.commitNumber, this.#core.horizon() + 1);
+      this.#later.push({ state, page, until });
     }
     if (this.#head > 1024 && this.#head * 2 > this.#queue.length) {
       this.#queue = this.#queue.slice(this.#head);

@@ -20,38 +20,90 @@ interface PendingWrite {
   readonly bytes: Uint8Array;
 }
 
-/** What a file holds: a growable array. */
-class Content {
-  bytes: Uint8Array;
-  size: number;
+const chunkBytes = 64 * 1024;
 
-  constructor(initial: Uint8Array = new Uint8Array(0)) {
-    this.bytes = initial;
-    this.size = initial.length;
-  }
+/**
+ * What a file holds, in chunks that copies share until one of them writes: a crash image costs what it changes. A chunk
+ * that is absent reads as zeros.
+ */
+class Content {
+  size = 0;
+  readonly #chunks: (Uint8Array | undefined)[] = [];
+  /** Whether the chunk is nobody else's. */
+  readonly #own: boolean[] = [];
 
   write(from: Uint8Array, position: number): void {
-    const end = position + from.length;
-    if (end > this.bytes.length) {
-      const grown = new Uint8Array(
-        Math.max(end, Math.min(this.bytes.length * 2, this.bytes.length + (8 << 20))),
-      );
-      grown.set(this.bytes.subarray(0, this.size));
-      this.bytes = grown;
+    for (let done = 0; done < from.length; ) {
+      const at = position + done;
+      const index = Math.floor(at / chunkBytes);
+      const start = at % chunkBytes;
+      const length = Math.min(from.length - done, chunkBytes - start);
+      const part = from.subarray(done, done + length);
+      done += length;
+      if (this.#chunks[index] === undefined && isZero(part)) continue;
+      this.#chunk(index).set(part, start);
     }
-    this.bytes.set(from, position);
-    if (end > this.size) this.size = end;
+    this.size = Math.max(this.size, position + from.length);
+  }
+
+  /** A chunk that may be written to. */
+  #chunk(index: number): Uint8Array {
+    let chunk = this.#chunks[index];
+    if (chunk === undefined || this.#own[index] !== true) {
+      chunk = chunk === undefined ? new Uint8Array(chunkBytes) : chunk.slice();
+      this.#chunks[index] = chunk;
+      this.#own[index] = true;
+    }
+    return chunk;
+  }
+
+  /** Bytes read; fewer than asked only at the end. */
+  read(into: Uint8Array, position: number): number {
+    const wanted = Math.min(into.length, this.size - position);
+    if (wanted <= 0) return 0;
+    for (let done = 0; done < wanted; ) {
+      const at = position + done;
+      const start = at % chunkBytes;
+      const length = Math.min(wanted - done, chunkBytes - start);
+      const chunk = this.#chunks[Math.floor(at / chunkBytes)];
+      if (chunk === undefined) into.fill(0, done, done + length);
+      else into.set(chunk.subarray(start, start + length), done);
+      done += length;
+    }
+    return wanted;
+  }
+
+  flip(offset: number, bit: number): void {
+    const chunk = this.#chunk(Math.floor(offset / chunkBytes));
+    chunk[offset % chunkBytes] = chunk[offset % chunkBytes]! ^ (1 << bit);
   }
 
   truncate(size: number): void {
-    if (size < this.size) this.bytes.fill(0, size, this.size);
-    else if (size > this.bytes.length) this.write(new Uint8Array(size - this.size), this.size);
+    const kept = Math.ceil(size / chunkBytes);
+    if (this.#chunks.length > kept) {
+      this.#chunks.length = kept;
+      this.#own.length = kept;
+    }
+    // Bytes cut off read as zeros when the file grows again.
+    if (size < this.size && size % chunkBytes !== 0 && this.#chunks[kept - 1] !== undefined)
+      this.#chunk(kept - 1).fill(0, size % chunkBytes);
     this.size = size;
   }
 
   copy(): Content {
-    return new Content(this.bytes.slice(0, this.size));
+    const copy = new Content();
+    copy.size = this.size;
+    for (let index = 0; index < this.#chunks.length; index++) {
+      copy.#chunks[index] = this.#chunks[index];
+      this.#own[index] = false;
+    }
+    return copy;
   }
+}
+
+function isZero(bytes: Uint8Array): boolean {
+  for (let at = 0; at < bytes.length; at++) if (bytes[at] !== 0) return false;
+  return true;
 }
 
 class SimNode {
@@ -90,6 +142,8 @@ export interface SimDiskOptions {
 }
 
 export interface CrashImage {
+  /** Tells the image from all others of the trace, the same whichever are asked for. */
+  readonly number: number;
   /** Events that had happened. */
   readonly events: number;
   readonly variant: string;
@@ -137,18 +191,36 @@ export class SimDisk implements Disk {
   flipBit(path: string, offset: number, bit = 0): void {
     const { content, stable } = this.#node(path);
     assert(offset < content.size && offset < stable.size, "no such byte");
-    content.bytes[offset] = content.bytes[offset]! ^ (1 << bit);
-    stable.bytes[offset] = stable.bytes[offset]! ^ (1 << bit);
+    content.flip(offset, bit);
+    stable.flip(offset, bit);
   }
 
   bytesOf(path: string): Uint8Array {
     const { content } = this.#node(path);
-    return content.bytes.subarray(0, content.size);
+    const bytes = new Uint8Array(content.size);
+    content.read(bytes, 0);
+    return bytes;
+  }
+
+  /** Damages what is stored: the file ends at `size`. */
+  cut(path: string, size: number): void {
+    const { content, stable } = this.#node(path);
+    content.truncate(size);
+    stable.truncate(size);
+  }
+
+  /** Every file, sorted. */
+  get paths(): string[] {
+    return [...this.#files.keys()].sort();
+  }
+
+  sizeOf(path: string): number {
+    return this.#node(path).content.size;
   }
 
   /** What is left after a crash now; the disk itself goes on unharmed. */
   crash(): SimDisk {
-    const left = this.#empty();
+    const left = this.#empty(this.random.bits());
     for (const [path, node] of this.#files) {
       const content = node.stable.copy();
       for (const write of node.pending) this.#tear(content, write, this.random);
@@ -185,10 +257,16 @@ export class SimDisk implements Disk {
 
   /**
    * The disk as a crash after each `every`-th event would leave it: with all pending writes lost, with all kept, and
-   * `variants` times with a random part of them lost or torn.
+   * `variants` times with a random part of them lost or torn. Images are numbered through all events, so that one can
+   * be made again alone: `only` picks by number.
    */
   *traceImages(
-    options: { readonly every?: number; readonly variants?: number; readonly from?: number } = {},
+    options: {
+      readonly every?: number;
+      readonly variants?: number;
+      readonly from?: number;
+      readonly only?: (number: number) => boolean;
+    } = {},
   ): Generator<CrashImage> {
     const trace = this.#trace;
     assert(trace !== undefined, "no trace was recorded");
@@ -196,6 +274,8 @@ export class SimDisk implements Disk {
     for (const [path, content] of this.#origin) stable.set(path, content.copy());
     const pending = new Map<string, PendingWrite[]>();
     const every = options.every ?? 1;
+    const variants = options.variants ?? 1;
+    const tearing = this.random.bits();
     let note = -1;
     for (let index = 0; index < trace.length; index++) {
       const event = trace[index]!;
@@ -205,28 +285,28 @@ export class SimDisk implements Disk {
       }
       this.#replay(event, stable, pending);
       if (index < (options.from ?? 0) || index % every !== 0) continue;
-      const image = (
-        variant: string,
-        apply: (content: Content, write: PendingWrite) => void,
-      ): CrashImage => ({
-        events: index + 1,
-        variant,
-        note,
-        open: () => {
-          const left = this.#empty();
-          for (const [path, content] of stable) {
-            const copy = content.copy();
-            for (const write of pending.get(path) ?? []) apply(copy, write);
-            left.#files.set(path, new SimNode(copy));
-          }
-          return left;
-        },
-      });
-      yield image("lost", () => undefined);
-      yield image("kept", (content, write) => content.write(write.bytes, write.position));
-      for (let variant = 0; variant < (options.variants ?? 1); variant++) {
-        const random = new SimRandom(this.random.bits());
-        yield image(`torn ${variant}`, (content, write) => this.#tear(content, write, random));
+      for (let variant = 0; variant < 2 + variants; variant++) {
+        const number = index * (2 + variants) + variant;
+        if (options.only !== undefined && !options.only(number)) continue;
+        yield {
+          number,
+          events: index + 1,
+          variant: variant === 0 ? "lost" : variant === 1 ? "kept" : `torn ${variant - 2}`,
+          note,
+          open: () => {
+            const random = new SimRandom(tearing + Math.imul(number, 0x9e3779b1));
+            const left = this.#empty(random.bits());
+            for (const [path, content] of stable) {
+              const copy = content.copy();
+              for (const write of pending.get(path) ?? []) {
+                if (variant === 1) copy.write(write.bytes, write.position);
+                else if (variant > 1) this.#tear(copy, write, random);
+              }
+              left.#files.set(path, new SimNode(copy));
+            }
+            return left;
+          },
+        };
       }
     }
   }
@@ -273,8 +353,8 @@ export class SimDisk implements Disk {
     }
   }
 
-  #empty(): SimDisk {
-    const left = new SimDisk({ clock: this.clock, seed: this.random.bits() });
+  #empty(seed: number): SimDisk {
+    const left = new SimDisk({ clock: this.clock, seed });
     for (const folder of this.#folders) left.#folders.add(folder);
     return left;
   }
@@ -348,7 +428,7 @@ export class SimDisk implements Disk {
   }
 
   readFileSync(path: string): Uint8Array {
-    return this.bytesOf(path).slice();
+    return this.bytesOf(path);
   }
 
   writeFileSync(path: string, content: Uint8Array): void {
@@ -426,11 +506,7 @@ class SimFile implements DiskFile {
   }
 
   #copy(into: Uint8Array, position: number): number {
-    const { content } = this.#node;
-    const end = Math.min(content.size, position + into.length);
-    if (end <= position) return 0;
-    into.set(content.bytes.subarray(position, end));
-    return end - position;
+    return this.#node.content.read(into, position);
   }
 
   writeSync(from: Uint8Array, position: number): void {
