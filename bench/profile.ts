@@ -9,7 +9,7 @@
  */
 import { existsSync, readFileSync } from "node:fs";
 import { SourceMap } from "node:module";
-import { relative } from "node:path";
+import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { projectRoot } from "../sql-tests/server.js";
 import { alignTable } from "./figures.js";
@@ -90,9 +90,31 @@ function sourceMapOf(file: string): SourceMap | undefined {
   return sourceMaps.get(file);
 }
 
+let kernelNames: ReadonlyMap<string, string> | undefined;
+
+/** Names of the kernels by their number in the module: the profiler knows numbers only, exports carry both. */
+function kernelName(numbered: string): string {
+  if (kernelNames === undefined) {
+    const file = join(projectRoot, "dist/kernels.wasm");
+    const memory = new WebAssembly.Memory({ initial: 16, maximum: 65_536 });
+    const names = new Map<string, string>();
+    if (existsSync(file)) {
+      const { exports } = new WebAssembly.Instance(new WebAssembly.Module(readFileSync(file)), {
+        env: { memory },
+      });
+      for (const [name, value] of Object.entries(exports)) {
+        if (typeof value === "function") names.set(`wasm-function[${value.name}]`, name);
+      }
+    }
+    kernelNames = names;
+  }
+  return kernelNames.get(numbered) ?? numbered;
+}
+
 function entryOf(frame: CallFrame): Entry {
   const { functionName, url } = frame;
-  const name = functionName === "" ? "(anonymous)" : functionName;
+  const plain = functionName === "" ? "(anonymous)" : functionName;
+  const name = url.startsWith("wasm:") ? kernelName(plain) : plain;
   const at = (place: string, part: string, ofProject = false): Entry => ({
     key: `${name} ${place}`,
     name,
