@@ -43,6 +43,8 @@ export type Cast =
   | { readonly kind: "array"; readonly element: Cast };
 
 const relabel: Cast = { kind: "relabel" };
+const int2Array = 1005;
+const oidArray = 1028;
 const throughText: Cast = { kind: "io" };
 
 function isOidLike(oid: number): boolean {
@@ -68,6 +70,8 @@ const contextRank: Readonly<Record<CastContext, number>> = { implicit: 0, assign
 export function findCast(from: number, to: number, context: CastContext): Cast | undefined {
   if (from === to) return relabel;
   if (from === oids.unknown) return throughText;
+  // The vectors are arrays that count from 0; PostgreSQL lets them pass for the array types without a cast of their own.
+  if ((from === oids.int2vector && to === int2Array) || (from === oids.oidvector && to === oidArray)) return relabel;
   const path = castBetween(from, to);
   if (path !== undefined) {
     if (contextRank[path.context] > contextRank[context]) return undefined;
