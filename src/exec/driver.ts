@@ -77,7 +77,7 @@ export class CheckQueue {
     this.clear();
   }
   clear(): void {
-    this.#checks.length = 0;
+    if (this.#checks.length > 0) this.#checks.length = 0;
     this.#at = 0;
   }
 }

@@ -263,10 +263,10 @@ export class EngineCore implements Engine {
     const record = transaction as TransactionRecord;
     const snapshot = record.statements.pop();
     if (snapshot !== undefined) this.#dropSnapshot(snapshot);
-    if (record.waiter !== undefined || record.locks.size > 0) this.locks.leave(record);
+    if (record.waiter !== undefined || record.hasLocks) this.locks.leave(record);
   }
   #releaseAll(record: TransactionRecord): void {
-    for (const snapshot of record.statements.splice(0)) this.#dropSnapshot(snapshot);
+    while (record.statements.length > 0) this.#dropSnapshot(record.statements.pop()!);
     if (record.snapshot !== undefined) this.#dropSnapshot(record.snapshot);
     record.snapshot = undefined;
   }
@@ -309,7 +309,8 @@ export class EngineCore implements Engine {
   #publish(record: TransactionRecord): void {
     const last = this.#commits.indexOf(record);
     if (last < 0) return;
-    for (const one of this.#commits.splice(0, last + 1)) {
+    const ended = last === 0 ? [this.#commits.shift()!] : this.#commits.splice(0, last + 1);
+    for (const one of ended) {
       this.inventory.commitNumber++;
       assert(this.inventory.commitNumber < commitNumberEnd, "commit numbers are used up");
       this.inventory.setOutcome(one.id, this.inventory.commitNumber);
@@ -329,17 +330,23 @@ export class EngineCore implements Engine {
       } else this.serializable.aborted(serializable);
       if (this.serializable.idle) this.#recent.clear();
     }
-    for (const orphan of record.orphans) this.collector.orphans.push(orphan);
-    record.orphans.length = 0;
-    for (const { table, page } of record.chains) {
-      table.space.doomed.push(page);
-      this.collector.noteDoomed(table);
+    if (record.orphans.length > 0) {
+      for (const orphan of record.orphans) this.collector.orphans.push(orphan);
+      record.orphans.length = 0;
     }
-    record.chains.length = 0;
-    for (const [state, pages] of record.garbage) {
-      for (const page of pages) this.collector.enqueue(state, page);
+    if (record.chains.length > 0) {
+      for (const { table, page } of record.chains) {
+        table.space.doomed.push(page);
+        this.collector.noteDoomed(table);
+      }
+      record.chains.length = 0;
     }
-    record.garbage.clear();
+    if (record.garbage !== undefined) {
+      for (const [state, pages] of record.garbage) {
+        for (const page of pages) this.collector.enqueue(state, page);
+      }
+      record.garbage = undefined;
+    }
     this.#enqueueInserted(record);
     record.dropUndo();
     this.locks.release(record);
@@ -487,6 +494,7 @@ export class EngineCore implements Engine {
       this.#wakeCollector();
       return;
     }
+    by.garbage ??= new Map();
     let pages = by.garbage.get(table.state);
     if (pages === undefined) {
       pages = new Set();

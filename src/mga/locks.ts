@@ -230,6 +230,7 @@ export class LockManager {
       waiter.resolve();
       this.#advance(waiter.lock);
     }
+    if (!transaction.hasLocks) return;
     for (const lock of transaction.locks) {
       if (lock.reserved.some((turn) => turn.transaction === transaction)) this.#leaveTurn(lock, transaction);
     }
@@ -238,6 +239,7 @@ export class LockManager {
   /** The transaction is over: its locks go, and who waited for it goes on. `error`: its outcome is not known. */
   release(transaction: TransactionRecord, error?: DbError): void {
     if (transaction.waiter !== undefined) this.leave(transaction);
+    if (!transaction.hasLocks) return;
     for (const lock of transaction.locks) {
       if (lock.writer === transaction) lock.writer = undefined;
       const at = lock.holders.findIndex((holder) => holder.transaction === transaction);

@@ -44,6 +44,33 @@ export interface Orphan {
   readonly row: number;
 }
 
+/**
+ * Arrays of undo entries, lent to a transaction at its first change and given back at its end: most transactions read,
+ * or change a few rows, and memory outside the heap for each of them costs more than all else they do.
+ */
+class UndoArrays {
+  readonly kinds: Uint8Array;
+  readonly tables: Uint16Array;
+  readonly rows: Float64Array;
+  readonly extras: Float64Array;
+  readonly flags: Uint8Array;
+  constructor(size: number) {
+    this.kinds = new Uint8Array(size);
+    this.tables = new Uint16Array(size);
+    this.rows = new Float64Array(size);
+    this.extras = new Float64Array(size);
+    this.flags = new Uint8Array(size);
+  }
+}
+const noUndo = new UndoArrays(0);
+const noBytes: Buffer = Buffer.alloc(0);
+const firstUndoEntries = 32;
+const firstUndoBytes = 4096;
+/** Spare arrays of the first size; larger ones are left to the collector. */
+const spareMax = 64;
+const spareArrays: UndoArrays[] = [];
+const spareBytes: Buffer[] = [];
+
 export class TransactionRecord implements Transaction {
   id = 0;
   state: "active" | "committing" | "limbo" | "committed" | "aborted" = "active";
@@ -54,13 +81,14 @@ export class TransactionRecord implements Transaction {
   readonly tables: TableState[] = [];
 
   undoLength = 0;
-  undoKinds = new Uint8Array(16);
-  undoTables = new Uint16Array(16);
-  undoRows = new Float64Array(16);
+  #undo = noUndo;
+  undoKinds = noUndo.kinds;
+  undoTables = noUndo.tables;
+  undoRows = noUndo.rows;
   /** insert: rows; overwrite: start of the image in `undoBytes`. */
-  undoExtras = new Float64Array(16);
-  undoFlags = new Uint8Array(16);
-  undoBytes: Buffer = Buffer.alloc(0);
+  undoExtras = noUndo.extras;
+  undoFlags = noUndo.flags;
+  undoBytes: Buffer = noBytes;
   undoBytesUsed = 0;
   #sealed = 0;
 
@@ -68,8 +96,16 @@ export class TransactionRecord implements Transaction {
   /** Overflow chains that only undo images name: freed at the end. */
   readonly chains: { readonly table: TableState; readonly page: number }[] = [];
   /** Pages where this transaction left garbage behind: looked at when it is over. */
-  readonly garbage = new Map<TableState, Set<number>>();
-  readonly locks = new Set<RowLock>();
+  garbage: Map<TableState, Set<number>> | undefined;
+  /** Row locks and queues that its end has to do with. */
+  #locks: Set<RowLock> | undefined;
+  get locks(): Set<RowLock> {
+    this.#locks ??= new Set();
+    return this.#locks;
+  }
+  get hasLocks(): boolean {
+    return this.#locks !== undefined && this.#locks.size > 0;
+  }
   waiter: Waiter | undefined;
   serializable: SerializableState | undefined;
   /** Set when another transaction's check chose this one: its next call fails with it. */
@@ -81,7 +117,7 @@ export class TransactionRecord implements Transaction {
   // Where rows changed since `#seenFrom` stand in the undo log; built when a reader asks.
   #seenFrom = -1;
   #seenTo = 0;
-  readonly #changes = new Map<number, Map<number, number[]>>();
+  #changes: Map<number, Map<number, number[]>> | undefined;
 
   constructor(
     readonly options: TransactionOptions,
@@ -119,30 +155,37 @@ export class TransactionRecord implements Transaction {
 
   #entry(kind: number, table: TableState, row: number, extra: number, flags: number): void {
     const at = this.undoLength;
-    if (at === this.undoKinds.length) {
-      const size = at * 2;
-      const kinds = new Uint8Array(size);
-      kinds.set(this.undoKinds);
-      this.undoKinds = kinds;
-      const tables = new Uint16Array(size);
-      tables.set(this.undoTables);
-      this.undoTables = tables;
-      const rows = new Float64Array(size);
-      rows.set(this.undoRows);
-      this.undoRows = rows;
-      const extras = new Float64Array(size);
-      extras.set(this.undoExtras);
-      this.undoExtras = extras;
-      const undoFlags = new Uint8Array(size);
-      undoFlags.set(this.undoFlags);
-      this.undoFlags = undoFlags;
-    }
+    if (at === this.undoKinds.length) this.#growUndo();
     this.undoKinds[at] = kind;
     this.undoTables[at] = this.tableIndex(table);
     this.undoRows[at] = row;
     this.undoExtras[at] = extra;
     this.undoFlags[at] = flags;
     this.undoLength = at + 1;
+  }
+
+  #growUndo(): void {
+    const before = this.#undo;
+    const size = before.kinds.length;
+    let next: UndoArrays;
+    if (size === 0) next = spareArrays.pop() ?? new UndoArrays(firstUndoEntries);
+    else {
+      next = new UndoArrays(size * 2);
+      next.kinds.set(before.kinds);
+      next.tables.set(before.tables);
+      next.rows.set(before.rows);
+      next.extras.set(before.extras);
+      next.flags.set(before.flags);
+    }
+    this.#useUndo(next);
+  }
+  #useUndo(arrays: UndoArrays): void {
+    this.#undo = arrays;
+    this.undoKinds = arrays.kinds;
+    this.undoTables = arrays.tables;
+    this.undoRows = arrays.rows;
+    this.undoExtras = arrays.extras;
+    this.undoFlags = arrays.flags;
   }
 
   noteInsert(table: TableState, row: number): void {
@@ -170,7 +213,8 @@ export class TransactionRecord implements Transaction {
   noteOverwrite(table: TableState, row: number, flags: number, image: Uint8Array, length: number): void {
     const needed = this.undoBytesUsed + length + 4;
     if (needed > this.undoBytes.length) {
-      const larger = Buffer.alloc(Math.max(needed, this.undoBytes.length * 2, 4096));
+      const size = Math.max(needed, this.undoBytes.length * 2, firstUndoBytes);
+      const larger = (size === firstUndoBytes ? spareBytes.pop() : undefined) ?? Buffer.alloc(size);
       larger.set(this.undoBytes.subarray(0, this.undoBytesUsed));
       this.undoBytes = larger;
     }
@@ -191,7 +235,7 @@ export class TransactionRecord implements Transaction {
   #forgetSeen(): void {
     this.#seenFrom = -1;
     this.#seenTo = 0;
-    this.#changes.clear();
+    this.#changes = undefined;
   }
 
   /**
@@ -204,13 +248,15 @@ export class TransactionRecord implements Transaction {
       this.#seenFrom = sequence;
       this.#seenTo = sequence;
     }
+    this.#changes ??= new Map();
+    const changes = this.#changes;
     for (; this.#seenTo < this.undoLength; this.#seenTo++) {
       const at = this.#seenTo;
       const index = this.undoTables[at]!;
-      let rows = this.#changes.get(index);
+      let rows = changes.get(index);
       if (rows === undefined) {
         rows = new Map();
-        this.#changes.set(index, rows);
+        changes.set(index, rows);
       }
       // Ranges of inserted rows stand under each row of theirs: the reader comes by row.
       const count = this.undoKinds[at] === undoKind.insert ? this.undoExtras[at]! : 1;
@@ -221,7 +267,7 @@ export class TransactionRecord implements Transaction {
         else list.push(at);
       }
     }
-    const list = this.#changes.get(this.tables.lastIndexOf(table))?.get(row);
+    const list = changes.get(this.tables.lastIndexOf(table))?.get(row);
     if (list === undefined) return undefined;
     if (list[0]! >= sequence) return list;
     const later = list.filter((at) => at >= sequence);
@@ -230,8 +276,16 @@ export class TransactionRecord implements Transaction {
 
   /** Memory that the end frees at once. */
   dropUndo(): void {
+    if (this.#undo.kinds.length === firstUndoEntries && spareArrays.length < spareMax) {
+      spareArrays.push(this.#undo);
+    }
+    if (this.undoBytes.length === firstUndoBytes && spareBytes.length < spareMax) {
+      spareBytes.push(this.undoBytes);
+    }
     this.undoLength = 0;
-    this.undoBytes = Buffer.alloc(0);
+    this.#sealed = 0;
+    this.#useUndo(noUndo);
+    this.undoBytes = noBytes;
     this.undoBytesUsed = 0;
     this.#forgetSeen();
   }

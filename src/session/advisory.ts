@@ -69,6 +69,7 @@ export class AdvisoryLocks {
   }
 
   unlockAll(holder: Holder, scope: "session" | "transaction" | "all"): void {
+    if (this.#held.size === 0) return;
     for (const name of [...this.#held.keys()])
       this.#release(name, (one) => one.holder !== holder || (scope !== "all" && one.scope !== scope));
   }

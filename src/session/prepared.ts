@@ -33,6 +33,10 @@ export interface Planned {
   readonly modifies: boolean;
   /** An open portal is using the operators. */
   busy: boolean;
+  /** Pages of the tables of `locks` when the plan was made, in their order. */
+  readonly pages: readonly number[];
+  /** Looked at now and then to see whether the tables have outgrown the plan. */
+  uses: number;
 }
 
 /** What a plan was made for. */

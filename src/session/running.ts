@@ -74,7 +74,7 @@ export class RunningContext implements ExecContext {
 
   reset(): void {
     this.rowsAffected = 0;
-    this.execParams.length = 0;
+    if (this.execParams.length > 0) this.execParams.length = 0;
     this.checks.clear();
   }
   waitFor(ready: Promise<void>, reason: string): Promise<void> {

@@ -71,6 +71,20 @@ import { runUtility, utilityColumns } from "./utility.js";
 import { type SessionInfo, virtualRows } from "./views/index.js";
 
 const preparedMax = 10_000;
+const isolationLevels: Readonly<Record<string, Isolation>> = {
+  "read committed": "readCommitted",
+  "read uncommitted": "readCommitted",
+  "repeatable read": "repeatableRead",
+  serializable: "serializable",
+};
+/** Statement texts whose plans a session keeps for the next Parse of the same text. */
+const parsedTextsMax = 256;
+/** Longer texts rarely come twice. */
+const parsedTextBytesMax = 8192;
+/** Uses of a plan between two looks at the sizes of its tables, less one: a mask. */
+const usesPerLook = 15;
+/** A table that has grown by so many pages at most is read as fast as before. */
+const pagesOfNoMatter = 4;
 /** Work between two breaths of a long utility statement, milliseconds. */
 const breathMs = 2;
 
@@ -82,6 +96,8 @@ export class ServerSession implements Session, DdlSession, RunningHost {
   readonly portals = new Map<string, Portal>();
   readonly spills: SpillFiles;
   readonly #shapes = new ShapeCache();
+  /** By declared parameter types and text: what drivers that parse the same statements again and again send. */
+  readonly #parsedTexts = new Map<string, Prepared>();
   sessionRoleId: ObjectId;
   currentRoleId: ObjectId;
   readonly backendStart: number;
@@ -102,6 +118,9 @@ export class ServerSession implements Session, DdlSession, RunningHost {
   #running = false;
   #closed = false;
   #sliceStart = 0;
+  #defaults: TransactionSettings = { isolation: "readCommitted", readOnly: false, deferrable: false };
+  /** Of the settings that `#defaults` was read from. */
+  #defaultsVersion = -1;
   #searchPathIds:
     | {
         readonly version: number;
@@ -212,23 +231,23 @@ export class ServerSession implements Session, DdlSession, RunningHost {
   }
 
   #transactionDefaults(): TransactionSettings {
-    const isolation: Record<string, Isolation> = {
-      "read committed": "readCommitted",
-      "read uncommitted": "readCommitted",
-      "repeatable read": "repeatableRead",
-      serializable: "serializable",
-    };
-    return {
-      isolation: isolation[this.settings.text("transaction_isolation")] ?? "readCommitted",
-      readOnly: this.settings.bool("transaction_read_only"),
-      deferrable: this.settings.bool("transaction_deferrable"),
-    };
+    if (this.#defaultsVersion !== this.settings.version) {
+      this.#defaults = {
+        isolation: isolationLevels[this.settings.text("transaction_isolation")] ?? "readCommitted",
+        readOnly: this.settings.bool("transaction_read_only"),
+        deferrable: this.settings.bool("transaction_deferrable"),
+      };
+      this.#defaultsVersion = this.settings.version;
+    }
+    return this.#defaults;
   }
 
   #transactionEnded(): void {
-    this.deferral = { all: undefined, one: new Map() };
+    if (this.deferral.all !== undefined || this.deferral.one.size > 0) {
+      this.deferral = { all: undefined, one: new Map() };
+    }
     this.server.advisory.unlockAll(this, "transaction");
-    for (const portal of [...this.portals.values()]) {
+    for (const portal of this.portals.values()) {
       if (portal.cursor?.hold === true && portal.utility !== undefined) continue;
       this.#dropPortal(portal);
     }
@@ -432,8 +451,13 @@ export class ServerSession implements Session, DdlSession, RunningHost {
     return this.#runUtilitySimple(prepared, sink);
   }
 
-  async #runUtilitySimple(prepared: Prepared, sink: ResultSink): Promise<string> {
-    const result = await this.#utility(prepared, sink);
+  #runUtilitySimple(prepared: Prepared, sink: ResultSink): MaybePromise<string> {
+    const result = this.#utility(prepared, sink);
+    if (!(result instanceof Promise) && result.rows === undefined) return result.tag;
+    return this.#answerUtility(result, sink);
+  }
+  async #answerUtility(running: MaybePromise<UtilityResult>, sink: ResultSink): Promise<string> {
+    const result = await running;
     if (result.columns !== undefined && result.rows !== undefined) {
       sink.rowDescription(result.columns);
       await this.#sendRows(result.rows, 0, result.rows.length, result.columns, [], sink);
@@ -495,6 +519,18 @@ export class ServerSession implements Session, DdlSession, RunningHost {
     );
   }
 
+  /** The operators are free, and a plan made now would not be another because of names, settings, or much more data. */
+  isUsable(planned: Planned): boolean {
+    if (planned.busy || !this.isCurrent(planned.key)) return false;
+    if ((++planned.uses & usesPerLook) !== 0) return true;
+    const { locks, pages } = planned;
+    for (let at = 0; at < locks.length; at++) {
+      const now = this.shard.table(this.catalog, locks[at]!.id).pageCount;
+      if (now > 2 * pages[at]! + pagesOfNoMatter) return false;
+    }
+    return true;
+  }
+
   /** Bind, plan, admit, build: everything that can be kept. */
   plan(prepared: Prepared, literalBase?: number): Planned {
     const types = [...prepared.parameterTypes];
@@ -521,6 +557,8 @@ export class ServerSession implements Session, DdlSession, RunningHost {
       returnsRows: plan.columns.length > 0 || plan.commandTag === "SELECT",
       modifies: plan.modifies,
       busy: false,
+      pages: locks.map(({ id }) => this.shard.table(this.catalog, id).pageCount),
+      uses: 0,
     };
   }
 
@@ -537,7 +575,7 @@ export class ServerSession implements Session, DdlSession, RunningHost {
 
   #planned(prepared: Prepared): Planned {
     const known = prepared.planned;
-    if (known !== undefined && !known.busy && this.isCurrent(known.key)) return known;
+    if (known !== undefined && this.isUsable(known)) return known;
     const planned = this.plan(prepared);
     if (prepared.columns !== undefined && !sameColumns(prepared.columns, planned.plan.columns)) {
       throw new DbError("featureNotSupported", "cached plan must not change result type");
@@ -729,18 +767,30 @@ export class ServerSession implements Session, DdlSession, RunningHost {
 
   parse(name: string, text: string, parameterTypes: readonly number[]): MaybePromise<void> {
     return this.#call(text, undefined, () => {
-      const parsed = parseOne(text);
+      const key = parameterTypes.length === 0 ? text : `${parameterTypes.join()}:${text}`;
+      const before = this.#parsedTexts.get(key);
+      const parsed = before === undefined ? parseOne(text) : before.parsed;
       if (parsed !== undefined) this.#refuseWhenFailed(parsed.ast);
-      this.addPrepared({
+      const prepared: Prepared = {
         name,
         text,
         parsed,
         parameterTypes: [...parameterTypes],
         fromSql: false,
-        preparedAt: this.now(),
+        preparedAt: this.eval.statementTimestamp,
         planned: undefined,
         columns: undefined,
-      });
+      };
+      if (before?.planned !== undefined && this.isUsable(before.planned)) {
+        prepared.parameterTypes = before.parameterTypes;
+        prepared.planned = before.planned;
+      }
+      this.addPrepared(prepared);
+      if (prepared.planned === before?.planned || text.length > parsedTextBytesMax) return;
+      if (before === undefined && this.#parsedTexts.size >= parsedTextsMax) {
+        this.#parsedTexts.delete(this.#parsedTexts.keys().next().value!);
+      }
+      this.#parsedTexts.set(key, prepared);
     });
   }
 
@@ -758,7 +808,7 @@ export class ServerSession implements Session, DdlSession, RunningHost {
     // Parameter types and names are settled now, so that errors show here and not at the first run.
     if (prepared.parsed !== undefined && isPlannable(prepared.parsed.ast)) {
       if (this.transaction.state === "none") this.#beginTransaction("implicit");
-      prepared.planned = this.plan(prepared);
+      prepared.planned ??= this.plan(prepared);
       prepared.columns = prepared.planned.plan.columns;
     } else if (prepared.parameterTypes.length > 0)
       prepared.parameterTypes = prepared.parameterTypes.map((oid) => (oid === 0 ? 25 : oid));
@@ -906,8 +956,22 @@ export class ServerSession implements Session, DdlSession, RunningHost {
     else sink.complete(tagOf(portal, portal.planned!.modifies ? portal.rows : portal.rows - before));
   }
 
-  async #executeUtility(portal: Portal, maxRows: number, sink: ResultSink): Promise<void> {
-    const result = portal.utility ?? (await this.#utility(portal.prepared, sink));
+  #executeUtility(portal: Portal, maxRows: number, sink: ResultSink): MaybePromise<void> {
+    const result = portal.utility ?? this.#utility(portal.prepared, sink);
+    if (result instanceof Promise || result.rows !== undefined) {
+      return this.#answerPortal(portal, result, maxRows, sink);
+    }
+    portal.state = "done";
+    sink.complete(result.tag);
+    return undefined;
+  }
+  async #answerPortal(
+    portal: Portal,
+    running: MaybePromise<UtilityResult>,
+    maxRows: number,
+    sink: ResultSink,
+  ): Promise<void> {
+    const result = await running;
     if (result.rows === undefined || result.columns === undefined) {
       portal.state = "done";
       sink.complete(result.tag);
@@ -1113,7 +1177,7 @@ export class ServerSession implements Session, DdlSession, RunningHost {
     return plan.modifies ? context.rowsAffected : rows;
   }
 
-  #utility(prepared: Prepared, sink: ResultSink): Promise<UtilityResult> {
+  #utility(prepared: Prepared, sink: ResultSink): MaybePromise<UtilityResult> {
     const { ast } = prepared.parsed!;
     if (isDdl(ast)) return runDdl(this, ast).then((tag) => ({ tag }));
     return runUtility(this, ast, prepared, sink);

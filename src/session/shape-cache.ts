@@ -33,7 +33,7 @@ export class ShapeCache {
     if (print === undefined) return undefined;
     const prepared = this.#shapes.get(print.key);
     if (typeof prepared !== "object" || prepared.planned === undefined) return undefined;
-    if (prepared.planned.busy || !session.isCurrent(prepared.planned.key)) {
+    if (!session.isUsable(prepared.planned)) {
       this.#shapes.delete(print.key);
       return undefined;
     }

@@ -323,9 +323,9 @@ export class SessionTransaction {
     this.state = "none";
     this.#rows = undefined;
     this.#draft = undefined;
-    this.#savepoints = [];
-    this.#created = [];
-    this.#deferred = [];
+    if (this.#savepoints.length > 0) this.#savepoints = [];
+    if (this.#created.length > 0) this.#created = [];
+    if (this.#deferred.length > 0) this.#deferred = [];
     this.#settings = undefined;
     this.shard.locks.releaseAll(this.locks);
     this.hooks.settingsEnd(committed);

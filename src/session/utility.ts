@@ -24,7 +24,7 @@ import type {
 } from "../sql/ast.js";
 import type { OutputColumn } from "../sql/plan.js";
 import { analyzeTable } from "./analyze.js";
-import type { ResultSink } from "./contract.js";
+import type { MaybePromise, ResultSink } from "./contract.js";
 import { runCopy } from "./copy.js";
 import { runCreateTableAs } from "./create-table-as.js";
 import { DdlContext } from "./ddl/context.js";
@@ -33,9 +33,12 @@ import { explain, explainColumns } from "./explain.js";
 import { isPlannable, type Portal, type Prepared, type UtilityResult } from "./prepared.js";
 import { constantArguments, resolveTypeName } from "./queries.js";
 import type { ServerSession } from "./session.js";
+import type { TransactionSettings } from "./transaction.js";
 
 const textColumn = (name: string): OutputColumn => ({ name, type: { oid: 25, typmod: -1 } });
 const column = (name: string, oid: number): OutputColumn => ({ name, type: { oid, typmod: -1 } });
+
+const commitResult: UtilityResult = { tag: "COMMIT" };
 
 const isolationNames: Readonly<Record<Isolation, string>> = {
   readCommitted: "read committed",
@@ -94,13 +97,14 @@ function canonicalSetting(name: string): string {
   return shownNames[name.toLowerCase()] ?? name.toLowerCase();
 }
 
-export async function runUtility(
+/** Runs a statement that is no query; the ends and beginnings of transactions without a promise where nothing waits. */
+export function runUtility(
   session: ServerSession,
   ast: Statement,
   prepared: Prepared,
   sink: ResultSink,
-): Promise<UtilityResult> {
-  const { transaction, settings } = session;
+): MaybePromise<UtilityResult> {
+  const { transaction } = session;
   switch (ast.kind) {
     case "begin":
       if (transaction.state === "block")
@@ -128,6 +132,19 @@ export async function runUtility(
         );
       endBlock(session, ast.chain, () => transaction.rollback());
       return { tag: "ROLLBACK" };
+    default:
+      return runOther(session, ast, prepared, sink);
+  }
+}
+
+async function runOther(
+  session: ServerSession,
+  ast: Statement,
+  prepared: Prepared,
+  sink: ResultSink,
+): Promise<UtilityResult> {
+  const { transaction, settings } = session;
+  switch (ast.kind) {
     case "savepoint":
       requireBlock(session, "SAVEPOINT");
       transaction.savepoint(ast.name);
@@ -253,7 +270,7 @@ function requireBlock(session: ServerSession, what: string): void {
     throw new DbError("noActiveSqlTransaction", `${what} can only be used in transaction blocks`);
 }
 
-async function commit(session: ServerSession, chain: boolean): Promise<UtilityResult> {
+function commit(session: ServerSession, chain: boolean): MaybePromise<UtilityResult> {
   const { transaction } = session;
   switch (transaction.state) {
     case "implicit":
@@ -272,15 +289,21 @@ async function commit(session: ServerSession, chain: boolean): Promise<UtilityRe
       endBlock(session, chain, () => transaction.rollback());
       return { tag: "ROLLBACK" };
     default: {
-      const modes = transaction.settings;
-      await transaction.commit();
-      if (chain) {
-        session.beginBlock();
-        transaction.configure(modes);
-      }
-      return { tag: "COMMIT" };
+      const modes = chain ? transaction.settings : undefined;
+      const durable = transaction.commit();
+      return durable === undefined
+        ? committed(session, modes)
+        : durable.then(() => committed(session, modes));
     }
   }
+}
+
+function committed(session: ServerSession, chained: TransactionSettings | undefined): UtilityResult {
+  if (chained !== undefined) {
+    session.beginBlock();
+    session.transaction.configure(chained);
+  }
+  return commitResult;
 }
 
 function endBlock(session: ServerSession, chain: boolean, end: () => void): void {

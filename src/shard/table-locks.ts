@@ -33,6 +33,8 @@ const conflicts: readonly number[] = [
   0b11111111, // AccessExclusive: all
 ];
 
+const idleTablesMax = 1024;
+
 export class LockHolder {
   /** Table id -> bits of the modes held. */
   readonly held = new Map<number, number>();
@@ -90,15 +92,19 @@ export class TableLocks {
 
   releaseAll(holder: LockHolder): void {
     if (holder.held.size === 0) return;
-    const tables = [...holder.held.keys()];
-    holder.held.clear();
-    for (const table of tables) {
+    for (const table of holder.held.keys()) {
       const state = this.#tables.get(table);
       if (state === undefined) continue;
       state.granted.delete(holder);
       if (state.queue.length > 0) this.#advance(table, state);
-      if (state.granted.size === 0 && state.queue.length === 0) this.#tables.delete(table);
+      if (state.granted.size === 0 && state.queue.length === 0) this.#idle(table);
     }
+    holder.held.clear();
+  }
+
+  /** Nobody holds or wants the table: what it would cost to set up again is kept, as long as that is little. */
+  #idle(table: number): void {
+    if (this.#tables.size > idleTablesMax) this.#tables.delete(table);
   }
 
   /** For pg_locks: every granted and awaited lock. */
