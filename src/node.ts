@@ -405,6 +405,7 @@ async function reconcile(home: Shard, control: ControlPlane, log: Log): Promise<
   const present = new Set<number>();
   for (const { storageId } of home.store.objects()) present.add(storageId);
   for (const storageId of present) {
+    control.ids.skipTo(storageId + 1);
     if (wanted.has(storageId)) continue;
     await untilLoaded(() => home.engine.dropObject(storageId));
     log.info("storage of an uncommitted object was dropped", { storage: storageId });

@@ -361,6 +361,10 @@ export class IdSource {
   get next(): ObjectId {
     return Math.max(this.#next, this.state.nextId);
   }
+  /** Ids below were drawn in an earlier life, by changes that may never have been applied: storage may still know them. */
+  skipTo(id: ObjectId): void {
+    this.#next = Math.max(this.#next, id);
+  }
 }
 
 /**

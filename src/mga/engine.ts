@@ -646,6 +646,8 @@ export class EngineCore implements Engine {
     const root = this.store.objectRoot(storageId);
     if (root === undefined) return;
     const kind = this.#kindOf(storageId);
+    // Dropped before a restart, its pages not all freed yet: that goes on by itself.
+    if (kind === ObjectKind.doomedTable || kind === ObjectKind.doomedIndex) return;
     this.store.beginOperation();
     this.store.reserve(4);
     if (kind === ObjectKind.sequence) {
