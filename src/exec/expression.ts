@@ -254,10 +254,12 @@ function compile(expr: Expr, frame: Frame): Evaluate {
     case "row": {
       const args = expr.args.map((arg) => compile(arg, frame));
       const types = expr.args.map((arg) => arg.type.oid);
+      const { names } = expr;
       return (columns, row) =>
         new RowValue(
           types,
           args.map((arg) => arg(columns, row)),
+          names,
         );
     }
     case "rowCompare":

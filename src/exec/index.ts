@@ -77,7 +77,7 @@ export { isRestart, Runtime, SliceEnd, StatementRestart } from "./runtime.js";
 export interface BuildContext {
   readonly catalog: CatalogReader;
   /** Binds a table's stored SQL (column defaults); needed for ON DELETE SET DEFAULT alone. */
-  readonly bindTableExpression?: ((tableId: number, sql: string) => Expr) | undefined;
+  readonly bindTableExpression?: ((tableId: number, sql: string, column: number) => Expr) | undefined;
   /** EXPLAIN ANALYZE. */
   readonly instrument?: Instrumentation | undefined;
   /** False: row operators only. */
@@ -219,7 +219,7 @@ class Builder {
         : (table, column, execContext) => {
             const { defaultSql } = table.columns[column]!;
             if (defaultSql === undefined) return null;
-            const evaluate = compileExpr(bind(table.id, defaultSql), this.#scope);
+            const evaluate = compileExpr(bind(table.id, defaultSql, column), this.#scope);
             assert(
               execContext === this.#scope.runtime.context,
               "a default is evaluated in its own statement",

@@ -177,6 +177,8 @@ export class RowWriter {
         this.u32(value.types[field]!);
         this.value(value.values[field]!);
       }
+      this.#tag(value.names === undefined ? 0 : 1);
+      if (value.names !== undefined) for (const name of value.names) this.value(name);
     }
   }
 }
@@ -276,7 +278,12 @@ export class RowReader {
           types.push(this.u32());
           values.push(this.value());
         }
-        return new RowValue(types, values);
+        if (this.#byte() === 0) return new RowValue(types, values);
+        return new RowValue(
+          types,
+          values,
+          values.map(() => this.value() as string),
+        );
       }
     }
   }

@@ -92,5 +92,7 @@ export class RowValue {
   constructor(
     readonly types: readonly number[],
     readonly values: readonly Value[],
+    /** Column names, where the row has any: JSON shows them, nothing compares them. */
+    readonly names: readonly string[] | undefined = undefined,
   ) {}
 }

@@ -80,7 +80,7 @@ export async function explain(session: ServerSession, ast: Explain): Promise<Uti
           relation.name,
         );
     }
-    const operator = buildPlan(plan.plan, { catalog: session.catalog, instrument: instrumentation });
+    const operator = buildPlan(plan.plan, { ...session.buildContext(), instrument: instrumentation });
     context.transaction = session.transaction.rows();
     context.snapshot = session.engine.statementSnapshot(context.transaction);
     const begun = session.clock.monotonic();

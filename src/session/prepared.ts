@@ -54,6 +54,8 @@ export interface Prepared {
   /** As given by the client; 0 where it left them open. Settled at the first plan. */
   parameterTypes: number[];
   readonly fromSql: boolean;
+  /** A Query message has no parameters: its `$1` is 42P02. */
+  readonly parametersFixed?: boolean | undefined;
   readonly preparedAt: number;
   planned: Planned | undefined;
   /** Result columns as described to the client: a later plan may not differ (0A000). */

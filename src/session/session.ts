@@ -12,6 +12,7 @@ import { assert, DbError, notSupported } from "../base/errors.js";
 import { isWait } from "../base/wait.js";
 import type { ControlPlane } from "../cluster/index.js";
 import {
+  type BuildContext,
   buildPlan,
   defaultWorkMemoryBytes,
   Execution,
@@ -34,7 +35,7 @@ import type { Value } from "../model/value.js";
 import type { Clock, Random, Timer } from "../platform/index.js";
 import type { LockMode, Shard } from "../shard/index.js";
 import type { Statement } from "../sql/ast.js";
-import type { BindEnv } from "../sql/index.js";
+import { type BindEnv, bindTableExpression } from "../sql/index.js";
 import { type ParsedStatement, parseOne, parseStatements } from "../sql/parse.js";
 import type { OutputColumn } from "../sql/plan.js";
 import type {
@@ -438,6 +439,7 @@ export class ServerSession implements Session, DdlSession, RunningHost {
       text: text.slice(parsed.start, parsed.end),
       parsed,
       parameterTypes: [],
+      parametersFixed: true,
       fromSql: true,
       preparedAt: 0,
       planned: undefined,
@@ -492,14 +494,29 @@ export class ServerSession implements Session, DdlSession, RunningHost {
 
   // --- plans ------------------------------------------------------------------------------------------------------
 
-  bindEnv(parameterTypes: number[], literalBase?: number): BindEnv {
+  bindEnv(parameterTypes: number[], literalBase?: number, parametersFixed = false): BindEnv {
     return {
       catalog: this.catalog,
       searchPath: this.#path().names,
       parameterTypes,
       database: this.database.name,
       evalContext: this.eval,
+      parametersFixed,
       ...(literalBase === undefined ? {} : { literalBase }),
+    };
+  }
+
+  /** What operators need of the catalog. */
+  buildContext(): BuildContext {
+    return {
+      catalog: this.catalog,
+      // Stored texts are qualified: they are bound under an empty path.
+      bindTableExpression: (tableId, sql, column) => {
+        const table = this.catalog.relationById(tableId);
+        assert(table?.kind === "table", "defaults belong to tables");
+        const env: BindEnv = { ...this.bindEnv([]), searchPath: [] };
+        return bindTableExpression(sql, undefined, "default", env, table.columns[column]!.type).expr;
+      },
     };
   }
 
@@ -534,7 +551,11 @@ export class ServerSession implements Session, DdlSession, RunningHost {
   /** Bind, plan, admit, build: everything that can be kept. */
   plan(prepared: Prepared, literalBase?: number): Planned {
     const types = [...prepared.parameterTypes];
-    const plan = planQuery(prepared.parsed!.ast, this.bindEnv(types, literalBase), this);
+    const plan = planQuery(
+      prepared.parsed!.ast,
+      this.bindEnv(types, literalBase, prepared.parametersFixed),
+      this,
+    );
     prepared.parameterTypes = [...plan.parameterTypes];
     return this.plannedOf(plan);
   }
@@ -546,7 +567,7 @@ export class ServerSession implements Session, DdlSession, RunningHost {
       this,
       new WorkMemory(Math.max(this.settings.number("work_mem") * 1024, defaultWorkMemoryBytes)),
     );
-    const operator = buildPlan(plan.plan, { catalog: this.catalog });
+    const operator = buildPlan(plan.plan, this.buildContext());
     return {
       plan,
       key: this.planKey(),
@@ -1152,7 +1173,7 @@ export class ServerSession implements Session, DdlSession, RunningHost {
     params: readonly Value[] = [],
   ): Promise<number> {
     const context = new RunningContext(this, new WorkMemory(defaultWorkMemoryBytes));
-    const operator = buildPlan(plan.plan, { catalog: this.catalog });
+    const operator = buildPlan(plan.plan, this.buildContext());
     context.params = params;
     context.transaction = this.transaction.rows();
     context.snapshot = this.engine.statementSnapshot(context.transaction);

@@ -14,13 +14,12 @@ import "./casts.js";
 import "./aggregates.js";
 import "./arrays.js";
 import "./datetimes.js";
-import "./jsons.js";
 import "./system.js";
 import "./formatting.js";
+import "./jsons.js";
 
 export { lengthCoercionOf } from "./casts.js";
 export { type SqlValueName, sqlValueFunctions } from "./datetimes.js";
-export { nameRowColumns } from "./jsons.js";
 export { likePrefix } from "./pattern.js";
 export {
   allCasts,

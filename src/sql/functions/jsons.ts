@@ -58,7 +58,7 @@ export function valueToJson(type: number, value: Value, context: EvalContext, pr
     default:
   }
   if (value instanceof PgArray) return arrayToJson(value, context, pretty);
-  if (value instanceof RowValue) return rowToJson(value, undefined, context, pretty);
+  if (value instanceof RowValue) return rowToJson(value, context, pretty);
   if (numberTypes.has(type)) {
     const text = typeOutput(type, value, context);
     return /^-?[0-9]/.test(text) && !text.includes("I") ? text : quoteJson(text);
@@ -84,29 +84,13 @@ function arrayToJson(array: PgArray, context: EvalContext, pretty: boolean): str
   return level(0);
 }
 
-/** A row's columns are f1, f2, ... unless its names are known. */
-function rowToJson(
-  row: RowValue,
-  names: readonly string[] | undefined,
-  context: EvalContext,
-  pretty: boolean,
-): string {
+/** A row's columns are f1, f2, ... unless it has names. */
+function rowToJson(row: RowValue, context: EvalContext, pretty: boolean): string {
   const parts = row.values.map(
     (value, at) =>
-      `${quoteJson(names?.[at] ?? namesOf(row)?.[at] ?? `f${at + 1}`)}:${valueToJson(row.types[at]!, value, context)}`,
+      `${quoteJson(row.names?.[at] ?? `f${at + 1}`)}:${valueToJson(row.types[at]!, value, context)}`,
   );
   return `{${parts.join(pretty ? ",\n " : ",")}}`;
-}
-
-/** Column names of rows that have them: whoever makes a row of a named type may register them. */
-const rowNames = new WeakMap<readonly number[], readonly string[]>();
-
-/** Gives the rows that share this `types` array column names, which to_json and row_to_json then use. */
-export function nameRowColumns(types: readonly number[], names: readonly string[]): void {
-  rowNames.set(types, names);
-}
-function namesOf(row: RowValue): readonly string[] | undefined {
-  return rowNames.get(row.types);
 }
 
 function jsonb(text: string): string {
@@ -131,11 +115,9 @@ define("array_to_json(anyarray)", (context: EvalContext, array: PgArray) =>
 define("array_to_json(anyarray,bool)", (context: EvalContext, array: PgArray, pretty: boolean) =>
   arrayToJson(array, context, pretty),
 );
-define("row_to_json(record)", (context: EvalContext, row: RowValue) =>
-  rowToJson(row, undefined, context, false),
-);
+define("row_to_json(record)", (context: EvalContext, row: RowValue) => rowToJson(row, context, false));
 define("row_to_json(record,bool)", (context: EvalContext, row: RowValue, pretty: boolean) =>
-  rowToJson(row, undefined, context, pretty),
+  rowToJson(row, context, pretty),
 );
 
 // Building ----------------------------------------------------------------------------------------------------------
