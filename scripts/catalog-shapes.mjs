@@ -16,7 +16,10 @@ const { rows } = await client.query(`
   where n.nspname in ('pg_catalog', 'information_schema') and c.relkind in ('r', 'v') and c.relname !~ '^pg_toast'
   group by 1, 2, 3, 4 order by 1, 2`);
 await client.end();
-const lines = rows.map((row) => `  [${JSON.stringify(row.nspname)}, ${JSON.stringify(row.relname)}, ${row.oid}, ${JSON.stringify(row.relkind)}, ${JSON.stringify(row.columns)}],`);
+const lines = rows.map(
+  (row) =>
+    `  [${JSON.stringify(row.nspname)}, ${JSON.stringify(row.relname)}, ${row.oid}, ${JSON.stringify(row.relkind)}, ${JSON.stringify(row.columns)}],`,
+);
 writeFileSync(
   new URL("../src/session/views/shapes.ts", import.meta.url),
   `/**

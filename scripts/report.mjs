@@ -15,7 +15,10 @@ const areas = [
   ["SQL: grammar, types, functions, binding, planning, EXPLAIN", /src\/(sql|model|base)\//],
   ["Execution: joins, sorts, aggregates, writes, constraints, spilling, kernels", /src\/exec\//],
   ["Sessions, catalog, settings, COPY, roles", /src\/(session|cluster|shard)\//],
-  ["Postgres wire, TLS, SCRAM, command line, configuration", /src\/(pgwire|security|cli|observe)\/|src\/(config|identity|main)\./],
+  [
+    "Postgres wire, TLS, SCRAM, command line, configuration",
+    /src\/(pgwire|security|cli|observe)\/|src\/(config|identity|main)\./,
+  ],
   ["Whole node: crash images, kill -9, histories, limits", /sql-tests\//],
   ["The house: layers and banned calls", /src\/tidy\./],
 ];

@@ -143,7 +143,9 @@ function regName(session: ServerSession, kind: string, oid: number): string | un
     }
     case "regprocedure": {
       const entry = functionEntry(oid);
-      return entry === undefined ? undefined : `${quoteIdentifier(entry.name)}(${entry.args.map((type) => formatType(type, -1)).join(",")})`;
+      return entry === undefined
+        ? undefined
+        : `${quoteIdentifier(entry.name)}(${entry.args.map((type) => formatType(type, -1)).join(",")})`;
     }
     case "regoper":
       return operatorByOid(oid)?.symbol;
@@ -499,4 +501,3 @@ class SessionSequences {
     return state.isCalled ? wide(state.lastValue) : null;
   }
 }
-

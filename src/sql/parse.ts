@@ -256,7 +256,7 @@ function statementTokens(splitting: boolean): Token[] {
 }
 
 function nextStatement(
-  text: string,
+  _text: string,
   offsets?: readonly number[],
   classes?: readonly LiteralClass[],
 ): ParsedStatement | undefined {

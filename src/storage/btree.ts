@@ -621,7 +621,10 @@ export class BTree {
     const address = store.page(rootPage, PageType.btreeRoot);
     const rowBytes = store.pool.u8[address + rowBytesAt]!;
     if (rowBytes !== 6 && rowBytes !== 8) throw corrupted(owner, rootPage, "has an unknown row length");
-    return new BTree(store, rootPage, owner, { keyLength: store.pool.u16[(address + keyLengthAt) >>> 1]!, rowBytes });
+    return new BTree(store, rootPage, owner, {
+      keyLength: store.pool.u16[(address + keyLengthAt) >>> 1]!,
+      rowBytes,
+    });
   }
 
   /** `owner` is the index's storage id, `shape` that of `create`. Nothing is read yet. */

@@ -4,6 +4,7 @@
  */
 import { DbError } from "../../base/errors.js";
 import type { CatalogDraft } from "../../cluster/index.js";
+import type { ExecContext } from "../../exec/index.js";
 import type { Batch } from "../../model/batch.js";
 import type { EvalContext } from "../../model/functions.js";
 import {
@@ -19,7 +20,6 @@ import {
 import type { Value } from "../../model/value.js";
 import { type AclKind, hasRights, holdsPrivileges } from "../../security/privileges.js";
 import type { LockMode } from "../../shard/index.js";
-import type { ExecContext } from "../../exec/index.js";
 import type { QualifiedName, RoleSpec } from "../../sql/ast.js";
 import type { BindEnv } from "../../sql/index.js";
 import type { MaybePromise, Notice } from "../contract.js";

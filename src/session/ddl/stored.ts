@@ -6,7 +6,15 @@
  */
 import { DbError } from "../../base/errors.js";
 import { evaluateConstant } from "../../exec/index.js";
-import type { CatalogReader, ColumnDesc, ConstraintDesc, IndexDesc, ObjectId, TableDesc, TypeRef } from "../../model/schema.js";
+import type {
+  CatalogReader,
+  ColumnDesc,
+  ConstraintDesc,
+  IndexDesc,
+  ObjectId,
+  TableDesc,
+  TypeRef,
+} from "../../model/schema.js";
 import { defaultSettings, formatType, typeOutput } from "../../model/types.js";
 import type { Expr, Query } from "../../sql/ast.js";
 import { findCast, quoteIdentifier } from "../../sql/functions/index.js";
@@ -140,22 +148,28 @@ export function renamedSql(ddl: DdlContext): () => void {
   const again: ((catalog: CatalogReader) => void)[] = [];
   const bind = (sql: string, table: TableDesc | undefined, clause: Clause): (() => string) => {
     const bound = bindTableExpression(sql, table, clause, env);
-    return () => deparsed(bound, table === undefined ? undefined : (ddl.draft.relationById(table.id) as TableDesc));
+    return () =>
+      deparsed(bound, table === undefined ? undefined : (ddl.draft.relationById(table.id) as TableDesc));
   };
   for (const object of [...ddl.draft.objects()]) {
     switch (object.kind) {
       case "table": {
         const defaults = object.columns.map((column) =>
-          column.defaultSql === undefined || column.dropped === true ? undefined : defaultAgain(ddl, object, column, bind),
+          column.defaultSql === undefined || column.dropped === true
+            ? undefined
+            : defaultAgain(ddl, object, column, bind),
         );
         if (defaults.some((one) => one !== undefined)) {
           again.push(() => {
             const table = ddl.draft.relationById(object.id) as TableDesc;
             const columns = table.columns.map((column, place) => {
               const defaultSql = defaults[place]?.();
-              return defaultSql === undefined || defaultSql === column.defaultSql ? column : { ...column, defaultSql };
+              return defaultSql === undefined || defaultSql === column.defaultSql
+                ? column
+                : { ...column, defaultSql };
             });
-            if (columns.some((column, place) => column !== table.columns[place])) ddl.draft.put({ ...table, columns });
+            if (columns.some((column, place) => column !== table.columns[place]))
+              ddl.draft.put({ ...table, columns });
           });
         }
         break;
@@ -171,10 +185,17 @@ export function renamedSql(ddl: DdlContext): () => void {
         break;
       }
       case "index": {
-        if (object.predicateSql === undefined && object.columns.every((key) => key.expressionSql === undefined)) break;
+        if (
+          object.predicateSql === undefined &&
+          object.columns.every((key) => key.expressionSql === undefined)
+        )
+          break;
         const table = ddl.draft.relationById(object.tableId) as TableDesc;
-        const keys = object.columns.map((key) => (key.expressionSql === undefined ? undefined : bind(key.expressionSql, table, "indexExpression")));
-        const predicate = object.predicateSql === undefined ? undefined : bind(object.predicateSql, table, "indexPredicate");
+        const keys = object.columns.map((key) =>
+          key.expressionSql === undefined ? undefined : bind(key.expressionSql, table, "indexExpression"),
+        );
+        const predicate =
+          object.predicateSql === undefined ? undefined : bind(object.predicateSql, table, "indexPredicate");
         again.push(() => {
           const index = ddl.draft.indexById(object.id) as IndexDesc;
           ddl.draft.put({
@@ -224,7 +245,10 @@ function defaultAgain(
   return bind(column.defaultSql!, undefined, "default");
 }
 
-function sequenceText(ddl: DdlContext, sequence: { readonly name: string; readonly schemaId: ObjectId }): string {
+function sequenceText(
+  ddl: DdlContext,
+  sequence: { readonly name: string; readonly schemaId: ObjectId },
+): string {
   const schema = ddl.draft.schemaById(sequence.schemaId)?.name ?? "";
   return `${quoteIdentifier(schema)}.${quoteIdentifier(sequence.name)}`.replaceAll("'", "''");
 }
@@ -240,22 +264,44 @@ export function storedAlterUsing(
   const column = table.columns[place]!;
   const name = formatType(type.oid, type.typmod);
   const conversion =
-    using === undefined ? { sql: quoteIdentifier(column.name), type: column.type } : storeTableExpression(using, table, "indexExpression", envOf(ddl));
-  if (conversion.type.oid !== type.oid && findCast(conversion.type.oid, type.oid, "assignment") === undefined) {
+    using === undefined
+      ? { sql: quoteIdentifier(column.name), type: column.type }
+      : storeTableExpression(using, table, "indexExpression", envOf(ddl));
+  if (
+    conversion.type.oid !== type.oid &&
+    findCast(conversion.type.oid, type.oid, "assignment") === undefined
+  ) {
     if (using !== undefined) {
-      throw new DbError("datatypeMismatch", `result of USING clause for column "${column.name}" cannot be cast automatically to type ${name}`, { hint: "You might need to add an explicit cast." });
+      throw new DbError(
+        "datatypeMismatch",
+        `result of USING clause for column "${column.name}" cannot be cast automatically to type ${name}`,
+        { hint: "You might need to add an explicit cast." },
+      );
     }
-    throw new DbError("datatypeMismatch", `column "${column.name}" cannot be cast automatically to type ${name}`, {
-      hint: `You might need to specify "USING ${quoteIdentifier(column.name)}::${name}".`,
-    });
+    throw new DbError(
+      "datatypeMismatch",
+      `column "${column.name}" cannot be cast automatically to type ${name}`,
+      {
+        hint: `You might need to specify "USING ${quoteIdentifier(column.name)}::${name}".`,
+      },
+    );
   }
   const selectList = table.columns
-    .map((one, at) => (one.dropped === true ? "NULL" : at === place ? `CAST((${conversion.sql}) AS ${name})` : quoteIdentifier(one.name)))
+    .map((one, at) =>
+      one.dropped === true
+        ? "NULL"
+        : at === place
+          ? `CAST((${conversion.sql}) AS ${name})`
+          : quoteIdentifier(one.name),
+    )
     .join(", ");
   if (column.defaultSql === undefined) return { selectList };
   const converted = storeTableExpression(column.defaultSql, undefined, "default", storedEnv(ddl), type);
   if (converted.type.oid !== type.oid) {
-    throw new DbError("datatypeMismatch", `default for column "${column.name}" cannot be cast automatically to type ${name}`);
+    throw new DbError(
+      "datatypeMismatch",
+      `default for column "${column.name}" cannot be cast automatically to type ${name}`,
+    );
   }
   return { selectList, defaultSql: converted.sql };
 }

@@ -151,11 +151,7 @@ export function storageOptions(options: readonly Option[]): Record<string, strin
 }
 
 /** A column definition; its constraints go to `pending`. */
-export function draftColumn(
-  table: string,
-  def: ColumnDef,
-  pending: PendingConstraints,
-): DraftColumn {
+export function draftColumn(table: string, def: ColumnDef, pending: PendingConstraints): DraftColumn {
   if (def.type === undefined) throw notSupported("typed tables", def.position);
   const serial =
     def.type.name.schema === undefined && def.type.arrayBounds.length === 0
@@ -447,8 +443,7 @@ export async function fillColumn(
     const sequence = await makeSequence(ddl, options, column.serial ?? desc.type.oid, {
       schemaId: table.schemaId,
       name:
-        sequenceNamed(options) ??
-        ownedSequenceName(ddl, table.schemaId, table.name, desc.name, new Set()),
+        sequenceNamed(options) ?? ownedSequenceName(ddl, table.schemaId, table.name, desc.name, new Set()),
       owner: table.owner,
       ownedBy: { tableId: table.id, column: place },
     });

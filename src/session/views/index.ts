@@ -77,7 +77,11 @@ export function virtualRows(session: ServerSession, relationId: ObjectId): Itera
   return rows;
 }
 
-function* rowsOf(session: ServerSession, relationId: ObjectId, provider: Provider): Iterable<readonly Value[]> {
+function* rowsOf(
+  session: ServerSession,
+  relationId: ObjectId,
+  provider: Provider,
+): Iterable<readonly Value[]> {
   const context = contextOf(session);
   for (const row of provider(context)) yield rowOf(relationId, row);
 }

@@ -311,7 +311,8 @@ const operatorClasses: Readonly<Record<number, readonly [oid: number, name: stri
 
 function operatorClassOf(type: number): number {
   return (
-    (operatorClasses[type] ?? (catalogType(type).category === "A" ? operatorClasses[2277] : undefined))?.[0] ?? 0
+    (operatorClasses[type] ??
+      (catalogType(type).category === "A" ? operatorClasses[2277] : undefined))?.[0] ?? 0
   );
 }
 

@@ -71,7 +71,8 @@ export function findCast(from: number, to: number, context: CastContext): Cast |
   if (from === to) return relabel;
   if (from === oids.unknown) return throughText;
   // The vectors are arrays that count from 0; PostgreSQL lets them pass for the array types without a cast of their own.
-  if ((from === oids.int2vector && to === int2Array) || (from === oids.oidvector && to === oidArray)) return relabel;
+  if ((from === oids.int2vector && to === int2Array) || (from === oids.oidvector && to === oidArray))
+    return relabel;
   const path = castBetween(from, to);
   if (path !== undefined) {
     if (contextRank[path.context] > contextRank[context]) return undefined;
