@@ -218,6 +218,15 @@ export const optionTable = {
     help: "memory of all statements together (default: an eighth of the machine's)",
     advanced: true,
   },
+  "heavy-statements": {
+    kind: "integer",
+    default: 16,
+    min: 1,
+    max: 10_000,
+    value: "N",
+    help: "expensive statements that run at once; others wait for their turn",
+    advanced: true,
+  },
   "temp-file-limit": {
     kind: "size",
     default: 16 * GiB,

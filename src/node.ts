@@ -32,11 +32,12 @@ import {
 } from "./model/schema.js";
 import type { OpenNode, RunningNode, VerifyFinding, VerifyNode } from "./node-contract.js";
 import type { Log } from "./observe/index.js";
+import { LoopDelay } from "./observe/loop-delay.js";
 import { PgWire } from "./pgwire/index.js";
 import type { Platform } from "./platform/index.js";
 import { readKernels } from "./platform/kernels-file.js";
 import { createVerifier, serverCertificate } from "./security/index.js";
-import { Server, SpillFiles, spillFolder, virtualRelations } from "./session/index.js";
+import { type Metric, Server, SpillFiles, spillFolder, virtualRelations } from "./session/index.js";
 import { indexSpec, Shard, TableLocks, tableSpec } from "./shard/index.js";
 import { inspectStorage, openStorage, type Storage } from "./storage/index.js";
 import { EngineMemory, loadKernels } from "./wasm/index.js";
@@ -68,6 +69,8 @@ export interface NodeCore {
   readonly adminPassword: string | undefined;
   /** Resolves when storage has fenced itself. */
   readonly fenced: Promise<Error>;
+  /** Begins to measure the event loop's delay (sys.performance), which takes a timer every 10 ms. */
+  watchLoop(): void;
   close(): Promise<void>;
 }
 
@@ -115,6 +118,7 @@ export async function openCore(config: Config, platform: Platform, log: Log): Pr
   await resolveLimbo(shards, control, log);
   await reconcile(shards[0]!, control, log);
 
+  const loop: { delay: LoopDelay | undefined } = { delay: undefined };
   const server = new Server({
     clock,
     random,
@@ -125,6 +129,11 @@ export async function openCore(config: Config, platform: Platform, log: Log): Pr
     reservedConnections: config.superuserReservedConnections,
     pageSize,
     poolPages: memory.frameCount,
+    statementMemory: config.statementMemory,
+    workMemory: config.workMemory,
+    heavyStatements: config.heavyStatements,
+    tempFileLimit: config.tempFileLimit,
+    counters: () => metrics(storage, loop.delay),
     checkpoint: () => storage.checkpoint(),
     log: (message, fields) => log.info(message, fields),
   });
@@ -136,8 +145,12 @@ export async function openCore(config: Config, platform: Platform, log: Log): Pr
     server,
     adminPassword,
     fenced,
+    watchLoop: () => {
+      loop.delay ??= new LoopDelay(clock);
+    },
     close: async () => {
       closing = true;
+      loop.delay?.stop();
       for (const shard of shards) (shard.engine as EngineCore).close();
       control.close();
       await storage.close();
@@ -199,6 +212,7 @@ async function open(
       internalError: (error) => log.error("internal error", { error }),
     },
   });
+  core.watchLoop();
   const port = await wire.listen();
   server.address = { address: config.host, port };
   const sweeping = sweepInBackground(platform, server, log);
@@ -224,6 +238,34 @@ async function open(
     await core.close();
     unlock();
   }
+}
+
+/** Of storage and loop, for sys.performance. */
+function* metrics(storage: Storage, delay: LoopDelay | undefined): Iterable<Metric> {
+  for (const seconds of delay === undefined ? [] : [5, 60]) {
+    const { p50, p99, max } = delay!.last(seconds);
+    const scope = `last ${seconds} s`;
+    yield { metric: "event_loop_delay_p50", value: p50, unit: "ms", scope };
+    yield { metric: "event_loop_delay_p99", value: p99, unit: "ms", scope };
+    yield { metric: "event_loop_delay_max", value: max, unit: "ms", scope };
+  }
+  const { counters } = storage;
+  const pool = (metric: string, value: number): Metric => ({ metric, value, unit: "pages", scope: "now" });
+  yield pool("pool_frames", counters.frames);
+  yield pool("pool_frames_held", counters.framesHeld);
+  yield pool("pool_frames_behind", counters.framesBehind);
+  const total = (metric: string, value: number, unit: string): Metric => ({
+    metric,
+    value,
+    unit,
+    scope: "since start",
+  });
+  yield total("pool_evictions", counters.evictions, "pages");
+  yield total("journal_groups", counters.groups, "groups");
+  yield total("journal_bytes", counters.groupBytes, "bytes");
+  yield total("checkpoints", counters.checkpoints, "checkpoints");
+  yield total("checkpoint_pages", counters.checkpointPages, "pages");
+  yield { metric: "page_read_time_average", value: counters.averageReadMs, unit: "ms", scope: "now" };
 }
 
 function isBusy(server: Server): boolean {
@@ -445,7 +487,7 @@ function sweepInBackground(platform: Platform, server: Server, log: Log): { canc
       return;
     }
     server.sweeper
-      .run(() => platform.clock.yield())
+      .run(() => platform.clock.turn?.() ?? platform.clock.yield())
       .then(
         (report) => {
           log.info("automatic sweep", { ...report });

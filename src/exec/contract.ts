@@ -64,6 +64,8 @@ export interface MemoryBudget {
   give(bytes: number): void;
   /** Whether an operator that can spill should. */
   readonly exhausted: boolean;
+  /** The statement has ended: what it does not hold goes back to whoever lent it. */
+  settle?(): void;
 }
 
 /** Temporary file in tmp/, gone when closed; counts against temp_file_limit. */

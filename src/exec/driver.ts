@@ -25,6 +25,8 @@ export interface DriverClock {
   monotonic(): number;
   /** Resolves after other pending work of the loop. */
   yield(): Promise<void>;
+  /** Resolves when this statement's turn has come among all that have work left. */
+  turn?(): Promise<void>;
 }
 
 class ClockSlice implements TimeSlice {
@@ -108,7 +110,7 @@ async function goOn<T>(
 ): Promise<T> {
   try {
     for (let wait = first; ; ) {
-      if (wait instanceof SliceEnd) await clock.yield();
+      if (wait instanceof SliceEnd) await (clock.turn?.() ?? clock.yield());
       else await (context.waitFor?.(wait.ready, wait.reason) ?? wait.ready);
       // A cancel that came while waiting is noticed before any more work is done.
       context.checkInterrupt();

@@ -71,7 +71,7 @@ export {
 } from "./driver.js";
 export { compileExpr, compilePredicate, type Evaluate, type ExprScope } from "./expression.js";
 export type { Instrumentation, NodeStatistics } from "./instrument.js";
-export { defaultWorkMemoryBytes, WorkMemory } from "./memory.js";
+export { defaultWorkMemoryBytes, WorkMemory, WorkMemoryPool } from "./memory.js";
 export { isRestart, Runtime, SliceEnd, StatementRestart } from "./runtime.js";
 
 export interface BuildContext {

@@ -239,6 +239,8 @@ export interface IndexBuild {
   /** Throws Wait while older transactions are still active. */
   step(): boolean;
   readonly rowsDone: number;
+  /** Not to be finished: writers are let off, temporary files go. `step` does so itself when it fails. */
+  abandon(): void;
 }
 
 export interface Sweep {

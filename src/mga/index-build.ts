@@ -29,14 +29,17 @@ export interface SpillRun {
 }
 export type SpillFactory = () => SpillRun;
 
+/** Room for entries; a page's fit whatever is there, since it may have to be read again as a whole. */
 const runBytes = 2 << 20;
 const firstRunBytes = 16 << 10;
-/** Sorted runs kept in memory before they go to temporary files. */
-const memoryRunsMax = 32;
+/** Entries above this are sorted as a run: some milliseconds' work. */
+const sortBytes = 1 << 17;
+/** Sorted runs kept in memory before they are merged into a temporary file. */
+const memoryRunsMax = 384;
 /** Without temporary files: the most that a build may hold. */
 const memoryBytesMax = 1 << 30;
 const readBytes = 1 << 18;
-const loadEntries = 4096;
+const loadEntries = 1024;
 
 /** Entries [u16 length][key][f64 row] one after another, in order. */
 class RunReader {
@@ -92,6 +95,12 @@ function order(a: RunReader, b: RunReader): number {
   return keys !== 0 ? keys : a.row - b.row;
 }
 
+interface Merged {
+  readonly file: SpillRun;
+  readonly out: Buffer;
+  filled: number;
+}
+
 type Phase = "wait" | "read" | "load" | "finish" | "pending" | "done";
 
 export class EngineIndexBuild implements IndexBuild {
@@ -113,6 +122,8 @@ export class EngineIndexBuild implements IndexBuild {
   #runs: Buffer[] = [];
   readonly #files: SpillRun[] = [];
   #heap: RunReader[] = [];
+  /** The runs in the heap are becoming a file. */
+  #merged: Merged | undefined;
   #loader: TreeLoader | undefined;
   /** Last key loaded, for the unique check, and a live row that has it. */
   #lastKey: Buffer | undefined;
@@ -140,7 +151,7 @@ export class EngineIndexBuild implements IndexBuild {
     try {
       return this.#step();
     } catch (thrown) {
-      if (!(thrown instanceof Wait)) this.#abandon();
+      if (!(thrown instanceof Wait)) this.abandon();
       throw thrown;
     }
   }
@@ -156,12 +167,17 @@ export class EngineIndexBuild implements IndexBuild {
         return false;
       }
       case "read":
+        if (this.#merged !== undefined) {
+          this.#merge(this.#merged);
+          return false;
+        }
         if (this.#page < this.#pageEnd) {
           this.#readPage(this.#table.state.space.dataPages[this.#page]!);
           this.#page++;
           return false;
         }
         this.#closeRun();
+        if (this.#merged !== undefined) return false;
         for (const run of [...this.#runs, ...this.#files]) {
           const reader = new RunReader(run);
           if (reader.next()) this.#push(reader);
@@ -223,7 +239,7 @@ export class EngineIndexBuild implements IndexBuild {
       throw thrown;
     }
     this.rowsDone += rows;
-    if (this.#used > runBytes - (1 << 19)) this.#closeRun();
+    if (this.#used > sortBytes) this.#closeRun();
   }
 
   #add(key: Buffer, row: number): void {
@@ -268,7 +284,7 @@ export class EngineIndexBuild implements IndexBuild {
     this.#runs.push(run);
     if (this.#runs.length < memoryRunsMax) return;
     if (this.#openSpill === undefined) {
-      if (this.#runs.length * runBytes > memoryBytesMax) {
+      if (this.#runs.length * sortBytes > memoryBytesMax) {
         throw new DbError(
           "outOfMemory",
           `index "${this.#index.spec.name}" is too large to be built in memory`,
@@ -277,31 +293,36 @@ export class EngineIndexBuild implements IndexBuild {
       return;
     }
     // Many runs become one file: merged, so that the last merge reads few.
-    const heap = this.#heap;
-    this.#heap = [];
     for (const one of this.#runs) {
       const reader = new RunReader(one);
       if (reader.next()) this.#push(reader);
     }
-    const file = this.#openSpill();
-    this.#files.push(file);
-    const out = Buffer.alloc(readBytes);
-    let filled = 0;
-    for (let top = this.#heap[0]; top !== undefined; top = this.#heap[0]) {
-      const needed = top.key.length + 10;
-      if (filled + needed > out.length) {
-        file.write(out.subarray(0, filled));
-        filled = 0;
+    this.#runs = [];
+    this.#merged = { file: this.#openSpill(), out: Buffer.alloc(readBytes), filled: 0 };
+    this.#files.push(this.#merged.file);
+  }
+
+  /** Some entries of the runs that become a file. */
+  #merge(merged: Merged): void {
+    const { file, out } = merged;
+    for (let count = 0; count < loadEntries; count++) {
+      const top = this.#heap[0];
+      if (top === undefined) {
+        file.write(out.subarray(0, merged.filled));
+        this.#merged = undefined;
+        return;
       }
-      out.writeUInt16LE(top.key.length, filled);
-      out.set(top.key, filled + 2);
-      out.writeDoubleLE(top.row, filled + 2 + top.key.length);
-      filled += needed;
+      const needed = top.key.length + 10;
+      if (merged.filled + needed > out.length) {
+        file.write(out.subarray(0, merged.filled));
+        merged.filled = 0;
+      }
+      out.writeUInt16LE(top.key.length, merged.filled);
+      out.set(top.key, merged.filled + 2);
+      out.writeDoubleLE(top.row, merged.filled + 2 + top.key.length);
+      merged.filled += needed;
       this.#advance();
     }
-    file.write(out.subarray(0, filled));
-    this.#heap = heap;
-    this.#runs = [];
   }
 
   // A heap of runs by their next entry.
@@ -435,7 +456,8 @@ export class EngineIndexBuild implements IndexBuild {
     for (const file of this.#files.splice(0)) file.close();
     this.#runs = [];
   }
-  #abandon(): void {
+  abandon(): void {
+    if (this.#phase === "done") return;
     const { building } = this.#table.state;
     const at = building.indexOf(this.#index);
     if (at >= 0) building.splice(at, 1);

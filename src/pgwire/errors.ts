@@ -31,6 +31,9 @@ export function isFatal(error: DbError): boolean {
   return error instanceof FatalError || endsConnection.has(error.condition);
 }
 
+const hostLimit =
+  /^(Invalid (string|array|typed array|array buffer) length|Array buffer allocation failed|Cannot create a string longer|Map maximum size exceeded|Set maximum size exceeded|Too many properties)/i;
+
 /**
  * What a client is told of anything that was thrown. A deep recursion is the statement's fault (54001); anything else
  * that is no DbError is the server's own (XX000), and `report` hears of it.
@@ -41,6 +44,10 @@ export function asDbError(thrown: unknown, report: (error: Error) => void): DbEr
     return new DbError("statementTooComplex", "stack depth limit exceeded", {
       hint: "The statement is nested too deeply.",
     });
+  }
+  // What the host refuses to make: texts over 512 MiB, arrays over its limits, memory that it does not have.
+  if (thrown instanceof RangeError && hostLimit.test(thrown.message)) {
+    return new DbError("programLimitExceeded", "value is too large", { detail: thrown.message });
   }
   const error = thrown instanceof Error ? thrown : new Error(String(thrown));
   report(error);

@@ -32,6 +32,26 @@ import { performance } from "node:perf_hooks";
 import { DbError } from "../base/errors.js";
 import type { Clock, Disk, DiskFile, OpenOptions, Random, Timer } from "./index.js";
 
+/** Who waits for a turn, first come first served. */
+const turns: (() => void)[] = [];
+let turnsTaken = 0;
+
+/** One turn in each round of the loop: sockets and timers are looked after between two. */
+function nextTurn(): void {
+  const take = turns[turnsTaken++]!;
+  if (turnsTaken === turns.length) {
+    turns.length = 0;
+    turnsTaken = 0;
+  } else {
+    if (turnsTaken === 1024) {
+      turns.splice(0, turnsTaken);
+      turnsTaken = 0;
+    }
+    setImmediate(nextTurn);
+  }
+  take();
+}
+
 export const hostClock: Clock = {
   now: () => performance.timeOrigin + performance.now(),
   monotonic: () => performance.now(),
@@ -40,6 +60,10 @@ export const hostClock: Clock = {
     return { cancel: () => clearTimeout(timer) };
   },
   yield: () => new Promise((resolve) => setImmediate(resolve)),
+  turn: () =>
+    new Promise((resolve) => {
+      if (turns.push(resolve) === 1) setImmediate(nextTurn);
+    }),
 };
 
 export const hostRandom: Random = {

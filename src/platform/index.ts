@@ -15,8 +15,13 @@ export interface Clock {
   /** Milliseconds that never go back; the origin is arbitrary. */
   monotonic(): number;
   after(delayMs: number, run: () => void): Timer;
-  /** Runs after other pending work of the loop: the driver's yield. */
+  /** Runs after other pending work of the loop. */
   yield(): Promise<void>;
+  /**
+   * The next slice of long work: callers take turns, one in each round of the loop, so that what clients sent meanwhile
+   * waits for one slice, however many there are to run. As `yield` where it is absent.
+   */
+  turn?(): Promise<void>;
 }
 
 export interface Random {

@@ -7,12 +7,10 @@ import { Wait } from "../base/wait.js";
 import {
   buildPlan,
   compileExpr,
-  defaultWorkMemoryBytes,
   type ExecContext,
   type Operator,
   Runtime,
   runPlan,
-  WorkMemory,
 } from "../exec/index.js";
 import { Batch, batchRowsMax } from "../model/batch.js";
 import type { TableDesc } from "../model/schema.js";
@@ -336,7 +334,7 @@ async function copyFrom(session: ServerSession, ast: Copy, sink: ResultSink): Pr
   const chunks = sink.copyIn("text", columns.length)[Symbol.asyncIterator]();
   const input = new CopySource(reader, chunks, columns.length, source.exprs.map(unwrapCast));
   if (ast.where !== undefined) input.filter = copyFilter(session, ast, relation, columns, input);
-  const context = new RunningContext(session, new WorkMemory(defaultWorkMemoryBytes));
+  const context = new RunningContext(session, session.workMemory());
   const operator = buildPlan(plan.plan, {
     catalog: session.catalog,
     substitute: (node) => (node === source.node ? input : undefined),
@@ -456,7 +454,7 @@ async function copyTo(session: ServerSession, ast: Copy, sink: ResultSink): Prom
   const writer = new CopyWriter(options);
   const outputs = columns.map((column) => textOutputOf(column.type.oid));
   const settings = session.eval;
-  const context = new RunningContext(session, new WorkMemory(defaultWorkMemoryBytes));
+  const context = new RunningContext(session, session.workMemory());
   const operator = buildPlan(plan.plan, { catalog: session.catalog });
   context.transaction = session.transaction.rows();
   context.snapshot = session.engine.statementSnapshot(context.transaction);

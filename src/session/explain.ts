@@ -2,10 +2,8 @@
 import { DbError, notSupported } from "../base/errors.js";
 import {
   buildPlan,
-  defaultWorkMemoryBytes,
   type Instrumentation,
   runPlan,
-  WorkMemory,
 } from "../exec/index.js";
 import type { Explain, Option } from "../sql/ast.js";
 
@@ -70,7 +68,7 @@ export async function explain(session: ServerSession, ast: Explain): Promise<Uti
   let executionMs: number | undefined;
   if (analyze) {
     instrumentation = { clock: () => session.clock.monotonic(), nodes: new Map() };
-    const context = new RunningContext(session, new WorkMemory(defaultWorkMemoryBytes));
+    const context = new RunningContext(session, session.workMemory());
     for (const id of plan.objects) {
       const relation = session.catalog.relationById(id);
       if (relation?.kind === "table")

@@ -12,6 +12,6 @@ export type {
   StatementDescription,
   TransactionStatus,
 } from "./contract.js";
-export { Server, type ServerOptions } from "./server.js";
+export { type Metric, Server, type ServerOptions } from "./server.js";
 export { SpillFiles, spillFolder } from "./spill-files.js";
 export { virtualRelations } from "./views/index.js";

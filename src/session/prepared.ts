@@ -31,6 +31,8 @@ export interface Planned {
   readonly tag: string;
   readonly returnsRows: boolean;
   readonly modifies: boolean;
+  /** Its cost calls for admission (M3). */
+  readonly heavy: boolean;
   /** An open portal is using the operators. */
   busy: boolean;
   /** Pages of the tables of `locks` when the plan was made, in their order. */

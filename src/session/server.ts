@@ -5,6 +5,7 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import { assert, DbError } from "../base/errors.js";
 import { isWait } from "../base/wait.js";
 import type { ControlPlane } from "../cluster/index.js";
+import { WorkMemoryPool } from "../exec/index.js";
 import type { SweepReport } from "../mga/contract.js";
 import type { DatabaseDesc, RoleDesc, TableDesc, ViewDesc } from "../model/schema.js";
 import type { Clock, Disk, Random } from "../platform/index.js";
@@ -17,6 +18,7 @@ import { viewText } from "../sql/index.js";
 import { AdvisoryLocks } from "./advisory.js";
 import type { Session, SessionHost, SessionStart } from "./contract.js";
 import { microsNow } from "./eval-context.js";
+import { HeavyGate } from "./heavy-gate.js";
 import { bindColumnExpression } from "./queries.js";
 import { ServerSession } from "./session.js";
 import { parseValue, SessionSettings, settingDefOf } from "./settings.js";
@@ -31,8 +33,24 @@ export interface ServerOptions {
   readonly reservedConnections: number;
   readonly pageSize: number;
   readonly poolPages: number;
+  /** Bytes: of one statement, and of all together. */
+  readonly statementMemory: number;
+  readonly workMemory: number;
+  /** Heavy statements that run at once. */
+  readonly heavyStatements: number;
+  readonly tempFileLimit: number;
+  readonly counters: () => Iterable<Metric>;
   readonly checkpoint: () => Promise<void>;
   readonly log: (message: string, fields?: Readonly<Record<string, unknown>>) => void;
+}
+
+/** A row of sys.performance. */
+export interface Metric {
+  readonly metric: string;
+  readonly value: number;
+  readonly unit: string;
+  /** What it covers: the node since its start, or the last seconds. */
+  readonly scope: string;
 }
 
 export class Server implements SessionHost {
@@ -43,6 +61,8 @@ export class Server implements SessionHost {
   readonly shards: readonly Shard[];
   readonly advisory = new AdvisoryLocks();
   readonly sweeper: Sweeper;
+  readonly workMemory: WorkMemoryPool;
+  readonly heavy: HeavyGate;
   readonly startedAt: number;
   /** Where clients reach it, once it listens. */
   address: { readonly address: string; readonly port: number } | null = null;
@@ -58,11 +78,34 @@ export class Server implements SessionHost {
     this.shards = options.shards;
     this.startedAt = microsNow(options.clock);
     this.sweeper = new Sweeper(this);
+    this.workMemory = new WorkMemoryPool(options.workMemory);
+    this.heavy = new HeavyGate(options.heavyStatements);
   }
 
   /** Unsharded tables live on the first shard. */
   get home(): Shard {
     return this.shards[0]!;
+  }
+  get statementMemory(): number {
+    return Math.min(this.options.statementMemory, this.options.workMemory);
+  }
+  /** What sys.performance shows. */
+  *performance(): Iterable<Metric> {
+    yield* this.options.counters();
+    const now = (metric: string, value: number, unit: string): Metric => ({
+      metric,
+      value,
+      unit,
+      scope: "now",
+    });
+    let active = 0;
+    for (const session of this.#sessions.values()) if (session.activity.state === "active") active++;
+    yield now("sessions", this.#sessions.size, "sessions");
+    yield now("sessions_active", active, "sessions");
+    yield now("work_memory_used", this.workMemory.usedBytes, "bytes");
+    yield now("work_memory_limit", this.workMemory.limitBytes, "bytes");
+    yield now("heavy_statements_running", this.heavy.running, "statements");
+    yield now("heavy_statements_queued", this.heavy.queued, "statements");
   }
   sessions(): Iterable<ServerSession> {
     return this.#sessions.values();

@@ -9,11 +9,13 @@
  * after the commit it reports is durable (V1).
  */
 import { assert, DbError, notSupported } from "../base/errors.js";
+import { decodeUtf8 } from "../base/utf8.js";
 import { isWait } from "../base/wait.js";
 import type { ControlPlane } from "../cluster/index.js";
 import {
   type BuildContext,
   buildPlan,
+  type CheckQueue,
   defaultWorkMemoryBytes,
   Execution,
   runPlan,
@@ -36,7 +38,13 @@ import type { Clock, Random, Timer } from "../platform/index.js";
 import type { LockMode, Shard } from "../shard/index.js";
 import type { Statement } from "../sql/ast.js";
 import { type BindEnv, bindTableExpression } from "../sql/index.js";
-import { type ParsedStatement, parseOne, parseStatements } from "../sql/parse.js";
+import {
+  type InsertScan,
+  type ParsedStatement,
+  parseOne,
+  parseStatements,
+  scanInsertRows,
+} from "../sql/parse.js";
 import type { OutputColumn } from "../sql/plan.js";
 import type {
   MaybePromise,
@@ -50,6 +58,7 @@ import type {
 import type { DdlSession } from "./ddl/context.js";
 import { isDdl, runDdl } from "./ddl/index.js";
 import { microsNow, SessionEvalContext } from "./eval-context.js";
+import { type GatePlace, heavyCost } from "./heavy-gate.js";
 import {
   type CursorInfo,
   isPlannable,
@@ -86,6 +95,16 @@ const parsedTextBytesMax = 8192;
 const usesPerLook = 15;
 /** A table that has grown by so many pages at most is read as fast as before. */
 const pagesOfNoMatter = 4;
+/** work_mem unless somebody set it; operators then spill from here on. */
+const defaultWorkMemSetting = 4 << 20;
+const defaultSpillBytes = defaultWorkMemoryBytes / 2;
+/** Characters of a statement that the log shows. */
+const loggedTextMax = 16_384;
+/** INSERT .. VALUES texts longer than this are parsed and run some rows at a time (M3). */
+const longInsertChars = 256 * 1024;
+/** Rows passed over between two looks at the clock, and milliseconds that a part of a long INSERT should take. */
+const skipRows = 256;
+const insertPartMs = 4;
 /** Work between two breaths of a long utility statement, milliseconds. */
 const breathMs = 2;
 
@@ -117,6 +136,10 @@ export class ServerSession implements Session, DdlSession, RunningHost {
   #timer: Timer | undefined;
   #idleTimer: Timer | undefined;
   #running = false;
+  /** The running statement has a place among the heavy ones. */
+  #heavyRunning = false;
+  /** When the client's call began: `clock.monotonic`. */
+  #begun = 0;
   #closed = false;
   #sliceStart = 0;
   #defaults: TransactionSettings = { isolation: "readCommitted", readOnly: false, deferrable: false };
@@ -315,7 +338,21 @@ export class ServerSession implements Session, DdlSession, RunningHost {
         this.cancel(new DbError("queryCanceled", "canceling statement due to statement timeout")),
       );
     }
+    this.#begun = this.clock.monotonic();
     this.#running = true;
+  }
+
+  /** log_min_duration_statement. */
+  #logDuration(query: string): void {
+    const limit = this.settings.number("log_min_duration_statement");
+    if (limit < 0) return;
+    const duration = this.clock.monotonic() - this.#begun;
+    if (duration < limit) return;
+    this.server.log(`duration: ${duration.toFixed(3)} ms  statement: ${query.slice(0, loggedTextMax)}`, {
+      pid: this.pid,
+      user: this.eval.sessionUser,
+      database: this.database.name,
+    });
   }
 
   #end(): void {
@@ -367,25 +404,89 @@ export class ServerSession implements Session, DdlSession, RunningHost {
       throw error;
     }
     if (!(result instanceof Promise)) {
+      if (query !== undefined) this.#logDuration(query);
       this.#end();
       return result;
     }
-    return result.finally(() => this.#end());
+    return result
+      .then((value) => {
+        if (query !== undefined) this.#logDuration(query);
+        return value;
+      })
+      .finally(() => this.#end());
   }
 
   simpleQuery(text: string, sink: ResultSink): MaybePromise<void> {
     return this.#call(text, sink, () => {
       const shaped = this.#shapes.find(this, text);
       if (shaped !== undefined) return this.#runShaped(shaped.prepared, shaped.params, sink);
-      const statements = parseStatements(text, {
-        onNotice: (notice) => this.notice({ severity: "NOTICE", ...notice }),
-      });
-      if (statements.length === 0) {
-        sink.emptyQuery();
-        return undefined;
+      if (text.length > longInsertChars) {
+        const scan = scanInsertRows(text);
+        if (scan !== undefined) return this.#longInsert(text, scan, sink);
       }
-      return this.#runStatements(text, statements, sink);
+      return this.#parsed(text, sink);
     });
+  }
+
+  #parsed(text: string, sink: ResultSink): MaybePromise<void> {
+    const statements = parseStatements(text, {
+      onNotice: (notice) => this.notice({ severity: "NOTICE", ...notice }),
+    });
+    if (statements.length === 0) {
+      sink.emptyQuery();
+      return undefined;
+    }
+    return this.#runStatements(text, statements, sink);
+  }
+
+  /**
+   * An INSERT with a long list of VALUES: some rows are parsed, planned and run at a time, so that neither memory nor the
+   * loop's delay grows with the text. One statement all the same: checks come at its end, and it fails as a whole.
+   */
+  async #longInsert(text: string, scan: InsertScan, sink: ResultSink): Promise<void> {
+    while (!scan.skip(skipRows)) await this.breathe();
+    const list = scan.open();
+    if (list === undefined) return this.#parsed(text, sink);
+    this.#refuseWhenFailed(list.insert);
+    if (this.transaction.state === "none") this.#beginTransaction("implicit");
+    const { source } = list.insert;
+    assert(source?.kind === "values", "a list of VALUES was found");
+    const checks: CheckQueue[] = [];
+    let rows = 0;
+    let described = false;
+    let partRows = 16;
+    for (;;) {
+      const started = this.clock.monotonic();
+      const part = list.next(partRows);
+      if (part.length === 0) break;
+      const plan = planQuery({ ...list.insert, source: { ...source, rows: part } }, this.bindEnv([]), this);
+      const planned = this.plannedOf(plan);
+      const { context } = planned;
+      if (!described && planned.returnsRows) sink.rowDescription(plan.columns);
+      described = true;
+      if (this.transaction.settings.readOnly)
+        throw new DbError("readOnlySqlTransaction", "cannot execute INSERT in a read-only transaction");
+      for (const lock of planned.locks) await this.lockTable(lock.id, lock.mode, lock.name);
+      context.transaction = this.transaction.rows();
+      context.snapshot = this.engine.statementSnapshot(context.transaction);
+      try {
+        await runPlan(planned.operator, context, plan.columns.length, {
+          clock: this.clock,
+          onBatch: (batch) => sink.rows(batch, plan.columns, []),
+          drained: () => sink.drained(),
+        });
+      } finally {
+        context.memory.settle?.();
+      }
+      if (context.transaction.state === "active") this.engine.releaseSnapshot(context.transaction);
+      rows += context.rowsAffected;
+      if (!context.checks.isEmpty) checks.push(context.checks);
+      await this.breathe();
+      const spent = this.clock.monotonic() - started;
+      partRows = Math.max(1, Math.min(1024, Math.round((partRows * insertPartMs) / Math.max(spent, 0.5))));
+    }
+    for (const queue of checks) await this.retrying(() => queue.run());
+    return this.#finishSimple(`INSERT 0 ${rows}`, sink);
   }
 
   #runShaped(prepared: Prepared, params: readonly Value[], sink: ResultSink): MaybePromise<void> {
@@ -563,10 +664,7 @@ export class ServerSession implements Session, DdlSession, RunningHost {
   plannedOf(plan: PreparedPlan): Planned {
     this.shard.admit(this.catalog, this.currentRoleId, plan.privileges);
     const locks = locksOf(plan, this.catalog);
-    const context = new RunningContext(
-      this,
-      new WorkMemory(Math.max(this.settings.number("work_mem") * 1024, defaultWorkMemoryBytes)),
-    );
+    const context = new RunningContext(this, this.workMemory());
     const operator = buildPlan(plan.plan, this.buildContext());
     return {
       plan,
@@ -577,10 +675,19 @@ export class ServerSession implements Session, DdlSession, RunningHost {
       tag: plan.commandTag,
       returnsRows: plan.columns.length > 0 || plan.commandTag === "SELECT",
       modifies: plan.modifies,
+      heavy: plan.plan.estimate.totalCost >= heavyCost,
       busy: false,
       pages: locks.map(({ id }) => this.shard.table(this.catalog, id).pageCount),
       uses: 0,
     };
+  }
+
+  /** Memory for one statement, drawn from the node's. A work_mem that was set is where operators begin to spill. */
+  workMemory(): WorkMemory {
+    const { statementMemory, workMemory } = this.server;
+    const setting = this.settings.number("work_mem") * 1024;
+    const spillBytes = setting === defaultWorkMemSetting ? defaultSpillBytes : setting;
+    return new WorkMemory(statementMemory, Math.min(spillBytes, statementMemory / 2), workMemory);
   }
 
   tableSizeOf(id: ObjectId): { readonly rows: number; readonly pages: number } {
@@ -629,6 +736,46 @@ export class ServerSession implements Session, DdlSession, RunningHost {
 
   /** Runs up to `maxRows` rows (0: all). Resolves true when the portal is finished. */
   runPortal(portal: Portal, maxRows: number, sink: ResultSink): MaybePromise<boolean> {
+    const planned = portal.planned ?? this.#planned(portal.prepared);
+    if (planned.heavy && portal.state !== "done") return this.#runHeavy(portal, maxRows, sink);
+    return this.#runAdmitted(portal, maxRows, sink);
+  }
+
+  /** Heavy statements run when there is a place for them; while suspended they have none. */
+  async #runHeavy(portal: Portal, maxRows: number, sink: ResultSink): Promise<boolean> {
+    const { heavy } = this.server;
+    const place = heavy.enter();
+    if (place !== undefined) await this.#queue(place);
+    this.#heavyRunning = true;
+    try {
+      return await this.#runAdmitted(portal, maxRows, sink);
+    } finally {
+      this.#heavyRunning = false;
+      heavy.leave();
+    }
+  }
+
+  async #queue(place: GatePlace): Promise<void> {
+    try {
+      await this.waitFor(place.ready, "Resource", "HeavyStatements");
+    } catch (error) {
+      this.server.heavy.abandon(place);
+      throw error;
+    }
+  }
+
+  /** Waits for something that does not depend on this statement's working: a heavy one leaves its place meanwhile. */
+  async #aside(wait: Promise<void>): Promise<void> {
+    const { heavy } = this.server;
+    heavy.leave();
+    try {
+      await wait;
+    } finally {
+      heavy.comeBack();
+    }
+  }
+
+  #runAdmitted(portal: Portal, maxRows: number, sink: ResultSink): MaybePromise<boolean> {
     let started: MaybePromise<void>;
     try {
       started = this.#open(portal);
@@ -710,7 +857,7 @@ export class ServerSession implements Session, DdlSession, RunningHost {
         portal.rows += batch.length;
         return portal.sink!.rows(batch, columns, formats);
       },
-      drained: () => portal.sink!.drained(),
+      drained: () => (this.#heavyRunning ? this.#aside(portal.sink!.drained()) : portal.sink!.drained()),
       checks: context.checks,
       ...(mark === undefined
         ? {}
@@ -743,6 +890,7 @@ export class ServerSession implements Session, DdlSession, RunningHost {
     const planned = portal.planned!;
     planned.busy = false;
     if (!portal.execution!.ended) portal.execution!.close();
+    planned.context.memory.settle?.();
     const rows = this.transaction.engineTransaction;
     if (rows !== undefined && planned.context.transaction === rows && rows.state === "active")
       this.engine.releaseSnapshot(rows);
@@ -755,6 +903,11 @@ export class ServerSession implements Session, DdlSession, RunningHost {
 
   /** Waits, unless the statement is cancelled first. */
   waitFor(ready: Promise<void>, type: string, event: string): Promise<void> {
+    if (this.#heavyRunning && type === "Lock") return this.#aside(this.#waitFor(ready, type, event));
+    return this.#waitFor(ready, type, event);
+  }
+
+  #waitFor(ready: Promise<void>, type: string, event: string): Promise<void> {
     const { activity } = this;
     if (this.#cancelled !== undefined) return Promise.reject(this.#cancelled);
     activity.waitEventType = type;
@@ -914,8 +1067,7 @@ export class ServerSession implements Session, DdlSession, RunningHost {
 
   #parameter(oid: number, bytes: Uint8Array, format: number): Value {
     if (format === 1) return typeReceive(oid, bytes, this.eval);
-    const buffer = bytes as Buffer;
-    return parameterInput(oid, buffer.toString("utf8"), this.eval);
+    return parameterInput(oid, decodeUtf8(bytes as Buffer), this.eval);
   }
 
   describeStatement(name: string): MaybePromise<StatementDescription> {
@@ -1093,9 +1245,20 @@ export class ServerSession implements Session, DdlSession, RunningHost {
     this.checkInterrupt();
     const now = this.clock.monotonic();
     if (now - this.#sliceStart < breathMs) return;
-    await this.clock.yield();
+    await (this.clock.turn?.() ?? this.clock.yield());
     this.#sliceStart = this.clock.monotonic();
     this.checkInterrupt();
+  }
+
+  async retrying<T>(work: () => T): Promise<T> {
+    for (;;) {
+      try {
+        return work();
+      } catch (thrown) {
+        if (!isWait(thrown)) throw thrown;
+        await this.waitFor(thrown.ready, thrown.reason === "lock" ? "Lock" : "IO", thrown.reason);
+      }
+    }
   }
 
   async lockTable(tableId: ObjectId, mode: LockMode, name: string, noWait = false): Promise<void> {
@@ -1112,7 +1275,7 @@ export class ServerSession implements Session, DdlSession, RunningHost {
 
   /** For expressions that stand outside any query. */
   constantContext(): RunningContext {
-    const context = new RunningContext(this, new WorkMemory(defaultWorkMemoryBytes));
+    const context = new RunningContext(this, this.workMemory());
     context.transaction = this.transaction.rows();
     context.snapshot = this.engine.newestSnapshot!(context.transaction);
     return context;
@@ -1130,7 +1293,8 @@ export class ServerSession implements Session, DdlSession, RunningHost {
   }
   openSpill(): SpillFile {
     const limit = this.settings.number("temp_file_limit");
-    this.spills.limit = limit < 0 ? -1 : limit * 1024;
+    const { tempFileLimit } = this.server.options;
+    this.spills.limit = limit < 0 ? tempFileLimit : Math.min(limit * 1024, tempFileLimit);
     return this.spills.open();
   }
   deferToCommit(check: () => void): void {
@@ -1172,7 +1336,7 @@ export class ServerSession implements Session, DdlSession, RunningHost {
     each?: (batch: Batch) => MaybePromise<void>,
     params: readonly Value[] = [],
   ): Promise<number> {
-    const context = new RunningContext(this, new WorkMemory(defaultWorkMemoryBytes));
+    const context = new RunningContext(this, this.workMemory());
     const operator = buildPlan(plan.plan, this.buildContext());
     context.params = params;
     context.transaction = this.transaction.rows();

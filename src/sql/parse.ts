@@ -123,6 +123,22 @@ export interface InsertRows {
  * call (M3). Head and tail are parsed at once. Undefined when the text is no such statement.
  */
 export function openInsertRows(text: string): InsertRows | undefined {
+  const scan = scanInsertRows(text);
+  if (scan === undefined) return undefined;
+  while (!scan.skip(Number.POSITIVE_INFINITY)) {}
+  return scan.open();
+}
+
+/** The look for the end of a list of VALUES, in steps. */
+export interface InsertScan {
+  /** Passes over some rows; true once the list's end is found. Throws DbError 42601 and the scanner's own. */
+  skip(rowsMax: number): boolean;
+  /** After `skip` has answered true. Undefined when the text is no INSERT .. VALUES after all. */
+  open(): InsertRows | undefined;
+}
+
+/** As `openInsertRows`, with the first pass over the text in steps of the caller's. */
+export function scanInsertRows(text: string): InsertScan | undefined {
   try {
     return findInsertRows(text);
   } catch (error) {
@@ -130,7 +146,7 @@ export function openInsertRows(text: string): InsertRows | undefined {
   }
 }
 
-function findInsertRows(text: string): InsertRows | undefined {
+function findInsertRows(text: string): InsertScan | undefined {
   const rows = new Scanner();
   rows.reset(text);
   if (rows.next().name !== "insert") return undefined;
@@ -145,13 +161,47 @@ function findInsertRows(text: string): InsertRows | undefined {
     head.push(tokenOf(rows));
     if (type.name === "values" && depth === 0 && head.at(-2)?.tokenType.name !== "default") break;
   }
-  // Find the end of the list: scan the rows without parsing them.
   const listStart = rows.position;
   const firstRow = rowTokens(rows);
-  while (peekType(rows) === Comma) {
-    rows.next();
-    skipRow(rows);
-  }
+  // Where the list ends is found by scanning the rows without parsing them.
+  let listEnd = rows.position;
+  return {
+    skip(rowsMax: number): boolean {
+      try {
+        rows.reset(text, listEnd);
+        for (let count = 0; count < rowsMax; count++) {
+          if (peekType(rows) !== Comma) {
+            listEnd = rows.position;
+            return true;
+          }
+          rows.next();
+          skipRow(rows);
+        }
+        listEnd = rows.position;
+        return false;
+      } catch (error) {
+        throw asDbError(error, text);
+      }
+    },
+    open(): InsertRows | undefined {
+      try {
+        return openList(text, rows, head, firstRow, listStart, listEnd);
+      } catch (error) {
+        throw asDbError(error, text);
+      }
+    },
+  };
+}
+
+function openList(
+  text: string,
+  rows: Scanner,
+  head: readonly Token[],
+  firstRow: readonly Token[],
+  listStart: number,
+  listEnd: number,
+): InsertRows | undefined {
+  rows.reset(text, listEnd);
   const tail: Token[] = [];
   for (;;) {
     const type = rows.next();

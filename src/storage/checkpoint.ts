@@ -316,7 +316,7 @@ export class Checkpointer {
         continue;
       }
       if (this.#clock.monotonic() - started > sliceMs) {
-        await this.#clock.yield();
+        await (this.#clock.turn?.() ?? this.#clock.yield());
         started = this.#clock.monotonic();
       }
     }

@@ -404,7 +404,7 @@ export class Storage implements NodeStorage {
       if (frame < 0 || (this.frames.flags[frame]! & FrameFlag.bulkDirty) === 0) continue;
       this.#writeBulk(frame);
       if (clock.monotonic() - started > 1) {
-        await clock.yield();
+        await (clock.turn?.() ?? clock.yield());
         started = clock.monotonic();
       }
     }

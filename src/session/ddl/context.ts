@@ -47,6 +47,8 @@ export interface DdlSession {
   ): Promise<number>;
   /** Yields to the loop when the statement has worked long enough; throws when it was cancelled. */
   breathe(): Promise<void>;
+  /** Runs `work` again after each Wait; a cancelled statement waits no longer. */
+  retrying<T>(work: () => T): Promise<T>;
   /** Microseconds since 2000-01-01 UTC. */
   now(): number;
   /** A timestamptz from text, by the session's settings. */

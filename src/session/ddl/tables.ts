@@ -651,7 +651,12 @@ export async function placeIndex(
   ddl.transaction.storageCreated(index.storageId);
   if (!fresh) {
     const build = engine.buildIndex(spec, wanted, ddl.transaction.engineTransaction);
-    while (!(await retrying(() => build.step()))) await ddl.session.breathe();
+    try {
+      while (!(await ddl.session.retrying(() => build.step()))) await ddl.session.breathe();
+    } catch (error) {
+      build.abandon();
+      throw error;
+    }
   }
   ddl.draft.put(index);
 }

@@ -70,6 +70,9 @@ export interface ViewContext {
     scrollable: boolean;
     createdAt: number;
   }>;
+  performance(): Iterable<{ metric: string; value: number; unit: string; scope: string }>;
+  /** Microseconds since 2000-01-01. */
+  readonly now: number;
   readonly poolPages: number;
   readonly pageSize: number;
 }

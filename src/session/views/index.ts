@@ -149,6 +149,8 @@ function contextOf(session: ServerSession): ViewContext {
           };
       }
     },
+    performance: () => server.performance(),
+    now: session.now(),
     poolPages: server.options.poolPages,
     pageSize: server.options.pageSize,
   };

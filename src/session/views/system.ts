@@ -144,6 +144,18 @@ export const systemProviders: Readonly<Record<string, Provider>> = {
     for (const engine of context.shards)
       yield { shard_id: engine.shard, shard_name: shardName(engine.shard), state: "ACTIVE" };
   },
+  *"sys.performance"(context): Iterable<CatalogRow> {
+    for (const { metric, value, unit, scope } of context.performance()) {
+      yield {
+        metric,
+        value,
+        unit,
+        scope,
+        database_name: context.database.name,
+        updated_at: context.now,
+      };
+    }
+  },
   *"sys.sweep_status"(context): Iterable<CatalogRow> {
     for (const engine of context.shards) {
       const { markers } = engine;
