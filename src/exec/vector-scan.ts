@@ -240,6 +240,7 @@ export class VectorScan {
   #load(scan: EnginePageScan): boolean {
     const { view } = this;
     const { kernels } = this.engine!;
+    const specs = scan.table.spec.columns;
     view.page = scan.address;
     view.shift = offsetShift(scan);
     view.rows = scan.rows;
@@ -247,7 +248,9 @@ export class VectorScan {
     for (const { slot, column, kind, scale } of this.#storages) {
       if (!findColumn(scan, column, view, slot)) return false;
       if (view.kinds[slot] !== kind || view.scales[slot] !== scale) return false;
-      if (kernels.bitmapCount(view.nulls[slot]!, scan.rows) === 0) view.nulls[slot] = 0;
+      // A page whose rows all are live has no NULL where the constraint forbids it; else its bits are counted.
+      if (scan.visible === 0 && specs[column]!.notNull) view.nulls[slot] = 0;
+      else if (kernels.bitmapCount(view.nulls[slot]!, scan.rows) === 0) view.nulls[slot] = 0;
     }
     return true;
   }

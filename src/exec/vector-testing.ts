@@ -133,7 +133,13 @@ export class VectorDatabase {
       registerVectorizer(undefined);
     }
   }
-  context(transaction: Transaction, snapshot: Snapshot, memoryBytes = 64 << 20): ExecContext {
+  /** `slice`: says when a step has to give up the loop. */
+  context(
+    transaction: Transaction,
+    snapshot: Snapshot,
+    memoryBytes = 64 << 20,
+    slice?: ExecContext["slice"],
+  ): ExecContext {
     const context = new TestContext(this.#fake, memoryBytes, this.#fake.begin());
     return Object.assign(Object.create(context) as TestContext, {
       transaction,
@@ -143,6 +149,7 @@ export class VectorDatabase {
       memory: new WorkMemory(memoryBytes),
       eval: context.eval,
       checkInterrupt: () => {},
+      slice,
       table: (id: number): Table => this.engine.table(this.#specs.get(id)!),
     });
   }
