@@ -138,51 +138,77 @@ async function load(pair: Pair, connections: Connections): Promise<void> {
   );
 }
 
+/** Rows as one text, in an order of its own where the question leaves the order open. */
+function textOf(rows: readonly (readonly string[])[], ordered: boolean): string {
+  const lines = rows.map((row) => row.join("|"));
+  return (ordered ? lines : lines.sort()).join("\n");
+}
+
+/** The first line in which two answers differ. */
+function difference(left: string, right: string): string {
+  const others = right.split("\n");
+  const at = left.split("\n").findIndex((line, n) => line !== others[n]);
+  return at < 0
+    ? `${others.length} rows`
+    : `row ${at + 1}: ${left.split("\n")[at]!.slice(0, 150)} / ${(others[at] ?? "none").slice(0, 150)}`;
+}
+
+/** Asks both sides the same; answers what PostgreSQL said, or ours without it. */
 async function sameAnswers(
   pair: Pair,
   connections: Connections,
   title: string,
   text: string,
   ordered = false,
-): Promise<void> {
+): Promise<string | undefined> {
   const answers: string[] = [];
   for (const side of pair.sides) {
     try {
-      const lines = (await rowsOf(await connections.of(side), text)).map((row) => row.join("|"));
-      answers.push((ordered ? lines : lines.sort()).join("\n"));
+      answers.push(textOf(await rowsOf(await connections.of(side), text), ordered));
     } catch (error) {
       pair.check(`same answer: ${title}`, false, `${side.name}: ${messageOf(error)}`);
-      return;
+      return undefined;
     }
   }
-  if (answers.length < 2) return;
   const [ours, theirs] = answers;
-  const same = ours === theirs;
-  pair.check(
-    `same answer: ${title}`,
-    same,
-    same
-      ? `${answers[0]!.split("\n").length} rows`
-      : `ours ${ours!.slice(0, 200)} / PostgreSQL ${theirs!.slice(0, 200)}`,
-  );
+  if (theirs === undefined) return ours;
+  pair.check(`same answer: ${title}`, ours === theirs, `ours, PostgreSQL: ${difference(ours!, theirs)}`);
+  return theirs;
 }
 
 async function ask(pair: Pair, connections: Connections): Promise<void> {
   const reps = pair.options.profile ? 8 : pair.options.smoke ? 3 : 7;
   for (const query of queries) {
     if (!pair.wants(query.id)) continue;
-    await sameAnswers(pair, connections, query.title, query.text, "ordered" in query);
+    const ordered = "ordered" in query;
+    const expected = await sameAnswers(pair, connections, query.title, query.text, ordered);
     for (const side of pair.sides) {
       // Twice more before measuring: caches, hint bits, and for ours the compiler.
       for (let turn = 0; turn < 2; turn++) {
         await connections.time(side, (client) => rowsOf(client, query.text)).catch(() => 0);
       }
     }
+    let answer: string[][] = [];
+    const wrong: string[] = [];
     await pair.compare(
       { id: query.id, title: query.title, unit: "ms" },
-      async (side) => statement(await connections.time(side, (client) => rowsOf(client, query.text))),
-      { reps },
+      async (side) =>
+        statement(
+          await connections.time(side, async (client) => {
+            answer = await rowsOf(client, query.text);
+          }),
+        ),
+      {
+        reps,
+        after: async (side) => {
+          const text = textOf(answer, ordered);
+          if (expected !== undefined && text !== expected) {
+            wrong.push(`${side.name}, expected: ${difference(text, expected)}`);
+          }
+        },
+      },
     );
+    pair.check(`same answer each time: ${query.title}`, wrong.length === 0, wrong.slice(0, 3).join("; "));
   }
 }
 
