@@ -89,6 +89,8 @@ export interface BuildContext {
 /** What a vectorizer may use of the plan being built. */
 export interface VectorScope extends ExprScope {
   readonly catalog: CatalogReader;
+  /** EXPLAIN ANALYZE: nodes that an operator swallows are counted by it. */
+  readonly instrument?: Instrumentation | undefined;
 }
 
 /** Answers an operator for a whole subtree, or undefined to leave it to the row operators. */
@@ -211,6 +213,7 @@ class Builder {
       runtime: new Runtime(),
       build: (subplan) => this.build(subplan),
       catalog: context.catalog,
+      instrument: context.instrument,
     };
     const bind = context.bindTableExpression;
     this.#defaultOf =

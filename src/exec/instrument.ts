@@ -68,3 +68,34 @@ export class Instrumented implements Operator {
     this.inner.close();
   }
 }
+
+/** Counts for nodes that have no operator of their own: one that does the work of several counts them as it goes. */
+export class SwallowedNodes {
+  readonly #statistics: NodeStatistics[];
+  #start = 0;
+  constructor(
+    readonly clock: () => number,
+    nodes: Map<PlanNode, NodeStatistics>,
+    swallowed: readonly PlanNode[],
+  ) {
+    this.#statistics = swallowed.map((node) => {
+      const statistics = { rows: 0, loops: 0, startupMs: 0, totalMs: 0 };
+      nodes.set(node, statistics);
+      return statistics;
+    });
+  }
+  open(): void {
+    for (const statistics of this.#statistics) statistics.loops++;
+  }
+  begin(): void {
+    this.#start = this.clock();
+  }
+  /** What has happened since `begin` gave so many rows. */
+  end(rows: number): void {
+    const took = this.clock() - this.#start;
+    for (const statistics of this.#statistics) {
+      statistics.rows += rows;
+      statistics.totalMs += took;
+    }
+  }
+}

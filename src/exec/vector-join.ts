@@ -15,6 +15,7 @@ import type { HashJoinNode, PlanNode } from "../sql/plan.js";
 import { keyKind } from "../wasm/index.js";
 import type { Operator } from "./contract.js";
 import { ExprList, type ExprScope } from "./expression.js";
+import type { SwallowedNodes } from "./instrument.js";
 import { KeyTable } from "./keys.js";
 import { Account } from "./memory.js";
 import type { Runtime } from "./runtime.js";
@@ -62,6 +63,8 @@ export class JoinTable {
   /** Columns of the kept right rows; with `padded`, one more row of NULLs at the end. */
   columns: Value[][] = [];
   rows = 0;
+  /** EXPLAIN ANALYZE of a join node without an operator of its own. */
+  swallowed: SwallowedNodes | undefined;
   /** Group of each right row, set by `groupBy`; the last entry is that of the row of NULLs. */
   #groupOf: Int32Array | undefined;
   readonly #keys: readonly JoinKey[];
@@ -231,6 +234,14 @@ export class JoinTable {
    * with the row of NULLs (number `rows`) as partner; for anti joins they alone are given.
    */
   probe(view: ColumnView, list: number, count: number): number {
+    const { swallowed } = this;
+    if (swallowed === undefined) return this.#probe(view, list, count);
+    swallowed.begin();
+    const kept = this.#probe(view, list, count);
+    swallowed.end(kept);
+    return kept;
+  }
+  #probe(view: ColumnView, list: number, count: number): number {
     const { kernels, outList, groups, memory } = this.#engine;
     const key = this.#keys[0]!;
     let kept =

@@ -29,6 +29,7 @@ import type { Expr } from "../sql/expr.js";
 import type { PlanNode, ScanNode } from "../sql/plan.js";
 import type { ExecContext, Operator } from "./contract.js";
 import { type ExprScope, gather, Predicate, visit } from "./expression.js";
+import type { SwallowedNodes } from "./instrument.js";
 import type { Runtime } from "./runtime.js";
 import { type ColumnView, NotVector, splitFilter, type VectorTest } from "./vector-filter.js";
 import { type VectorEngine, vectorEngineOf } from "./vector-memory.js";
@@ -65,6 +66,10 @@ export class VectorScan {
   rowCount = 0;
   scan: EnginePageScan | undefined;
   engine: VectorEngine | undefined;
+  /** EXPLAIN ANALYZE of the scan node. */
+  swallowed: SwallowedNodes | undefined;
+  /** The same of a join node over it, whose time includes the scan's. */
+  above: SwallowedNodes | undefined;
   /** A further condition that changes as the scan goes on; it reads slots named as used. */
   extra: Pick<VectorTest, "apply"> | undefined;
 
@@ -160,6 +165,8 @@ export class VectorScan {
   /** Starts the scan without taking a page: `engine` is known afterwards. */
   start(): void {
     if (this.#pages !== undefined) return;
+    this.swallowed?.open();
+    this.above?.open();
     const { context } = this.#runtime;
     const pages = context.table(this.node.tableId).scan(context.snapshot);
     this.#pages = pages;
@@ -169,6 +176,16 @@ export class VectorScan {
 
   /** Takes the next page with rows; false at the end. Throws Wait. */
   next(): boolean {
+    const { swallowed } = this;
+    if (swallowed === undefined) return this.#next();
+    swallowed.begin();
+    this.above?.begin();
+    const found = this.#next();
+    swallowed.end(found ? this.selected + this.rowCount : 0);
+    this.above?.end(0);
+    return found;
+  }
+  #next(): boolean {
     if (this.#ended) return false;
     this.start();
     const pages = this.#pages!;

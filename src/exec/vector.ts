@@ -22,6 +22,7 @@ import { keyKind } from "../wasm/index.js";
 import { HashAggregate, SortedAggregate } from "./aggregate.js";
 import type { Operator } from "./contract.js";
 import { type ExprScope, mayWait } from "./expression.js";
+import { type Instrumentation, SwallowedNodes } from "./instrument.js";
 import { HashJoin } from "./join.js";
 import { Project } from "./pipeline.js";
 import { contains, externalParams } from "./plan-walk.js";
@@ -36,13 +37,16 @@ import { keysMax } from "./vector-memory.js";
 import { RowColumns, type SeqScanNode, VectorScan, VectorSeqScan } from "./vector-scan.js";
 import { hasThreshold, VectorTopN } from "./vector-top.js";
 
+interface Scope extends ExprScope {
+  readonly instrument?: Instrumentation | undefined;
+}
 type AggregateNode = Extract<PlanNode, { kind: "aggregate" }>;
 type JoinNode = HashJoinNode & PlanNode;
 
 /** Right inputs of more rows than this are left to the join that can spill. */
 const buildRowsMax = 1_000_000;
 
-export function tryVectorize(plan: PlanNode, scope: ExprScope): Operator | undefined {
+export function tryVectorize(plan: PlanNode, scope: Scope): Operator | undefined {
   switch (plan.kind) {
     case "seqScan":
       return filteredScan(plan as SeqScanNode, scope);
@@ -57,7 +61,7 @@ export function tryVectorize(plan: PlanNode, scope: ExprScope): Operator | undef
   }
 }
 
-function filteredScan(node: SeqScanNode, scope: ExprScope): Operator | undefined {
+function filteredScan(node: SeqScanNode, scope: Scope): Operator | undefined {
   if (node.filter === undefined) return undefined;
   const scan = VectorScan.of(node, [], true, scope);
   return scan === undefined || scan.tests === 0 ? undefined : new VectorSeqScan(scan.scan);
@@ -66,14 +70,17 @@ function filteredScan(node: SeqScanNode, scope: ExprScope): Operator | undefined
 /** A node below projects that only pick columns. */
 interface Base {
   readonly node: PlanNode;
+  /** The node, and the projects above it. */
+  readonly nodes: readonly PlanNode[];
   /** Slot of the node for a slot of what stands above it. */
   readonly place: (slot: number) => number;
   /** The same rows by row operators, given those of the node. */
   readonly above: (input: Operator) => Operator;
 }
 
-function baseOf(plan: PlanNode, scope: ExprScope): Base | undefined {
-  if (plan.kind !== "project") return { node: plan, place: (slot) => slot, above: (input) => input };
+function baseOf(plan: PlanNode, scope: Scope): Base | undefined {
+  if (plan.kind !== "project")
+    return { node: plan, nodes: [plan], place: (slot) => slot, above: (input) => input };
   const inner = baseOf(plan.input, scope);
   if (inner === undefined) return undefined;
   const slots: number[] = [];
@@ -83,6 +90,7 @@ function baseOf(plan: PlanNode, scope: ExprScope): Base | undefined {
   }
   return {
     node: inner.node,
+    nodes: [...inner.nodes, plan],
     place: (slot) => slots[slot]!,
     above: (input) => new Project(inner.above(input), plan.exprs, scope),
   };
@@ -106,17 +114,23 @@ function scanKeys(
   return keys;
 }
 
+/** EXPLAIN ANALYZE counts nodes without operators of their own, too. */
+function swallow(nodes: readonly PlanNode[], scope: Scope): SwallowedNodes | undefined {
+  const { instrument } = scope;
+  return instrument === undefined ? undefined : new SwallowedNodes(instrument.clock, instrument.nodes, nodes);
+}
+
 function typesOf(plan: PlanNode): TypeRef[] {
   return plan.columns.map(({ type }) => type);
 }
 
-function rowAggregate(input: Operator, plan: AggregateNode, scope: ExprScope): Operator {
+function rowAggregate(input: Operator, plan: AggregateNode, scope: Scope): Operator {
   return plan.groups.length > 0
     ? new HashAggregate(input, plan, scope)
     : new SortedAggregate(input, plan, scope);
 }
 
-function aggregate(plan: AggregateNode, scope: ExprScope): Operator | undefined {
+function aggregate(plan: AggregateNode, scope: Scope): Operator | undefined {
   if (plan.groups.length > 0 && plan.strategy !== "hash") return undefined;
   const base = baseOf(plan.input, scope);
   if (base === undefined) return undefined;
@@ -133,6 +147,7 @@ function aggregate(plan: AggregateNode, scope: ExprScope): Operator | undefined 
   const used = [...keys.map(({ slot }) => slot), ...accumulators.slots];
   const source = VectorScan.of(scanNode, used, false, scope);
   if (source === undefined) return undefined;
+  source.scan.swallowed = swallow(base.nodes, scope);
   return new VectorAggregate({
     node: plan,
     source: source.scan,
@@ -149,6 +164,7 @@ function aggregate(plan: AggregateNode, scope: ExprScope): Operator | undefined 
 /** A join that kernels can probe: its left side is a scan, its right side not too large. */
 interface Probe {
   readonly scanNode: SeqScanNode;
+  readonly nodes: readonly PlanNode[];
   /** Scan slot of a left slot. */
   readonly place: (slot: number) => number;
   readonly above: (input: Operator) => Operator;
@@ -157,7 +173,7 @@ interface Probe {
   readonly rightStable: boolean;
 }
 
-function probeOf(node: JoinNode, scope: ExprScope): Probe | undefined {
+function probeOf(node: JoinNode, scope: Scope): Probe | undefined {
   const { type } = node;
   if (type !== "inner" && type !== "left" && type !== "semi" && type !== "anti") return undefined;
   if (node.condition !== undefined || node.right.estimate.rows > buildRowsMax) return undefined;
@@ -171,6 +187,7 @@ function probeOf(node: JoinNode, scope: ExprScope): Probe | undefined {
   if (placed.some(({ slot }) => slot >= scanNode.project.length)) return undefined;
   return {
     scanNode,
+    nodes: base.nodes,
     place: base.place,
     above: base.above,
     node,
@@ -179,17 +196,12 @@ function probeOf(node: JoinNode, scope: ExprScope): Probe | undefined {
   };
 }
 
-function rowJoin(probe: Probe, right: Operator, scope: ExprScope): Operator {
+function rowJoin(probe: Probe, right: Operator, scope: Scope): Operator {
   const left = probe.above(new SeqScan(probe.scanNode, scope));
   return new HashJoin(left, right, probe.node, probe.rightStable, scope);
 }
 
-function joinAggregate(
-  plan: AggregateNode,
-  node: JoinNode,
-  base: Base,
-  scope: ExprScope,
-): Operator | undefined {
+function joinAggregate(plan: AggregateNode, node: JoinNode, base: Base, scope: Scope): Operator | undefined {
   const probe = probeOf(node, scope);
   if (probe === undefined) return undefined;
   const { scanNode } = probe;
@@ -224,11 +236,14 @@ function joinAggregate(
   const source = VectorScan.of(scanNode, used, false, scope);
   if (source === undefined) return undefined;
   const right = scope.build(node.right);
+  const table = new JoinTable(right, node, probe.keys, scope);
+  source.scan.swallowed = swallow(probe.nodes, scope);
+  source.scan.above = table.swallowed = swallow(base.nodes, scope);
   return new VectorAggregate({
     node: plan,
     source: source.scan,
     encoder: new RowColumns(used, typesOf(scanNode)),
-    join: new JoinTable(right, node, probe.keys, scope),
+    join: table,
     rightStable: probe.rightStable,
     grouping,
     plan: accumulators,
@@ -237,7 +252,7 @@ function joinAggregate(
   });
 }
 
-function join(node: JoinNode, scope: ExprScope): Operator | undefined {
+function join(node: JoinNode, scope: Scope): Operator | undefined {
   const probe = probeOf(node, scope);
   if (probe === undefined) return undefined;
   // A text too long for the encoder would show when rows have gone up already.
@@ -246,6 +261,7 @@ function join(node: JoinNode, scope: ExprScope): Operator | undefined {
   const source = VectorScan.of(probe.scanNode, used, true, scope);
   if (source === undefined) return undefined;
   const right = scope.build(node.right);
+  source.scan.swallowed = swallow(probe.nodes, scope);
   const output = node.left.columns.map((_, slot) => probe.place(slot));
   return new VectorHashJoin({
     source: source.scan,
@@ -258,7 +274,7 @@ function join(node: JoinNode, scope: ExprScope): Operator | undefined {
   });
 }
 
-function top(plan: Extract<PlanNode, { kind: "topN" }>, scope: ExprScope): Operator | undefined {
+function top(plan: Extract<PlanNode, { kind: "topN" }>, scope: Scope): Operator | undefined {
   const base = baseOf(plan.input, scope);
   if (base === undefined || base.node.kind !== "seqScan") return undefined;
   const scanNode = base.node as SeqScanNode;
@@ -275,6 +291,7 @@ function top(plan: Extract<PlanNode, { kind: "topN" }>, scope: ExprScope): Opera
   const addressed = scanNode.rowId ? scanNode : { ...scanNode, rowId: true };
   const source = VectorScan.of(addressed, [slots[0]!], true, scope);
   if (source === undefined) return undefined;
+  source.scan.swallowed = swallow(base.nodes, scope);
   const output = plan.columns.map((_, slot) => base.place(slot));
   const rows = (): Operator =>
     new TopN(
