@@ -1,9 +1,9 @@
 /** The parts of the benchmark runner that decide what a figure means. */
 import { describe, expect, it } from "vitest";
-import { factRows } from "./data.js";
-import { cpuPerOperation, type Line, median, ratioOf, verdictOf } from "./figures.js";
-import { parsePgbench } from "./pgbench.js";
-import { type CpuProfile, report } from "./profile.js";
+import { factRows } from "../bench/data.js";
+import { cpuPerOperation, type Line, median, ratioOf, verdictOf } from "../bench/figures.js";
+import { parsePgbench } from "../bench/pgbench.js";
+import { type CpuProfile, report } from "../bench/profile.js";
 
 const sample = (value: number) => ({ value, noise: 0, operations: 10, cpuSeconds: 0.001 });
 const line = (id: string, unit: Line["unit"], ours: number[], postgres: number[]): Line => ({
