@@ -228,6 +228,8 @@ async function inserts(pair: Pair, scriptFile: string): Promise<void> {
 export async function runPgbench(options: RunOptions, outcome: Outcome): Promise<void> {
   const pair = await Pair.start(options, outcome);
   const scriptFile = join(options.folder, `bench-insert-${process.pid}.sql`);
+  const removeScript = (): void => rmSync(scriptFile, { force: true });
+  process.once("exit", removeScript);
   try {
     pair.memory({
       when: "just started",
@@ -248,7 +250,7 @@ export async function runPgbench(options: RunOptions, outcome: Outcome): Promise
     if (options.parts.has("tpcb")) await tpcb(pair);
     if (options.parts.has("insert")) await inserts(pair, scriptFile);
   } finally {
-    rmSync(scriptFile, { force: true });
+    removeScript();
     await pair.stop();
   }
 }
