@@ -336,6 +336,9 @@ export class HashJoin implements Operator {
   #rowBytes = 0;
   /** Memory is short: before the next right batch the rows go to partitions. */
   #mustSpill = false;
+  /** Rows in memory are on their way to the partitions; so many of them are there. */
+  #moving = false;
+  #moved = 0;
 
   #phase: "build" | "split" | "take" | "probe" | "rest" | "end" = "build";
   #work: Work | undefined;
@@ -433,6 +436,7 @@ export class HashJoin implements Operator {
     this.#rows = 0;
     this.#rowBytes = 0;
     this.#mustSpill = false;
+    this.#moving = false;
     this.#next = [];
     this.#heads = [];
     this.#built = false;
@@ -490,6 +494,10 @@ export class HashJoin implements Operator {
     for (;;) {
       this.#runtime.tick();
       if (this.#mustSpill) this.#startSpill();
+      if (this.#moving) {
+        this.#moveSome();
+        continue;
+      }
       const batch = (this.#pendingRight ??=
         this.#buildReader === undefined ? this.right.next() : this.#buildReader.next());
       if (batch === undefined) return;
@@ -528,7 +536,7 @@ export class HashJoin implements Operator {
 
   /** From memory to partitions: all right rows so far, then those still to come, then the left rows. */
   #startSpill(): void {
-    const keys = this.#rightKeys.evaluate(this.#columns, this.#rows);
+    this.#mustSpill = false;
     const make = (width: number): RowStore[] =>
       Array.from({ length: partitions }, () => {
         const store = new RowStore(width, true);
@@ -536,7 +544,18 @@ export class HashJoin implements Operator {
         return store;
       });
     this.#spill = { build: make(this.#rightWidth), probe: make(this.#leftWidth) };
-    this.#partition(this.#spill.build, this.#columns, keys, this.#rows);
+    this.#moving = true;
+    this.#moved = 0;
+  }
+  /** A batch of the rows that were in memory when the spilling began. */
+  #moveSome(): void {
+    const to = Math.min(this.#moved + batchRowsMax, this.#rows);
+    const columns = this.#columns.map((column) => column.slice(this.#moved, to));
+    const length = to - this.#moved;
+    this.#partition(this.#spill!.build, columns, this.#rightKeys.evaluate(columns, length), length);
+    this.#moved = to;
+    if (to < this.#rows) return;
+    this.#moving = false;
     this.#forgetRows();
   }
   #partition(stores: readonly RowStore[], columns: Value[][], keys: Value[][], length: number): void {

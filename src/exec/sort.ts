@@ -19,7 +19,7 @@ import { bytesOfRows, RowStore, RowStoreReader } from "./spill.js";
 import { type Comparator, comparatorOf, isOrderedNumberType } from "./values.js";
 
 /** Rows sorted in one step: a few milliseconds with the slowest comparison, or by digits. */
-const segmentRows = 8192;
+const segmentRows = 2048;
 const digitSegmentRows = 65_536;
 
 /** Where the keys stand among the stored columns, and how they compare. */
@@ -505,6 +505,7 @@ export class Sort implements Operator {
       this.#sorter.finish();
       this.#sorted = true;
     }
+    this.scope.runtime.tick();
     const count = this.#sorter.fill(this.#out.columns, batchRowsMax);
     if (count === 0) return undefined;
     this.#out.length = count;

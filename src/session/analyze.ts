@@ -51,13 +51,18 @@ export async function analyzeTable(options: AnalyzeOptions): Promise<StatisticsD
     total += scan.visibleCount;
     if (pages % stride === 0) sampled += scan.materialize(columns, sample, sampled, undefined);
     pages++;
-    if (pages % 64 === 0) await options.breathe();
+    if (pages % 4 === 0) await options.breathe();
   }
   const statistics: (ColumnStatistics | null)[] = table.columns.map(() => null);
   for (let at = 0; at < columns.length; at++) {
     const place = columns[at]!;
     sample[at]!.length = sampled;
-    statistics[place] = columnStatistics(table.columns[place]!.type.oid, sample[at]!, total);
+    statistics[place] = await columnStatistics(
+      table.columns[place]!.type.oid,
+      sample[at]!,
+      total,
+      options.breathe,
+    );
     await options.breathe();
   }
   return {
@@ -85,20 +90,21 @@ function widthOf(value: Value): number {
   }
 }
 
-function columnStatistics(
+async function columnStatistics(
   typeOid: number,
   values: readonly Value[],
   totalRows: number,
-): ColumnStatistics | null {
+  breathe: () => Promise<void>,
+): Promise<ColumnStatistics | null> {
   // json and its like have no order: only widths and NULLs are known of them.
   const order = isOrdered(typeOid) ? compareOf(typeOid) : undefined;
-  const present: { readonly value: Value; readonly place: number }[] = [];
+  let present: Sampled[] = [];
   let width = 0;
-  values.forEach((value, place) => {
-    if (value === null) return;
+  for (const value of values) {
+    if (value === null) continue;
     width += widthOf(value);
-    present.push({ value, place });
-  });
+    present.push({ value, place: present.length });
+  }
   const sampled = values.length;
   if (sampled === 0) return null;
   const nullFraction = 1 - present.length / sampled;
@@ -113,7 +119,7 @@ function columnStatistics(
       correlation: 0,
     };
   }
-  present.sort((a, b) => order(a.value, b.value) || a.place - b.place);
+  present = await sortInSteps(present, (a, b) => order(a.value, b.value) || a.place - b.place, breathe);
   const groups: { first: number; count: number }[] = [];
   for (let at = 0; at < present.length; at++) {
     const last = groups.at(-1);
@@ -146,6 +152,43 @@ function columnStatistics(
     histogram,
     correlation: correlation(present),
   };
+}
+
+/** A value of the sample and its rank by position. */
+interface Sampled {
+  readonly value: Value;
+  readonly place: number;
+}
+
+const stepItems = 1024;
+
+/** Merge sort that lets others have the loop after every thousand items or so. */
+async function sortInSteps<T>(
+  items: readonly T[],
+  compare: (a: T, b: T) => number,
+  breathe: () => Promise<void>,
+): Promise<T[]> {
+  let from: T[] = [];
+  for (let at = 0; at < items.length; at += stepItems) {
+    for (const item of items.slice(at, at + stepItems).sort(compare)) from.push(item);
+    await breathe();
+  }
+  for (let run = stepItems; run < items.length; run *= 2) {
+    const into: T[] = [];
+    for (let start = 0; start < from.length; start += 2 * run) {
+      const middle = Math.min(start + run, from.length);
+      const end = Math.min(middle + run, from.length);
+      let left = start;
+      let right = middle;
+      while (left < middle || right < end) {
+        const takeLeft = right >= end || (left < middle && compare(from[left]!, from[right]!) <= 0);
+        into.push(takeLeft ? from[left++]! : from[right++]!);
+        if (into.length % stepItems === 0) await breathe();
+      }
+    }
+    from = into;
+  }
+  return from;
 }
 
 function distinctEstimate(
@@ -190,14 +233,8 @@ function correlation(sorted: readonly { readonly place: number }[]): number {
   let sumPlace = 0;
   let sumPlaceSquare = 0;
   let product = 0;
-  const ranks = new Map(
-    sorted
-      .map((item) => item.place)
-      .sort((a, b) => a - b)
-      .map((place, rank) => [place, rank] as const),
-  );
   for (let rank = 0; rank < n; rank++) {
-    const place = ranks.get(sorted[rank]!.place)!;
+    const { place } = sorted[rank]!;
     sumPlace += place;
     sumPlaceSquare += place * place;
     product += rank * place;
