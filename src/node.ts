@@ -17,7 +17,7 @@ import { ControlPlane } from "./cluster/index.js";
 import type { Config } from "./config.js";
 import { useKernels } from "./exec/index.js";
 import { type NodeIdentity, newMockSecret, newUuid, readIdentity, writeIdentity } from "./identity.js";
-import { EngineCore } from "./mga/index.js";
+import { EngineCore, ObjectKind } from "./mga/index.js";
 import {
   bootstrapRoleId,
   type CatalogObject,
@@ -117,6 +117,8 @@ export async function openCore(config: Config, platform: Platform, log: Log): Pr
   const shards = await openShards(platform, storage, memory, control, log);
   await resolveLimbo(shards, control, log);
   await reconcile(shards[0]!, control, log);
+  await storage.durable();
+  await control.forgetResolved();
 
   const loop: { delay: LoopDelay | undefined } = { delay: undefined };
   const server = new Server({
@@ -433,6 +435,7 @@ async function resolveLimbo(shards: readonly Shard[], control: ControlPlane, log
       log.info("a transaction in limbo was resolved", { shard: name, transaction: id, committed });
     }
   }
+  for (const transaction of control.state.decided()) control.noteResolved(transaction);
 }
 
 /** Storage follows the catalog. */
@@ -445,14 +448,19 @@ async function reconcile(home: Shard, control: ControlPlane, log: Log): Promise<
   }
   home.store.beginOperation();
   const present = new Set<number>();
-  for (const { storageId } of home.store.objects()) present.add(storageId);
-  for (const storageId of present) {
+  for (const { storageId, kind } of home.store.objects()) {
     control.ids.skipTo(storageId + 1);
+    // A dropped object whose pages are still being freed: the engine goes on with it.
+    if (kind !== ObjectKind.doomedTable && kind !== ObjectKind.doomedIndex) present.add(storageId);
+  }
+  for (const storageId of present) {
     if (wanted.has(storageId)) continue;
     await untilLoaded(() => home.engine.dropObject(storageId));
     log.info("storage of an uncommitted object was dropped", { storage: storageId });
   }
-  for (const [storageId, object] of wanted) {
+  // Tables before the indexes that are built over them.
+  const order = { table: 0, sequence: 1, index: 2 } as Record<string, number>;
+  for (const [storageId, object] of [...wanted].sort(([, a], [, b]) => order[a.kind]! - order[b.kind]!)) {
     if (present.has(storageId)) continue;
     switch (object.kind) {
       case "table":
@@ -462,7 +470,10 @@ async function reconcile(home: Shard, control: ControlPlane, log: Log): Promise<
         const table = state.relationById(object.tableId);
         assert(table?.kind === "table", "an index has its table");
         const spec = tableSpec(state, table, state.indexesOf(table.id));
-        await untilLoaded(() => home.engine.createIndex(spec, indexSpec(state, table, object)));
+        const index = indexSpec(state, table, object);
+        await untilLoaded(() => home.engine.createIndex(spec, index));
+        const build = home.engine.buildIndex(spec, index);
+        while (!(await untilLoaded(() => build.step())));
         break;
       }
       case "sequence":

@@ -71,6 +71,18 @@ export class ControlPlane {
     if (this.#log.bytesSinceSnapshot > snapshotAfterBytes) this.#log.saveSnapshot(this.state.save());
   }
 
+  readonly #resolved: { readonly shard: number; readonly id: number }[] = [];
+
+  /** A shard has written a decided transaction's end; its outcome is dropped from the state after a while. */
+  noteResolved(transaction: { readonly shard: number; readonly id: number }): void {
+    this.#resolved.push(transaction);
+  }
+  /** Drops the outcomes of what is resolved; call it when the shards' ends of these transactions are durable. */
+  async forgetResolved(): Promise<void> {
+    if (this.#resolved.length === 0) return;
+    await this.propose({ type: "resolved", transactions: this.#resolved.splice(0) });
+  }
+
   /** The first entry of a new cluster: its schemas, the first role and database. */
   async bootstrap(objects: readonly CatalogObject[]): Promise<void> {
     if (!this.isNew) throw new DbError("objectNotInPrerequisiteState", "the catalog is not empty");

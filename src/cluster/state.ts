@@ -220,6 +220,14 @@ export class CatalogState extends CatalogView {
     return this.#outcomes.get(`${shard}:${transaction}`);
   }
 
+  /** Transactions whose outcome is still kept. */
+  *decided(): Iterable<{ readonly shard: number; readonly id: number }> {
+    for (const key of this.#outcomes.keys()) {
+      const [shard, id] = key.split(":");
+      yield { shard: Number(shard), id: Number(id) };
+    }
+  }
+
   apply(command: Command): ApplyResult {
     switch (command.type) {
       case "catalog":

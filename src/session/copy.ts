@@ -4,14 +4,7 @@
  */
 import { DbError, notSupported } from "../base/errors.js";
 import { Wait } from "../base/wait.js";
-import {
-  buildPlan,
-  compileExpr,
-  type ExecContext,
-  type Operator,
-  Runtime,
-  runPlan,
-} from "../exec/index.js";
+import { buildPlan, compileExpr, type ExecContext, type Operator, Runtime, runPlan } from "../exec/index.js";
 import { Batch, batchRowsMax } from "../model/batch.js";
 import type { TableDesc } from "../model/schema.js";
 import { textOutputOf } from "../model/types.js";

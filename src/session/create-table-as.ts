@@ -20,7 +20,7 @@ export async function runCreateTableAs(session: ServerSession, ast: CreateTableA
   const schema = ddl.creationSchema(ast.name);
   if (alreadyThere(ddl, schema, ast.name.name, ast.ifNotExists)) return { tag: "CREATE TABLE AS" };
   const query = ast.source as Query;
-  const plan = planQuery(query, session.bindEnv([]), session);
+  const plan = planQuery(query, session.bindEnv([], undefined, true), session);
   session.shard.admit(session.catalog, session.currentRoleId, plan.privileges);
   if (ast.columns.length > plan.columns.length)
     throw new DbError("syntaxError", "too many column names were specified");

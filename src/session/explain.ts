@@ -1,10 +1,6 @@
 /** EXPLAIN [ANALYZE]: the plan as text or JSON, with what really happened where it was run. */
 import { DbError, notSupported } from "../base/errors.js";
-import {
-  buildPlan,
-  type Instrumentation,
-  runPlan,
-} from "../exec/index.js";
+import { buildPlan, type Instrumentation, runPlan } from "../exec/index.js";
 import type { Explain, Option } from "../sql/ast.js";
 
 import { explainPlan } from "../sql/index.js";

@@ -236,7 +236,7 @@ function catalogInfo(session: ServerSession): CatalogInfo {
       const object = session.catalog.relationById(oid) ?? session.catalog.indexById(oid);
       return object === undefined ? null : firstNamed(session, object.name) === oid;
     },
-    comment: (oid, _catalog, column) => session.catalog.comment(oid, column === 0 ? -1 : column - 1) ?? null,
+    comment: (oid, _catalog, column) => session.catalog.comment(oid, column) ?? null,
     // Sequences are shown as the search path finds them.
     expressionText: (text) =>
       text.replace(/'((?:[^']|'')+)'::regclass/g, (whole, name: string) => {

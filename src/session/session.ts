@@ -199,7 +199,21 @@ export class ServerSession implements Session, DdlSession, RunningHost {
       },
       pid,
     );
+    settings.onChange("session_authorization", (value) => {
+      this.sessionRoleId = this.catalog.roleByName(String(value))?.id ?? this.sessionRoleId;
+      this.eval.sessionUser = String(value);
+      this.#followRole();
+    });
+    settings.onChange("role", () => this.#followRole());
     provideServices(this);
+  }
+
+  /** SET ROLE and SET SESSION AUTHORIZATION, and what takes them back. */
+  #followRole(): void {
+    const name = this.settings.text("role");
+    const role = name === "none" ? undefined : this.catalog.roleByName(name);
+    this.currentRoleId = role?.id ?? this.sessionRoleId;
+    this.eval.currentUser = role?.name ?? this.eval.sessionUser;
   }
 
   get control(): ControlPlane {

@@ -10,7 +10,7 @@
  */
 import { assert, DbError } from "../base/errors.js";
 import { isWait } from "../base/wait.js";
-import type { CatalogDraft, CatalogState, ControlPlane, DraftMark } from "../cluster/index.js";
+import type { CatalogChange, CatalogDraft, CatalogState, ControlPlane, DraftMark } from "../cluster/index.js";
 import type { Isolation, SavepointMark, Transaction } from "../mga/contract.js";
 import type { CatalogObject, CatalogReader } from "../model/schema.js";
 import type { Clock } from "../platform/index.js";
@@ -70,6 +70,7 @@ export class SessionTransaction {
   #savepoints: SavepointEntry[] = [];
   /** Storage ids made by this transaction, in order. */
   #created: number[] = [];
+  #committing = false;
   /** Checks that wait for COMMIT (deferred constraints). */
   #deferred: (() => void)[] = [];
 
@@ -219,7 +220,7 @@ export class SessionTransaction {
       if (entry.draft === undefined) this.#draft = undefined;
       else this.#draft.rollbackTo(entry.draft);
     }
-    for (const storageId of this.#created.splice(entry.created)) this.shard.engine.dropObject(storageId);
+    this.#dropStorage(this.#created.splice(entry.created));
     this.#deferred.length = Math.min(this.#deferred.length, entry.deferred);
     this.hooks.settingsRollbackTo(entry.settings);
   }
@@ -254,9 +255,14 @@ export class SessionTransaction {
       this.#end(true);
       return;
     }
+    this.#committing = true;
     return durable.then(
-      () => this.#end(true),
+      () => {
+        this.#committing = false;
+        this.#end(true);
+      },
       (error: unknown) => {
+        this.#committing = false;
         this.#end(false);
         throw error;
       },
@@ -265,6 +271,7 @@ export class SessionTransaction {
 
   async #commitSlowly(): Promise<void> {
     const { engine, store } = this.shard;
+    this.#committing = true;
     try {
       await this.runDeferred();
       const draft = this.#draft;
@@ -274,28 +281,56 @@ export class SessionTransaction {
         return;
       }
       const differences = [...draft.differences()];
-      if (this.hasRows) {
-        const rows = this.#rows!;
-        await engine.prepare(rows);
-        let committed = false;
-        try {
-          await this.control.propose(draft.toCommand({ shard: this.shard.engine.shard, id: rows.id }));
-          committed = true;
-        } finally {
-          engine.resolve(rows.id, committed);
-        }
-      } else {
+      if (this.hasRows) await this.#commitWithCatalog(this.#rows!, draft);
+      else {
         // New storage holds no rows of this transaction, but built indexes must be there when the entry names them.
         if (this.#created.length > 0) await store.durable();
-        await this.control.propose(draft.toCommand());
+        await this.#propose(draft.toCommand());
         if (this.#rows !== undefined) await engine.commit(this.#rows);
       }
       this.#created = [];
       this.#dropReplaced(differences);
       this.#end(true);
     } catch (error) {
+      this.#committing = false;
       this.rollback();
       throw error;
+    } finally {
+      this.#committing = false;
+    }
+  }
+
+  /** The entry is the commit point of the rows too: they wait in limbo until it is applied (D8). */
+  async #commitWithCatalog(rows: Transaction, draft: CatalogDraft): Promise<void> {
+    const { engine } = this.shard;
+    const transaction = { shard: engine.shard, id: rows.id };
+    await engine.prepare(rows);
+    try {
+      await this.#propose(draft.toCommand(transaction));
+    } finally {
+      // Without an outcome the rows stay in limbo: the log, read at the next open, decides.
+      const outcome = this.control.state.outcomeOf(transaction.shard, transaction.id);
+      if (outcome !== undefined) {
+        engine.resolve(rows.id, outcome);
+        this.control.noteResolved(transaction);
+      }
+    }
+  }
+
+  /** A refusal is an answer; any other failure leaves open whether the entry is in the log. */
+  async #propose(command: CatalogChange): Promise<void> {
+    try {
+      await this.control.propose(command);
+    } catch (error) {
+      if (error instanceof DbError && error.condition === "serializationFailure") throw error;
+      // What the entry names must be there if it turns out to be committed.
+      this.#created = [];
+      throw new DbError(
+        "transactionResolutionUnknown",
+        "the catalog log failed while the transaction was being committed",
+        { detail: "Whether it is committed shows when the node is started again." },
+        error,
+      );
     }
   }
 
@@ -303,19 +338,39 @@ export class SessionTransaction {
   #dropReplaced(
     differences: readonly { before: CatalogObject | undefined; after: CatalogObject | undefined }[],
   ): void {
+    const replaced: number[] = [];
     for (const { before, after } of differences) {
       const old = storageOf(before);
-      if (old !== undefined && storageOf(after) !== old) this.shard.engine.dropObject(old);
+      if (old !== undefined && storageOf(after) !== old) replaced.push(old);
       if (before?.kind === "table") this.shard.forget(before.id);
+    }
+    this.#dropStorage(replaced);
+  }
+
+  /** Drops storage now, or as soon as the pool has room. What a failing node leaves is dropped at the next open. */
+  #dropStorage(storageIds: readonly number[]): void {
+    const { engine } = this.shard;
+    for (let place = 0; place < storageIds.length; place++) {
+      try {
+        engine.dropObject(storageIds[place]!);
+      } catch (thrown) {
+        if (!isWait(thrown)) throw thrown;
+        const rest = storageIds.slice(place);
+        thrown.ready.then(
+          () => this.#dropStorage(rest),
+          () => undefined,
+        );
+        return;
+      }
     }
   }
 
+  /** Once a commit is under way it alone ends the transaction. */
   rollback(): void {
-    if (this.state === "none") return;
+    if (this.state === "none" || this.#committing) return;
     const rows = this.#rows;
-    if (rows !== undefined && (rows.state === "active" || rows.state === "limbo"))
-      this.shard.engine.rollback(rows);
-    for (const storageId of this.#created) this.shard.engine.dropObject(storageId);
+    if (rows?.state === "active") this.shard.engine.rollback(rows);
+    this.#dropStorage(this.#created);
     this.#end(false);
   }
 

@@ -460,7 +460,7 @@ function valueText(value: SettingValue): string {
 
 function setRole(session: ServerSession, name: string | undefined, local: boolean): void {
   if (name === undefined) {
-    changeRole(session, session.sessionRoleId, "none", local);
+    changeRole(session, "none", local);
     return;
   }
   const role = session.catalog.roleByName(name);
@@ -469,14 +469,12 @@ function setRole(session: ServerSession, name: string | undefined, local: boolea
   if (me?.superuser !== true && !rolesOf(session.catalog, session.sessionRoleId, false).has(role.id)) {
     throw new DbError("insufficientPrivilege", `permission denied to set role "${name}"`);
   }
-  changeRole(session, role.id, name, local);
+  changeRole(session, name, local);
 }
 
-function changeRole(session: ServerSession, roleId: number, shown: string, local: boolean): void {
-  // The listener of the setting makes the change, so that a rollback takes it back too.
+/** The settings' listeners make the change, so that a rollback takes it back too. */
+function changeRole(session: ServerSession, shown: string, local: boolean): void {
   session.settings.setInternal("role", shown, { local });
-  session.currentRoleId = roleId;
-  session.eval.currentUser = session.catalog.roleById(roleId)?.name ?? "";
 }
 
 function setAuthorization(session: ServerSession, name: string): void {
@@ -487,9 +485,7 @@ function setAuthorization(session: ServerSession, name: string): void {
     throw new DbError("insufficientPrivilege", "permission denied to set session authorization");
   }
   session.settings.setInternal("session_authorization", name);
-  session.sessionRoleId = role.id;
-  session.eval.sessionUser = name;
-  changeRole(session, role.id, "none", false);
+  changeRole(session, "none", false);
 }
 
 function resetAuthorization(session: ServerSession): void {

@@ -8,6 +8,7 @@ import { DbError, notSupported } from "../../base/errors.js";
 import type { CatalogObject, ColumnDesc, ObjectId, SchemaDesc, TableDesc } from "../../model/schema.js";
 import type { Drop, ObjectName } from "../../sql/ast.js";
 import { type DdlContext, nameText } from "./context.js";
+import { defaultReads } from "./stored.js";
 
 /** A whole object, one column of a table, or one column's default. */
 export type Target =
@@ -96,7 +97,7 @@ function dependents(ddl: DdlContext, target: Target): Dependent[] {
       for (const other of draft.objects()) {
         if (other.kind !== "table") continue;
         other.columns.forEach((column, place) => {
-          if (column.sequenceId === object.id && column.defaultSql !== undefined)
+          if (column.defaultSql !== undefined && defaultReads(ddl, column, object.id))
             add({ kind: "default", id: other.id, column: place }, false);
         });
       }
@@ -192,7 +193,11 @@ export async function dropTargets(
       queue.push({ target, automatic, via: next.target });
   }
   const others = order.filter(
-    (target) => !rootKeys.has(keyOf(target)) && !seen.get(keyOf(target))!.automatic,
+    (target) =>
+      !rootKeys.has(keyOf(target)) &&
+      !seen.get(keyOf(target))!.automatic &&
+      // A part of a table that goes is not told apart from it.
+      (target.kind === "object" || !seen.has(keyOf({ kind: "object", id: target.id }))),
   );
   const lines = others.map(
     (target) => `${describe(ddl, target)} depends on ${describe(ddl, seen.get(keyOf(target))!.via!)}`,

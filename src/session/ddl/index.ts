@@ -225,9 +225,10 @@ async function createView(ddl: DdlContext, statement: CreateView): Promise<void>
   const { sql, columns, dependsOn } = storedView(ddl, statement.query, statement.columns);
   for (const [id] of dependsOn) if (id >= firstUserObjectId) ddl.draft.rely(id);
   if (existing?.kind === "view") {
+    if (columns.length < existing.columns.length)
+      throw new DbError("invalidTableDefinition", "cannot drop columns from view");
     existing.columns.forEach((old, place) => {
-      const fresh = columns[place];
-      if (fresh === undefined) throw new DbError("invalidTableDefinition", "cannot drop columns from view");
+      const fresh = columns[place]!;
       if (fresh.name !== old.name) {
         throw new DbError(
           "invalidTableDefinition",

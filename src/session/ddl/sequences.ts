@@ -152,16 +152,7 @@ export function sequenceShape(
     );
   if (restarted) {
     const value = restart === undefined ? start : BigInt(restart);
-    if (value < minimum)
-      throw new DbError(
-        "invalidParameterValue",
-        `RESTART value (${value}) cannot be less than MINVALUE (${minimum})`,
-      );
-    if (value > maximum)
-      throw new DbError(
-        "invalidParameterValue",
-        `RESTART value (${value}) cannot be greater than MAXVALUE (${maximum})`,
-      );
+    checkNext(value, minimum, maximum);
     restart = String(value);
   }
   const cache = values.cache ?? (before === undefined ? 1n : BigInt(before.cache));
@@ -177,6 +168,20 @@ export function sequenceShape(
     restart,
     ownedBy,
   };
+}
+
+/** A sequence's value stays within its bounds, whichever of them changes. */
+function checkNext(value: bigint, minimum: bigint, maximum: bigint): void {
+  if (value < minimum)
+    throw new DbError(
+      "invalidParameterValue",
+      `RESTART value (${value}) cannot be less than MINVALUE (${minimum})`,
+    );
+  if (value > maximum)
+    throw new DbError(
+      "invalidParameterValue",
+      `RESTART value (${value}) cannot be greater than MAXVALUE (${maximum})`,
+    );
 }
 
 function descOf(
@@ -272,8 +277,11 @@ export async function alterSequence(
   await ddl.lock(desc.id, "ShareRowExclusive", desc.name);
   ddl.draft.put({ ...rest, ...descOf(shape), ...(ownedBy === undefined ? {} : { ownedBy }) });
   const { restart } = shape;
+  const sequence = ddl.transaction.shard.engine.sequence(desc.storageId);
+  const next = restart === undefined ? sequence.read().lastValue : BigInt(restart);
+  checkNext(next, BigInt(shape.minimum), BigInt(shape.maximum));
   if (restart !== undefined) {
-    await retrying(() => ddl.transaction.shard.engine.sequence(desc.storageId).set(BigInt(restart), false));
+    await retrying(() => sequence.set(next, false));
   }
 }
 

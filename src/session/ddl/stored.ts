@@ -41,7 +41,7 @@ export interface StoredExpression {
 }
 
 function envOf(ddl: DdlContext): BindEnv {
-  return { ...ddl.session.bindEnv([]), catalog: ddl.draft };
+  return { ...ddl.session.bindEnv([]), parametersFixed: true, catalog: ddl.draft };
 }
 
 /** Stored text is read without a search path. */
@@ -135,6 +135,16 @@ export function constantDefault(ddl: DdlContext, column: ColumnDesc): string | n
   if (isVolatile(expr)) return undefined;
   const value = evaluateConstant(expr, ddl.session.constantContext());
   return value === null ? null : typeOutput(column.type.oid, value, defaultSettings);
+}
+
+/** Whether a column's default reads this sequence. */
+export function defaultReads(ddl: DdlContext, column: ColumnDesc, sequenceId: ObjectId): boolean {
+  if (column.sequenceId === sequenceId) return true;
+  // Binding is not free: only calls that take a sequence can read one.
+  if (!/val\(/i.test(column.defaultSql!)) return false;
+  return bindTableExpression(column.defaultSql!, undefined, "default", storedEnv(ddl)).objects.includes(
+    sequenceId,
+  );
 }
 
 type Clause = "check" | "default" | "indexExpression" | "indexPredicate";
