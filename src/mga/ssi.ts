@@ -4,7 +4,8 @@
  * Each remembers what it read: rows, pages once they are many, the table once pages are many; index ranges as key
  * intervals, exact whatever the tree does meanwhile. A write of something another concurrent one has read is a
  * rw-conflict from reader to writer; so is a read of a version that a concurrent one has overwritten. A transaction with
- * a conflict in and a conflict out, whose out-side committed first, may close a cycle: the pivot fails with 40001.
+ * a conflict in and a conflict out, whose out-side committed first, may close a cycle: the pivot fails with 40001. A commit
+ * counts from its beginning: while its group is on the way to the disk it can fail no more, so the others must.
  *
  * Read marks of committed transactions stay until every transaction that ran beside them is over.
  */
@@ -34,6 +35,8 @@ export class SerializableState {
   readonly ranges = new Map<number, Range[] | undefined>();
   /** 0 until committed. */
   commitNumber = 0;
+  /** Order of the commits' beginnings; 0 before. From then on it can no longer be made to fail, durable or not. */
+  closing = 0;
   aborted = false;
   constructor(
     readonly transaction: TransactionRecord,
@@ -57,6 +60,7 @@ export class SerializableTracker {
   /** All that may still conflict: active ones, and committed ones beside an active one. */
   readonly #known = new Set<SerializableState>();
   #active = 0;
+  #closings = 0;
 
   /** Nothing to note for the rest of the engine. */
   get idle(): boolean {
@@ -159,36 +163,37 @@ export class SerializableTracker {
     writer.inConflicts.add(reader);
     // The writer as pivot: its own out-side committed already.
     for (const out of writer.outConflicts) {
-      if (out.aborted || !out.committed) continue;
-      if (writer.committed && writer.commitNumber <= out.commitNumber) continue;
-      this.#abort(writer.committed ? reader : writer, acting);
+      if (out.aborted || out.closing === 0) continue;
+      if (writer.closing > 0 && writer.closing <= out.closing) continue;
+      this.#abort(writer.closing > 0 ? reader : writer, acting);
     }
     // The reader as pivot: the writer committed before anybody else of the three.
-    if (writer.committed) {
+    if (writer.closing > 0) {
       for (const into of reader.inConflicts) {
         if (into.aborted) continue;
-        if (into.committed && into.commitNumber <= writer.commitNumber) continue;
-        this.#abort(reader.committed ? into : reader, acting);
+        if (into.closing > 0 && into.closing <= writer.closing) continue;
+        this.#abort(reader.closing > 0 ? into : reader, acting);
       }
     }
   }
 
   #abort(victim: SerializableState, acting: SerializableState): void {
     if (victim === acting) throw failure();
-    if (victim.committed || victim.aborted) throw failure();
+    if (victim.closing > 0 || victim.aborted) throw failure();
     victim.transaction.doomed ??= failure();
   }
 
   /** Before a commit: the pivots that this one, committing first of their structure, would make unsafe fail. */
   beforeCommit(state: SerializableState): void {
     for (const pivot of state.inConflicts) {
-      if (pivot.aborted || pivot.committed || pivot === state) continue;
+      if (pivot.aborted || pivot.closing > 0 || pivot === state) continue;
       for (const into of pivot.inConflicts) {
-        if (into.aborted || (into.committed && into !== state)) continue;
+        if (into.aborted || into.closing > 0) continue;
         pivot.transaction.doomed ??= failure();
         break;
       }
     }
+    state.closing = ++this.#closings;
   }
   committed(state: SerializableState, commitNumber: number): void {
     state.commitNumber = commitNumber;
