@@ -333,8 +333,14 @@ function compareBytes(a: usize, aLength: u32, b: usize, bLength: u32): i32 {
 function sameBytes(a: usize, b: usize, length: u32): bool {
   if (length >= 8) {
     const last = length - 8;
-    for (let at: u32 = 0; at < last; at += 8) if (load<u64>(a + at) != load<u64>(b + at)) return false;
-    return load<u64>(a + last) == load<u64>(b + last);
+    let differ = (load<u64>(a) ^ load<u64>(b)) | (load<u64>(a + last) ^ load<u64>(b + last));
+    if (length <= 16) return differ == 0;
+    // Up to 32 bytes without a loop: its end is a branch that lengths at random make the processor miss.
+    const inner = length - 16;
+    differ |= (load<u64>(a, 8) ^ load<u64>(b, 8)) | (load<u64>(a + inner) ^ load<u64>(b + inner));
+    if (length <= 32 || differ != 0) return differ == 0;
+    for (let at: u32 = 16; at < inner; at += 8) if (load<u64>(a + at) != load<u64>(b + at)) return false;
+    return true;
   }
   if (length >= 4)
     return load<u32>(a) == load<u32>(b) && load<u32>(a + length - 4) == load<u32>(b + length - 4);
@@ -562,12 +568,17 @@ function mix(hash: u64, value: u64): u64 {
 // @ts-ignore: decorator
 @inline
 function hashText(hash: u64, text: usize, length: u32): u64 {
-  hash = mix(hash, <u64>length);
   if (length >= 8) {
-    const last = length - 8;
-    for (let at: u32 = 0; at < last; at += 8) hash = mix(hash, load<u64>(text + at));
-    return mix(hash, load<u64>(text + last));
+    const last = load<u64>(text + length - 8);
+    hash = mix(hash ^ <u64>length, load<u64>(text));
+    if (length <= 16) return mix(hash, last);
+    // Two chains side by side, and no loop up to 32 bytes (see sameBytes).
+    const inner = length - 16;
+    let other = mix(mix(MIX, load<u64>(text, 8)), load<u64>(text + inner));
+    for (let at: u32 = 16; at < inner; at += 8) other = mix(other, load<u64>(text + at));
+    return mix(mix(hash, last), other);
   }
+  hash = mix(hash, <u64>length);
   if (length >= 4) return mix(hash, <u64>load<u32>(text) | (<u64>load<u32>(text + length - 4) << 32));
   let bytes: u64 = 0;
   for (let at: u32 = 0; at < length; at++) bytes = (bytes << 8) | <u64>load<u8>(text + at);
