@@ -331,8 +331,14 @@ export class VectorScan {
   get slots(): Int32Array {
     return this.#slots;
   }
-  /** Values of a slot's column for rows of the page (`decodes` was asked for). */
+  /** Values of a slot's column for rows of the page (`decodes` was asked for); the row ids follow the columns. */
   decode(slot: number, slots: Int32Array, count: number, into: Value[], at: number): void {
+    if (slot === this.node.project.length) {
+      assert(this.node.rowId, "the slot after the columns is the row id");
+      const base = this.scan!.pageNumber * slotsPerPageMax;
+      for (let i = 0; i < count; i++) into[at + i] = base + slots[i]!;
+      return;
+    }
     decodeSlots(this.scan!, this.node.project[slot]!, slots, count, into, at);
   }
 
@@ -517,13 +523,8 @@ export class VectorSeqScan implements Operator {
     const { source } = this;
     const { columns } = this.#batch;
     const count = source.listSlots();
-    const width = source.node.project.length;
+    const width = source.node.project.length + (source.node.rowId ? 1 : 0);
     for (let slot = 0; slot < width; slot++) source.decode(slot, source.slots, count, columns[slot]!, at);
-    if (source.node.rowId) {
-      const rowIds = columns[width]!;
-      const base = source.scan!.pageNumber * slotsPerPageMax;
-      for (let i = 0; i < count; i++) rowIds[at + i] = base + source.slots[i]!;
-    }
     assert(count === source.selected, "a bitmap and its list differ");
     return at + count;
   }

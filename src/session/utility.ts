@@ -386,6 +386,13 @@ async function setConstraints(
   names: readonly { readonly schema?: string | undefined; readonly name: string }[],
   deferred: boolean,
 ): Promise<UtilityResult> {
+  if (session.transaction.state !== "block") {
+    session.notice({
+      severity: "WARNING",
+      sqlstate: "25P01",
+      message: "SET CONSTRAINTS can only be used in transaction blocks",
+    });
+  }
   if (names.length === 0) {
     session.deferral.all = deferred;
     session.deferral.one.clear();

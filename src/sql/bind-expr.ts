@@ -355,6 +355,9 @@ function bindColumnRef(binder: Binder, node: ast.Expr & { kind: "columnRef" }, s
   if (node.star) {
     throw new DbError("syntaxError", 'row expansion via "*" is not supported here', { position });
   }
+  if (scope.clause === "default") {
+    throw new DbError("featureNotSupported", "cannot use column reference in DEFAULT expression", { position });
+  }
   if (parts.length === 1) {
     const name = parts[0]!;
     const found = findColumn(scope, name, position);

@@ -607,7 +607,8 @@ export async function rename(ddl: DdlContext, statement: Rename): Promise<void> 
 
 function renameColumn(ddl: DdlContext, relation: RelationDesc, from: string, to: string): void {
   if (relation.kind === "sequence" || relation.kind === "virtual") throw wrongKind(relation, "a table");
-  const place = columnOf(relation, from);
+  const place = relation.columns.findIndex((column) => column.name === from && column.dropped !== true);
+  if (place < 0) throw new DbError("undefinedColumn", `column "${from}" does not exist`);
   if (relation.columns.some((column) => column.name === to && column.dropped !== true)) {
     throw new DbError("duplicateColumn", `column "${to}" of relation "${relation.name}" already exists`);
   }

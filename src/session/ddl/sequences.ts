@@ -278,7 +278,7 @@ export async function alterSequence(
   ddl.draft.put({ ...rest, ...descOf(shape), ...(ownedBy === undefined ? {} : { ownedBy }) });
   const { restart } = shape;
   const sequence = ddl.transaction.shard.engine.sequence(desc.storageId);
-  const next = restart === undefined ? sequence.read().lastValue : BigInt(restart);
+  const next = restart === undefined ? (await retrying(() => sequence.read())).lastValue : BigInt(restart);
   checkNext(next, BigInt(shape.minimum), BigInt(shape.maximum));
   if (restart !== undefined) {
     await retrying(() => sequence.set(next, false));

@@ -17,8 +17,12 @@ export function columnNames(table: TableDesc, columns: readonly number[]): strin
   return columns.map((column) => quoteIdentifier(table.columns[column]?.name ?? "?")).join(", ");
 }
 
+function isCall(sql: string): boolean {
+  return /^[a-z_][a-z0-9_.]*\(/i.test(sql);
+}
+
 function isWrapped(sql: string): boolean {
-  return sql.startsWith("(") || /^[a-z_][a-z0-9_.]*\(/i.test(sql);
+  return sql.startsWith("(") || isCall(sql);
 }
 
 /** pg_get_indexdef. `column` 0: the whole statement; else the 1-based key column's text. */
@@ -28,7 +32,7 @@ export function indexDefinition(catalog: CatalogReader, index: IndexDesc, column
     const text =
       key.column !== undefined
         ? quoteIdentifier(table.columns[key.column]!.name)
-        : isWrapped(key.expressionSql!)
+        : isCall(key.expressionSql!)
           ? key.expressionSql!
           : `(${key.expressionSql})`;
     if (column > 0) return text;
