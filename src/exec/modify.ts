@@ -26,6 +26,9 @@ interface Check {
   readonly evaluate: Evaluate;
 }
 
+/** A column without a value in any row of a batch. */
+const noValues: readonly Value[] = new Array<Value>(batchRowsMax).fill(null);
+
 export class Modify implements Operator {
   readonly #runtime: Runtime;
   readonly #checks: readonly Check[];
@@ -58,6 +61,10 @@ export class Modify implements Operator {
   #oldRow: Value[] = [];
   readonly #oldColumns: Value[][] = [];
   readonly #values: Value[] = [];
+  /** Rows are inserted and nothing else is done about them. */
+  #plain = false;
+  /** The batch's columns in the table's order. */
+  readonly #wholeColumns: (readonly Value[])[] = [];
 
   constructor(
     readonly input: Operator,
@@ -112,6 +119,12 @@ export class Modify implements Operator {
       node.operation !== "insert" &&
       (keysMatter || node.returning !== undefined || node.checks.length > 0 || this.#notNull.length > 0);
     this.#rows = new Batch(desc.columns.length + node.extraSlots.length);
+    this.#plain =
+      node.operation === "insert" &&
+      node.checks.length === 0 &&
+      node.returning === undefined &&
+      node.onConflict === undefined &&
+      this.#foreignKeys.isEmpty;
     this.#catalog = catalog;
     this.#catalogVersion = catalog.version;
   }
@@ -145,6 +158,8 @@ export class Modify implements Operator {
         if (this.#batch === undefined) break;
       }
       const batch = this.#batch;
+      if (this.#plain && this.#stage === "write" && batch.length <= noValues.length)
+        this.#insertRows(batch, context);
       for (; this.#row < batch.length; this.#row++) {
         if (this.#stage === "write") {
           if (!this.#write(batch, this.#row, context)) continue;
@@ -168,6 +183,33 @@ export class Modify implements Operator {
     }
     if (this.#filled > 0) this.#flushReturning();
     if (this.#returning !== undefined) this.#returned.finish();
+  }
+
+  /** Rows that only have to be written, a page of them at a time; leaves the rest, if any, at `#row`. */
+  #insertRows(batch: Batch, context: ExecContext): void {
+    const { targetColumns } = this.node;
+    const columns = this.#wholeColumns;
+    while (columns.length < this.#allColumns.length) columns.push(noValues);
+    for (let c = 0; c < columns.length; c++) columns[c] = noValues;
+    for (let i = 0; i < targetColumns.length; i++) columns[targetColumns[i]!] = batch.columns[i]!;
+    const end = this.#firstNull(columns, this.#row, batch.length);
+    while (this.#row < end) {
+      const written = this.#table.insertRows(context.transaction, columns, this.#row, end - this.#row);
+      if (written === 0) break;
+      this.#row += written;
+      this.#count += written;
+      if (this.#row < batch.length) this.#runtime.tick();
+    }
+    columns.fill(noValues);
+  }
+  /** Where the first row stands that lacks a value it must have: it goes the slow way and fails there. */
+  #firstNull(columns: readonly (readonly Value[])[], from: number, to: number): number {
+    let end = to;
+    for (const column of this.#notNull) {
+      const source = columns[column]!;
+      for (let row = from; row < end; row++) if (source[row] === null) end = row;
+    }
+    return end;
   }
 
   #flushReturning(): void {

@@ -131,6 +131,16 @@ export interface Table {
   readonly spec: TableSpec;
   /** Throws DbError uniqueViolation, or Wait for an active writer of the same key. */
   insert(transaction: Transaction, row: readonly Value[]): RowId;
+  /**
+   * Inserts rows `from` and on of `columns` (one array for each column of the table), as many as go into one page:
+   * answers how many, `count` at most. 0: the next row has to go through `insert` (indexes, long values). Throws Wait.
+   */
+  insertRows(
+    transaction: Transaction,
+    columns: readonly (readonly Value[])[],
+    from: number,
+    count: number,
+  ): number;
   /** First conflict with a unique index of `indexIds` (all when empty); for ON CONFLICT. Throws Wait. */
   findConflict(
     transaction: Transaction,

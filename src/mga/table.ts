@@ -21,6 +21,7 @@ import {
   inlineMax,
   type PageFormat,
   RowImage,
+  RowsImage,
   rowFlag,
   slotsMax,
   valueOfBytes,
@@ -499,6 +500,47 @@ export class EngineTable implements Table {
     writer.noteInsert(state, rowId);
     return rowId;
   }
+
+  insertRows(
+    transaction: Transaction,
+    columns: readonly (readonly Value[])[],
+    from: number,
+    count: number,
+  ): number {
+    const writer = this.core.writer(transaction);
+    if (writer.serializable !== undefined || this.#maintained().length > 0) return 0;
+    const { state, store } = this;
+    state.space.load();
+    const format = this.format;
+    if (format.columns !== this.spec.columns.length) return 0;
+    const rows = this.#rows;
+    const rowMax = store.pageSize >>> 1;
+    rows.clear();
+    let bytes = format.encodeRow(rows, 0, columns, from);
+    if (bytes < 0 || bytes > rowMax) return 0;
+    const page = this.#choosePage(writer, format, bytes);
+    const address = state.pageAddress(page);
+    const slot = format.rows(address);
+    const room = format.gap(address);
+    const most = Math.min(count, format.capacity(address) - slot);
+    // Slots between rows and heap that wants compaction are the single row's business.
+    if (format.holes(address) > 0 || bytes > room || most < 1) return 0;
+    let taken = 1;
+    for (; taken < most; taken++) {
+      const more = format.encodeRow(rows, taken, columns, from + taken);
+      if (more < 0 || more > rowMax || bytes + more > room) break;
+      bytes += more;
+    }
+    this.core.noteWrite(writer, this, undefined);
+    store.reserve(2);
+
+    // From here on nothing fails.
+    format.appendRows(address, columns, from, taken, rows, writer.id - format.writerBase(address));
+    this.core.pageChanged(address);
+    writer.noteInsert(state, page * slotsMax + slot, taken);
+    return taken;
+  }
+  readonly #rows = new RowsImage();
 
   /** Values of a row that is too big for half a page go to chains, longest first, until the rest fits. */
   #shorten(image: RowImage, inPage: number): void {

@@ -188,7 +188,7 @@ export class TransactionRecord implements Transaction {
     this.undoFlags = arrays.flags;
   }
 
-  noteInsert(table: TableState, row: number): void {
+  noteInsert(table: TableState, row: number, count = 1): void {
     const last = this.undoLength - 1;
     if (
       last >= this.#sealed &&
@@ -198,10 +198,10 @@ export class TransactionRecord implements Transaction {
       this.tables[this.undoTables[last]!] === table &&
       last >= this.#seenTo
     ) {
-      this.undoExtras[last] = this.undoExtras[last]! + 1;
+      this.undoExtras[last] = this.undoExtras[last]! + count;
       return;
     }
-    this.#entry(undoKind.insert, table, row, 1, 0);
+    this.#entry(undoKind.insert, table, row, count, 0);
   }
   /** `flags`: the row's flags before. */
   noteChange(table: TableState, row: number, flags: number): void {

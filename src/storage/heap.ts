@@ -166,6 +166,24 @@ export class RowImage {
   }
 }
 
+/** Variable columns of several rows on their way into a page: row after row, in the order of the format's `variable`. */
+export class RowsImage {
+  lengths = new Int32Array(1024);
+  readonly sink = new ByteSink(65536);
+
+  clear(): void {
+    this.sink.at = 0;
+  }
+  lengthAt(index: number, length: number): void {
+    if (index >= this.lengths.length) {
+      const larger = new Int32Array(this.lengths.length * 2);
+      larger.set(this.lengths);
+      this.lengths = larger;
+    }
+    this.lengths[index] = length;
+  }
+}
+
 const smallBuffer = new ArrayBuffer(16);
 /** One fixed value on its way between a Value and unaligned bytes. */
 const small: Views = {
@@ -580,6 +598,111 @@ export class PageFormat {
     else this.#u8.set(from.subarray(start, start + length), to);
     this.store.changed(address, at, length);
     this.store.changed(address, pair * 2 - address, 4);
+  }
+
+  /**
+   * Encodes the variable columns of `columns[..][row]` as row `place` of `rows`. Answers the heap bytes they take, or -1
+   * when a value does not lie in a page.
+   */
+  encodeRow(rows: RowsImage, place: number, columns: readonly (readonly Value[])[], row: number): number {
+    const { variable, kinds } = this;
+    const { sink } = rows;
+    let bytes = 0;
+    for (let index = 0; index < variable.length; index++) {
+      const column = variable[index]!;
+      const value = columns[column]![row]!;
+      const start = sink.at;
+      if (value !== null) encodeVariable(kinds[column]!, value, sink);
+      const length = sink.at - start;
+      if (length > inlineMax) return -1;
+      rows.lengthAt(place * variable.length + index, length);
+      bytes += this.#aligned(length);
+    }
+    return bytes;
+  }
+
+  /**
+   * Writes `count` new rows, `columns[..][from]` and on, into the slots behind the page's last row. Slots and heap have
+   * room for them; `rows` holds their variable columns. Rows show with the last step, so nothing of a failure does.
+   */
+  appendRows(
+    address: number,
+    columns: readonly (readonly Value[])[],
+    from: number,
+    count: number,
+    rows: RowsImage,
+    writerDelta: number,
+  ): void {
+    const first = this.rows(address);
+    assert(first + count <= this.capacity(address), "the page has no slots for the rows");
+    const { variable } = this;
+    const views = this.#views;
+    const u8 = this.#u8;
+    const u16 = this.#u16;
+    for (let column = 0; column < this.columns; column++) {
+      const source = columns[column]!;
+      const width = this.widths[column]!;
+      const kind = this.kinds[column]!;
+      const scale = this.scales[column]!;
+      const nulls = this.nullsAddress(address, column);
+      const start = this.columnAddress(address, column) + first * (width === 0 ? 4 : width);
+      let bitsChanged = false;
+      for (let row = 0; row < count; row++) {
+        const value = source[from + row]!;
+        const slot = first + row;
+        const byte = nulls + (slot >>> 3);
+        const bit = 1 << (slot & 7);
+        const isNull = value === null;
+        if (((u8[byte]! & bit) !== 0) !== isNull) {
+          u8[byte] = u8[byte]! ^ bit;
+          bitsChanged = true;
+        }
+        if (width === 0) continue;
+        if (isNull) u8.fill(0, start + row * width, start + (row + 1) * width);
+        else writeFixed(views, start + row * width, kind, scale, value);
+      }
+      this.store.changed(address, start - address, count * (width === 0 ? 4 : width));
+      if (bitsChanged) {
+        const byte = first >>> 3;
+        this.store.changed(address, nulls + byte - address, ((first + count - 1) >>> 3) - byte + 1);
+      }
+    }
+    if (variable.length > 0) {
+      const heapEnd = this.#heapStart(address);
+      const bytes = rows.sink.bytes;
+      let heap = heapEnd;
+      let read = 0;
+      for (let row = 0; row < count; row++) {
+        for (let index = 0; index < variable.length; index++) {
+          const length = rows.lengths[row * variable.length + index]!;
+          const pair = (this.columnAddress(address, variable[index]!) >>> 1) + (first + row) * 2;
+          if (length === 0) {
+            u16[pair] = 0;
+            u16[pair + 1] = 0;
+            continue;
+          }
+          heap -= this.#aligned(length);
+          u16[pair] = heap >>> this.#shift;
+          u16[pair + 1] = length;
+          const to = address + heap;
+          if (length < 32) for (let byte = 0; byte < length; byte++) u8[to + byte] = bytes[read + byte]!;
+          else u8.set(bytes.subarray(read, read + length), to);
+          read += length;
+        }
+      }
+      assert(heap >= this.arraysEnd(this.capacity(address)), "the page's heap is full");
+      if (heap < heapEnd) {
+        this.#setHeapStart(address, heap);
+        this.store.changed(address, heap, heapEnd - heap);
+      }
+    }
+    const writers = this.writers(address) + first;
+    this.#u32.fill(writerDelta, writers, writers + count);
+    this.store.changed(address, writers * 4 - address, count * 4);
+    const flags = this.flagsAt(address) + first;
+    u8.fill(0, flags, flags + count);
+    this.store.changed(address, flags - address, count);
+    this.setRows(address, first + count);
   }
 
   /** A slot's row is gone: its heap bytes become garbage. */
