@@ -185,7 +185,12 @@ class Appender {
    * with the key stands beside it (PostgreSQL answers the same): no read of the list, and the transaction goes on to fail
    * at its INSERT.
    */
-  #lockingRead(transaction: HistoryTransaction, key: number, rows: QueryResult["rows"], at: number): number[] {
+  #lockingRead(
+    transaction: HistoryTransaction,
+    key: number,
+    rows: QueryResult["rows"],
+    at: number,
+  ): number[] {
     if (rows.length === 0 && this.course.run.isolation === "readCommitted") return [];
     return this.#read(transaction, key, rows, at);
   }
