@@ -24,7 +24,7 @@ import type { AggregateExpr, Expr, FrameBound, SortKey, WindowFrame } from "./ex
 import type { RangeColumn, RangeEntry } from "./query.js";
 import { argument, arrayElementType, resolveFunction } from "./resolve.js";
 import type { Clause, Scope } from "./scope.js";
-import { containsHere, visitDeep } from "./walk.js";
+import { containsHere, exprKey, visitDeep } from "./walk.js";
 
 /** Where aggregates, windows and set-returning functions may not stand, in PostgreSQL's words. */
 const clauseNames: Record<Clause, string> = {
@@ -363,10 +363,7 @@ function bindAggregate(
 }
 
 function sameText(a: Expr, b: Expr): boolean {
-  return (
-    a === b ||
-    (a.kind === "column" && b.kind === "column" && a.relation === b.relation && a.column === b.column)
-  );
+  return a === b || exprKey(a) === exprKey(b);
 }
 
 // ---------------------------------------------------------------------------------------------------------- windows

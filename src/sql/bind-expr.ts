@@ -195,16 +195,8 @@ function bindNode(binder: Binder, node: ast.Expr, scope: Scope): Expr {
     case "array":
       return bindArray(binder, node, scope, undefined);
     case "row": {
-      const args = node.args.flatMap((arg) =>
-        arg.kind === "columnRef" && arg.star ? wholeRow(binder, arg, scope) : [bindExpr(binder, arg, scope)],
-      );
-      return {
-        kind: "row",
-        type: record,
-        args: args.map((arg, index) =>
-          isUnknown(arg) ? settled(binder, arg, node.args[index]!.position) : arg,
-        ),
-      };
+      const row = bindOpenRow(binder, node, scope);
+      return { ...row, args: row.args.map((arg) => (isUnknown(arg) ? settled(binder, arg, node.position) : arg)) };
     }
     case "case":
       return bindCase(binder, node, scope);
@@ -509,10 +501,10 @@ function bindBinary(binder: Binder, node: ast.Expr & { kind: "binary" }, scope: 
     chain.push(leftmost);
     leftmost = leftmost.left;
   }
-  let left = bindExpr(binder, leftmost, scope);
+  let left = bindOperand(binder, leftmost, scope, chain[chain.length - 1]!.right);
   for (let i = chain.length - 1; i >= 0; i--) {
     const step = chain[i]!;
-    const right = bindExpr(binder, step.right, scope);
+    const right = bindOperand(binder, step.right, scope, step.left);
     left = comparison(binder, step.operator.name, left, right, step.position);
   }
   return left;
@@ -525,6 +517,24 @@ function comparison(binder: Binder, operator: string, left: Expr, right: Expr, p
     throw notSupported("comparing a row with a subquery", position);
   }
   return binder.at(operatorCall(binder, operator, left, right, position), position);
+}
+
+/** A row whose literals have no type yet: what it is compared with may give them one. */
+function bindOpenRow(
+  binder: Binder,
+  node: ast.Expr & { kind: "row" },
+  scope: Scope,
+): Expr & { kind: "row" } {
+  const args = node.args.flatMap((arg) =>
+    arg.kind === "columnRef" && arg.star ? wholeRow(binder, arg, scope) : [bindExpr(binder, arg, scope)],
+  );
+  return { kind: "row", type: record, args };
+}
+
+function bindOperand(binder: Binder, node: ast.Expr, scope: Scope, other: ast.Expr): Expr {
+  return node.kind === "row" && other.kind === "row"
+    ? bindOpenRow(binder, node, scope)
+    : bindExpr(binder, node, scope);
 }
 
 const rowOperators = new Set(["=", "<>", "<", "<=", ">", ">="]);
