@@ -33,55 +33,86 @@ export type SpillFactory = () => SpillRun;
 const runBytes = 2 << 20;
 const firstRunBytes = 16 << 10;
 /** Entries above this are sorted as a run: some milliseconds' work. */
-const sortBytes = 1 << 17;
+const sortBytes = 1 << 20;
 /** Sorted runs kept in memory before they are merged into a temporary file. */
-const memoryRunsMax = 384;
+const memoryRunsMax = 48;
 /** Without temporary files: the most that a build may hold. */
 const memoryBytesMax = 1 << 30;
 const readBytes = 1 << 18;
 const loadEntries = 1024;
 
+/** First six bytes of a key as a number, zeros behind a shorter one: most comparisons end here. */
+function prefixOf(bytes: Buffer, at: number, length: number): number {
+  if (length >= 6) return bytes.readUIntBE(at, 6);
+  let prefix = 0;
+  for (let byte = 0; byte < 6; byte++) prefix = prefix * 256 + (byte < length ? bytes[at + byte]! : 0);
+  return prefix;
+}
+
+/** Order of two keys that agree in their first `from` bytes. */
+function compareKeys(
+  a: Buffer,
+  aAt: number,
+  aLength: number,
+  b: Buffer,
+  bAt: number,
+  bLength: number,
+  from: number,
+): number {
+    const least = Math.min(aLength, bLength);
+  for (let byte = from; byte < least; byte++) {
+    const difference = a[aAt + byte]! - b[bAt + byte]!;
+    if (difference !== 0) return difference;
+  }
+  return aLength - bLength;
+}
+
 /** Entries [u16 length][key][f64 row] one after another, in order. */
 class RunReader {
-  #buffer: Buffer;
-  #at = 0;
+  /** The entry at hand: its key lies in `buffer` at `at`, and stays there after `next`. */
+  buffer: Buffer;
+  at = 0;
+  length = 0;
+  prefix = 0;
+  row = 0;
+  #next = 0;
   #end: number;
   #position = 0;
-  key: Buffer = Buffer.alloc(0);
-  row = 0;
   readonly #file: SpillRun | undefined;
   constructor(run: Buffer | SpillRun) {
     if (Buffer.isBuffer(run)) {
-      this.#buffer = run;
+      this.buffer = run;
       this.#end = run.length;
       this.#file = undefined;
     } else {
-      this.#buffer = Buffer.alloc(readBytes);
+      this.buffer = Buffer.alloc(readBytes);
       this.#end = 0;
       this.#file = run;
     }
   }
   next(): boolean {
     if (!this.#have(2)) return false;
-    const length = this.#buffer.readUInt16LE(this.#at);
+    const length = this.buffer.readUInt16LE(this.#next);
     if (!this.#have(2 + length + 8))
       throw new DbError("ioError", "a temporary file of an index build is short");
-    this.key = this.#buffer.subarray(this.#at + 2, this.#at + 2 + length);
-    this.row = this.#buffer.readDoubleLE(this.#at + 2 + length);
-    this.#at += 2 + length + 8;
+    this.at = this.#next + 2;
+    this.length = length;
+    this.prefix = prefixOf(this.buffer, this.at, length);
+    this.row = this.buffer.readDoubleLE(this.at + length);
+    this.#next = this.at + length + 8;
     return true;
   }
   #have(bytes: number): boolean {
-    if (this.#end - this.#at >= bytes) return true;
+    if (this.#end - this.#next >= bytes) return true;
     if (this.#file === undefined) return false;
     // What the last key points to stays valid: a new buffer is used.
-    const rest = this.#buffer.subarray(this.#at, this.#end);
+    const rest = this.buffer.subarray(this.#next, this.#end);
     const next = Buffer.alloc(readBytes);
     next.set(rest);
     const read = this.#file.read(next.subarray(rest.length), this.#position);
     this.#position += read;
-    this.#buffer = next;
-    this.#at = 0;
+    this.buffer = next;
+    this.#next = 0;
     this.#end = rest.length + read;
     return this.#end >= bytes;
   }
@@ -91,9 +122,37 @@ class RunReader {
 }
 
 function order(a: RunReader, b: RunReader): number {
-  const keys = Buffer.compare(a.key, b.key);
+  if (a.prefix !== b.prefix) return a.prefix - b.prefix;
+  const keys = compareKeys(a.buffer, a.at, a.length, b.buffer, b.at, b.length, 0);
   return keys !== 0 ? keys : a.row - b.row;
 }
+
+/** Sorts numbers of entries by their prefixes, least digit first; digits that all share are passed over. */
+function sortByPrefix(high: Uint32Array, low: Uint32Array, count: number): Uint32Array {
+  let from = new Uint32Array(count);
+  let to = new Uint32Array(count);
+  for (let entry = 0; entry < count; entry++) from[entry] = entry;
+  for (let pass = 0; pass < 6; pass++) {
+    const words = pass < 3 ? low : high;
+    const shift = (pass % 3) * 8;
+    digitCounts.fill(0);
+    for (let entry = 0; entry < count; entry++) digitCounts[(words[entry]! >>> shift) & 255]!++;
+    if (digitCounts[(words[0]! >>> shift) & 255] === count) continue;
+    let sum = 0;
+    for (let digit = 0; digit < 256; digit++) {
+      const here = digitCounts[digit]!;
+      digitCounts[digit] = sum;
+      sum += here;
+    }
+    for (let place = 0; place < count; place++) {
+      const entry = from[place]!;
+      to[digitCounts[(words[entry]! >>> shift) & 255]!++] = entry;
+    }
+    [from, to] = [to, from];
+  }
+  return from;
+}
+const digitCounts = new Uint32Array(256);
 
 interface Merged {
   readonly file: SpillRun;
@@ -126,7 +185,8 @@ export class EngineIndexBuild implements IndexBuild {
   #merged: Merged | undefined;
   #loader: TreeLoader | undefined;
   /** Last key loaded, for the unique check, and a live row that has it. */
-  #lastKey: Buffer | undefined;
+  #lastKey = Buffer.alloc(64);
+  #lastLength = -1;
   #lastLive = -1;
   readonly #values: Value[] = [];
 
@@ -260,24 +320,39 @@ export class EngineIndexBuild implements IndexBuild {
   #closeRun(): void {
     if (this.#used === 0) return;
     const bytes = this.#bytes;
-    const starts = Uint32Array.from(this.#starts);
-    starts.sort((a, b) => {
-      const aLength = bytes.readUInt16LE(a);
-      const bLength = bytes.readUInt16LE(b);
-      const least = Math.min(aLength, bLength);
-      for (let byte = 2; byte < least + 2; byte++) {
-        const difference = bytes[a + byte]! - bytes[b + byte]!;
-        if (difference !== 0) return difference;
-      }
-      if (aLength !== bLength) return aLength - bLength;
-      return bytes.readDoubleLE(a + 2 + aLength) - bytes.readDoubleLE(b + 2 + bLength);
-    });
+    const starts = this.#starts;
+    const count = starts.length;
+    // Six bytes of each key in two words of three.
+    const high = new Uint32Array(count);
+    const low = new Uint32Array(count);
+    for (let entry = 0; entry < count; entry++) {
+      const start = starts[entry]!;
+      const prefix = prefixOf(bytes, start + 2, bytes[start]! | (bytes[start + 1]! << 8));
+      high[entry] = Math.floor(prefix / 0x1000000);
+      low[entry] = prefix % 0x1000000;
+    }
+    const sorted = sortByPrefix(high, low, count);
+    const compare = (a: number, b: number): number => {
+      const [aAt, bAt] = [starts[a]!, starts[b]!];
+      const [aLength, bLength] = [bytes.readUInt16LE(aAt), bytes.readUInt16LE(bAt)];
+      const keys = compareKeys(bytes, aAt + 2, aLength, bytes, bAt + 2, bLength, 0);
+      return keys !== 0
+        ? keys
+        : bytes.readDoubleLE(aAt + 2 + aLength) - bytes.readDoubleLE(bAt + 2 + bLength);
+    };
+    for (let from = 0; from < count; ) {
+      const first = sorted[from]!;
+      let to = from + 1;
+      while (to < count && low[sorted[to]!] === low[first] && high[sorted[to]!] === high[first]) to++;
+      if (to - from > 1) sorted.subarray(from, to).sort(compare);
+      from = to;
+    }
     const run = Buffer.allocUnsafe(this.#used);
     let at = 0;
-    for (const start of starts) {
-      const length = bytes.readUInt16LE(start) + 10;
-      bytes.copy(run, at, start, start + length);
-      at += length;
+    for (let place = 0; place < count; place++) {
+      const start = starts[sorted[place]!]!;
+      const end = start + (bytes[start]! | (bytes[start + 1]! << 8)) + 10;
+      for (let byte = start; byte < end; byte++) run[at++] = bytes[byte]!;
     }
     this.#used = 0;
     this.#starts = [];
@@ -312,14 +387,14 @@ export class EngineIndexBuild implements IndexBuild {
         this.#merged = undefined;
         return;
       }
-      const needed = top.key.length + 10;
+      const needed = top.length + 10;
       if (merged.filled + needed > out.length) {
         file.write(out.subarray(0, merged.filled));
         merged.filled = 0;
       }
-      out.writeUInt16LE(top.key.length, merged.filled);
-      out.set(top.key, merged.filled + 2);
-      out.writeDoubleLE(top.row, merged.filled + 2 + top.key.length);
+      out.writeUInt16LE(top.length, merged.filled);
+      top.buffer.copy(out, merged.filled + 2, top.at, top.at + top.length);
+      out.writeDoubleLE(top.row, merged.filled + 2 + top.length);
       merged.filled += needed;
       this.#advance();
     }
@@ -365,21 +440,28 @@ export class EngineIndexBuild implements IndexBuild {
         this.#phase = "finish";
         return;
       }
-      if (this.#index.spec.unique) this.#checkUnique(top.key, top.row);
-      const wrote = this.#loader!.add(top.key, 0, top.key.length, top.row);
-      this.#lastKey = top.key;
+      if (this.#index.spec.unique) this.#checkUnique(top);
+      const wrote = this.#loader!.add(top.buffer, top.at, top.length, top.row);
       this.#advance();
       if (wrote) store.beginOperation();
     }
   }
 
-  #checkUnique(key: Buffer, row: number): void {
-    if (this.#lastKey === undefined || !this.#lastKey.equals(key)) {
+  #checkUnique(reader: RunReader): void {
+    const { buffer, at, length, row } = reader;
+    if (
+      this.#lastLength < 0 ||
+      compareKeys(this.#lastKey, 0, this.#lastLength, buffer, at, length, 0) !== 0
+    ) {
+      if (this.#lastKey.length < length) this.#lastKey = Buffer.alloc(2 * length);
+      buffer.copy(this.#lastKey, 0, at, at + length);
+      this.#lastLength = length;
       this.#lastLive = -1;
       // Only keys that come twice are looked at: the first of a pair is judged with the second.
       this.#firstOfKey = row;
       return;
     }
+    const key = buffer.subarray(at, at + length);
     if (this.#firstOfKey >= 0) {
       if (this.#isLive(key, this.#firstOfKey)) this.#lastLive = this.#firstOfKey;
       this.#firstOfKey = -1;
