@@ -59,6 +59,8 @@ export interface TimeSlice {
 /** Work memory of one statement; `take` throws DbError outOfMemory beyond what may not spill. */
 export interface MemoryBudget {
   readonly limitBytes: number;
+  /** Use above which operators that can should do with less; half of the limit where it is absent. */
+  readonly spillBytes?: number;
   readonly usedBytes: number;
   take(bytes: number): void;
   give(bytes: number): void;

@@ -105,7 +105,7 @@ export class Account {
     if (this.#budget === budget) this.release();
     this.#held = 0;
     this.#budget = budget;
-    this.#shareBytes = budget.limitBytes / 32;
+    this.#shareBytes = (budget.spillBytes ?? budget.limitBytes / 2) / 16;
   }
   get held(): number {
     return this.#held;

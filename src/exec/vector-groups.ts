@@ -41,7 +41,7 @@ export class VectorBlocks {
   }
   take(bytes: number): number {
     const budget = this.#budget!;
-    if (budget.usedBytes + bytes > budget.limitBytes / 2) throw new NotVector();
+    if (budget.usedBytes + bytes > (budget.spillBytes ?? budget.limitBytes / 2)) throw new NotVector();
     const block = this.#engine!.arena.allocate(bytes);
     if (block === 0) throw new NotVector();
     this.#account.take(bytes);

@@ -147,7 +147,7 @@ export class JoinTable {
         this.rows++;
       }
       const bytes = bytesOfRows(this.columns, before, this.rows - before) + 16 * (this.rows - before);
-      if (memory.usedBytes + bytes > memory.limitBytes / 2) throw new NotVector();
+      if (memory.usedBytes + bytes > (memory.spillBytes ?? memory.limitBytes / 2)) throw new NotVector();
       this.#account.take(bytes);
     }
   }
