@@ -17,6 +17,7 @@ export const conditions = {
   protocolViolation: "08P01",
   featureNotSupported: "0A000",
   invalidGrantor: "0L000",
+  invalidGrantOperation: "0LP01",
   invalidRoleSpecification: "0P000",
   cardinalityViolation: "21000",
   stringDataRightTruncation: "22001",

@@ -138,14 +138,14 @@ export function checkNeeds(catalog: CatalogReader, roleId: ObjectId, needs: read
     const kind = relation.kind === "sequence" ? "sequence" : "table";
     if (holdsPrivileges(catalog, role, kind, relation.owner, relation.acl, need.privilege)) continue;
     const columns = relation.kind === "sequence" ? [] : relation.columns;
+    const holdsOn = (column: { readonly acl?: readonly AclItem[] | undefined } | undefined): boolean =>
+      column?.acl !== undefined &&
+      holdsPrivileges(catalog, role, "column", relation.owner, column.acl, need.privilege);
+    // A statement that names no column (count(*), FOR UPDATE) is content with any.
     const byColumn =
-      need.columns.length > 0 &&
-      need.columns.every((column) => {
-        const acl = columns[column]?.acl;
-        return (
-          acl !== undefined && holdsPrivileges(catalog, role, "column", relation.owner, acl, need.privilege)
-        );
-      });
+      need.columns.length > 0
+        ? need.columns.every((column) => holdsOn(columns[column]))
+        : need.privilege !== "d" && columns.some(holdsOn);
     if (!byColumn)
       throw new DbError("insufficientPrivilege", `permission denied for ${relation.kind} ${relation.name}`);
   }

@@ -75,6 +75,8 @@ export interface Portal {
   execution: Execution | undefined;
   /** Where its rows go now: the sink of the running call. */
   sink: ResultSink | undefined;
+  /** Simple protocol: its columns are told before its first row, once its locks hold them as they are. */
+  describes?: boolean;
   /** Results of a utility statement that returns rows. */
   utility: UtilityResult | undefined;
   /** A cursor made by DECLARE. */

@@ -240,7 +240,9 @@ function catalogInfo(session: ServerSession): CatalogInfo {
     // Sequences are shown as the search path finds them.
     expressionText: (text) =>
       text.replace(/'((?:[^']|'')+)'::regclass/g, (whole, name: string) => {
-        const oid = regOid(session, "regclass", name.replaceAll("''", "'"));
+        const oid = /^\d+$/.test(name)
+          ? Number(name)
+          : regOid(session, "regclass", name.replaceAll("''", "'"));
         const shown = oid === undefined ? undefined : regName(session, "regclass", oid);
         return shown === undefined ? whole : `'${shown.replaceAll("'", "''")}'::regclass`;
       }),

@@ -742,7 +742,7 @@ export class ServerSession implements Session, DdlSession, RunningHost {
       execution: undefined,
       sink: undefined,
     };
-    if (planned.returnsRows) sink.rowDescription(planned.plan.columns);
+    portal.describes = planned.returnsRows;
     const done = this.runPortal(portal, 0, sink);
     if (done instanceof Promise) return done.then(() => tagOf(portal));
     return tagOf(portal);
@@ -823,9 +823,10 @@ export class ServerSession implements Session, DdlSession, RunningHost {
       );
     }
     const { locks } = this.transaction;
-    for (const lock of planned.locks)
-      this.shard.locks.acquire(locks, lock.id, lock.mode, this.settings.number("lock_timeout"), lock.name);
-    if (planned.busy || !this.isCurrent(planned.key)) {
+    for (;;) {
+      for (const lock of planned.locks)
+        this.shard.locks.acquire(locks, lock.id, lock.mode, this.settings.number("lock_timeout"), lock.name);
+      if (!planned.busy && this.isCurrent(planned.key)) break;
       // A table changed while its lock was awaited, or the operators are in another portal.
       planned = this.plan(portal.prepared);
     }
@@ -845,6 +846,10 @@ export class ServerSession implements Session, DdlSession, RunningHost {
     const { execution } = portal;
     if (execution === undefined || execution.ended) return true;
     portal.sink = sink;
+    if (portal.describes === true) {
+      portal.describes = false;
+      sink.rowDescription(portal.planned!.plan.columns);
+    }
     const sent = execution.run(maxRows);
     if (sent instanceof Promise) {
       return sent.then(

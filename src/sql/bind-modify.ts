@@ -401,7 +401,13 @@ function arbiterIndexes(
   const wanted = new Set<string>();
   for (const element of clause.columns) {
     if (element.column !== undefined) {
-      const index = columnNumber(table, element.column, element.position);
+      const name = element.column;
+      const index = table.columns.findIndex((column) => column.name === name && !column.dropped);
+      if (index < 0) {
+        throw new DbError("undefinedColumn", `column "${name}" does not exist`, {
+          position: element.position,
+        });
+      }
       wanted.add(`r${target.id}.${index}`);
     } else if (element.expr !== undefined) {
       const saved = scope.clause;

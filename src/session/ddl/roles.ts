@@ -36,7 +36,7 @@ import type {
 } from "../../sql/ast.js";
 import { changeOwner } from "./alter.js";
 import { type DdlContext, nameText } from "./context.js";
-import { dropTargets, type Target } from "./drop.js";
+import { describe, dropTargets, type Target } from "./drop.js";
 
 const newRole = {
   superuser: false,
@@ -233,7 +233,7 @@ function addMember(ddl: DdlContext, groupId: ObjectId, memberId: ObjectId, admin
   const group = ddl.draft.roleById(groupId)!;
   const member = ddl.draft.roleById(memberId)!;
   if (groupId === memberId || rolesOf(ddl.draft, groupId, false).has(memberId)) {
-    throw new DbError("invalidGrantor", `role "${group.name}" is a member of role "${member.name}"`);
+    throw new DbError("invalidGrantOperation", `role "${group.name}" is a member of role "${member.name}"`);
   }
   if (group.superuser && !ddl.isSuperuser)
     throw new DbError("insufficientPrivilege", "must be superuser to alter superusers");
@@ -311,7 +311,7 @@ function roleUses(ddl: DdlContext, roleId: ObjectId): string[] {
   const lines: string[] = [];
   for (const object of ddl.draft.objects()) {
     if (!("owner" in object) || !("name" in object)) continue;
-    const label = `${object.kind} ${object.name}`;
+    const label = describe(ddl, { kind: "object", id: object.id });
     if (object.owner === roleId) lines.push(`owner of ${label}`);
     else if (
       "acl" in object &&
@@ -387,7 +387,7 @@ function lettersOf(
     const legal: string = columns.length > 0 ? allPrivileges.column : allPrivileges[kind];
     if (!legal.includes(letter)) {
       throw new DbError(
-        "invalidGrantor",
+        "invalidGrantOperation",
         `invalid privilege type ${name.toUpperCase()} for ${columns.length > 0 ? "column" : label}`,
       );
     }
@@ -398,7 +398,7 @@ function lettersOf(
 export async function grant(ddl: DdlContext, statement: Grant): Promise<void> {
   const grantees = statement.grantees.map((spec) => granteeOf(ddl, spec));
   if (statement.grantOption && statement.grant && grantees.includes(publicRoleId)) {
-    throw new DbError("invalidGrantor", "grant options can only be granted to roles");
+    throw new DbError("invalidGrantOperation", "grant options can only be granted to roles");
   }
   if (statement.objectType === "cluster") {
     grantCluster(ddl, statement, grantees);
@@ -499,6 +499,20 @@ function grantOne(ddl: DdlContext, statement: Grant, object: Grantable, grantees
         : revoked(kind, object.owner, acl, grantee, mine, statement.grantOption);
     }
     current = { ...current, acl: acl ?? [] } as Grantable;
+    // What is taken from the whole relation is taken from its columns too.
+    if (!statement.grant && (current.kind === "table" || current.kind === "view")) {
+      const { owner, columns: all } = current;
+      current = {
+        ...current,
+        columns: all.map((column) => {
+          if (column.acl === undefined) return column;
+          let left: typeof column.acl = column.acl;
+          for (const grantee of grantees)
+            left = revoked("column", owner, left, grantee, mine, statement.grantOption) ?? [];
+          return { ...column, acl: left };
+        }),
+      };
+    }
   }
   ddl.draft.put(current);
 }
