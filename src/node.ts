@@ -111,10 +111,10 @@ export async function openCore(config: Config, platform: Platform, log: Log): Pr
 
   // Control plane: the catalog, applied from the consensus log.
   const control = new ControlPlane({ disk, hash: await xxhash(), virtuals: virtualRelations });
-  const adminPassword = control.isNew ? await bootstrap(config, platform, control, identity) : undefined;
-
   // One engine per shard, each behind its door. Unsharded tables live on the first.
   const shards = await openShards(platform, storage, memory, control, log);
+  followCatalog(shards[0]!.engine as EngineCore, control);
+  const adminPassword = control.isNew ? await bootstrap(config, platform, control, identity) : undefined;
   await resolveLimbo(shards, control, log);
   await reconcile(shards[0]!, control, log);
   await storage.durable();
@@ -399,10 +399,34 @@ async function openShards(
       collectEveryMs: 100,
     });
     await untilLoaded(() => engine.load());
+    // Planning asks for sizes and cannot wait for them: every table's page list is read before anybody plans.
+    for (const spec of store.shard === 1 ? tablesOf(control) : []) await untilLoaded(() => engine.table(spec));
     shards.push(new Shard({ name: `shard_${String(store.shard).padStart(3, "0")}`, engine, store, locks }));
   }
   log.debug("shards are open", { shards: shards.length });
   return shards;
+}
+
+/**
+ * A catalog log that ends early looks like one that was torn: storage tells them apart, because it notes which entries it
+ * has seen. Without this a log cut short would have tables dropped that nobody dropped.
+ */
+function followCatalog(engine: EngineCore, control: ControlPlane): void {
+  if (engine.catalogIndex > control.appliedIndex) {
+    throw new DbError(
+      "dataCorrupted",
+      `the catalog log in raft/ ends at entry ${control.appliedIndex}, but storage has seen entry ${engine.catalogIndex}`,
+      { hint: "Restore the folder raft/ of this node from a backup: it was cut, damaged or replaced." },
+    );
+  }
+  control.onApplied = (index) => {
+    try {
+      engine.noteCatalogIndex(index);
+    } catch (thrown) {
+      // Short of frames just now: the next entry is noted instead, and this one needs no note to be found.
+      if (!isWait(thrown)) throw thrown;
+    }
+  };
 }
 
 function* tablesOf(control: ControlPlane) {
@@ -544,6 +568,7 @@ export const verifyNode: VerifyNode = async (config, platform, log) => {
       virtuals: virtualRelations,
     });
     const shards = await openShards(platform, storage, memory, control, log);
+    followCatalog(shards[0]!.engine as EngineCore, control);
     for (const { engine } of shards) {
       const core = engine as EngineCore;
       for (const problem of await core.verify(core.shard === 1 ? [...tablesOf(control)] : []))

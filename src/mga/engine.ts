@@ -471,6 +471,17 @@ export class EngineCore implements Engine {
     return [...this.inventory.limbo].sort((a, b) => a - b);
   }
 
+  /** The newest entry of the catalog's log that was durable before something here was: the log may not end before it. */
+  get catalogIndex(): number {
+    return this.inventory.catalogIndex;
+  }
+  /** Durable with the next group. Throws Wait before any change. */
+  noteCatalogIndex(index: number): void {
+    this.store.beginOperation();
+    this.store.reserve(1);
+    this.inventory.catalogIndex = index;
+  }
+
   // What tables ask.
 
   /** A write is about to happen: conflicts of serializable transactions. `row` undefined: an insert. */
@@ -622,6 +633,8 @@ export class EngineCore implements Engine {
     this.store.beginOperation();
     this.store.reserve(8);
     this.store.createObject(spec.storageId, ObjectKind.table, TableSpace.create(this.store, spec.storageId));
+    // While its page is at hand: a known table never has to wait for its page list again.
+    this.state(spec.storageId).space.load();
     for (const index of spec.indexes)
       if (this.store.objectRoot(index.storageId) === undefined) this.createIndex(spec, index);
   }
