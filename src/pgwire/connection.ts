@@ -825,6 +825,9 @@ class Sink implements ResultSink {
 
 /** Payloads handed on in one piece, so that a client sending a line per message does not cost a promise a line. */
 const copyPieceBytes = 65_536;
+const noPiece = Buffer.alloc(0);
+/** Up to here a loop is faster than the call that copies. */
+const shortMessageBytes = 48;
 
 /**
  * COPY FROM STDIN: the client's data as the session asks for it. Reading a piece takes all whole CopyData messages that
@@ -834,8 +837,9 @@ class CopyIn implements AsyncIterable<Buffer>, AsyncIterator<Buffer> {
   #wake: (() => void) | undefined;
   #ended = false;
   #aborted: DbError | undefined;
-  #parts: Buffer[] = [];
-  #partBytes = 0;
+  /** The piece being filled: rows come in messages of their own, so bytes are copied once and no view is made. */
+  #piece: Buffer = noPiece;
+  #pieceBytes = 0;
   beforeWait: () => void = () => {};
 
   constructor(
@@ -886,15 +890,14 @@ class CopyIn implements AsyncIterable<Buffer>, AsyncIterator<Buffer> {
 
   #gather(): Buffer | undefined {
     const { input } = this;
-    while (!this.#ended && this.#partBytes < copyPieceBytes && input.next()) {
+    while (!this.#ended && this.#pieceBytes < copyPieceBytes && input.next()) {
       switch (input.tag) {
         case frontendTag.copyData:
           if (input.oversizeBytes > 0) {
             this.end();
             throw oversize(input.tag, input.oversizeBytes, this.limits.messageBytesMax);
           }
-          this.#parts.push(input.buffer.subarray(input.start, input.end));
-          this.#partBytes += input.end - input.start;
+          this.#append(input.buffer, input.start, input.end);
           break;
         case frontendTag.copyDone:
           this.end();
@@ -914,13 +917,26 @@ class CopyIn implements AsyncIterable<Buffer>, AsyncIterator<Buffer> {
           );
       }
     }
-    if (this.#partBytes === 0) {
-      this.#parts.length = 0;
-      return undefined;
-    }
-    const piece = Buffer.concat(this.#parts, this.#partBytes);
-    this.#parts = [];
-    this.#partBytes = 0;
+    if (this.#pieceBytes === 0) return undefined;
+    const piece = this.#piece.subarray(0, this.#pieceBytes);
+    this.#piece = noPiece;
+    this.#pieceBytes = 0;
     return piece;
+  }
+
+  #append(from: Buffer, start: number, end: number): void {
+    const bytes = end - start;
+    let at = this.#pieceBytes;
+    if (at + bytes > this.#piece.length) {
+      // The first message alone tells nothing of how many follow: what is still unread does.
+      const room = at === 0 ? Math.min(copyPieceBytes, bytes + this.input.bufferedBytes) : 2 * at;
+      const larger = Buffer.allocUnsafeSlow(Math.max(at + bytes, room));
+      this.#piece.copy(larger, 0, 0, at);
+      this.#piece = larger;
+    }
+    this.#pieceBytes = at + bytes;
+    const into = this.#piece;
+    if (bytes > shortMessageBytes) from.copy(into, at, start, end);
+    else for (let byte = start; byte < end; byte++) into[at++] = from[byte]!;
   }
 }
