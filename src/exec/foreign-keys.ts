@@ -248,6 +248,14 @@ class ParentChanges {
     for (; this.#childAt < this.#children.length; this.#childAt++) {
       this.#act(context, this.#children[this.#childAt]!);
     }
+    // The default may be the very key that left.
+    if (
+      action === "setDefault" &&
+      this.#childAt > 0 &&
+      !this.#keyIsBack(oldKey, context) &&
+      findChildren(context, child, constraint.columns, childKey, 1).length > 0
+    )
+      throw this.#stillReferenced(oldKey, context);
     this.#children = undefined;
     this.#childAt = 0;
   }

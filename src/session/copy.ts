@@ -429,7 +429,7 @@ async function copyTo(session: ServerSession, ast: Copy, sink: ResultSink): Prom
   } else {
     query = ast.query as Query;
   }
-  const plan = planQuery(query, session.bindEnv([]), session);
+  const plan = planQuery(query, session.bindEnv([], undefined, true), session);
   if (plan.columns.length === 0 && plan.modifies)
     throw new DbError("featureNotSupported", "COPY query must have a RETURNING clause");
   session.shard.admit(session.catalog, session.currentRoleId, plan.privileges);

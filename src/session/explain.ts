@@ -56,7 +56,7 @@ export async function explain(session: ServerSession, ast: Explain): Promise<Uti
   const inner = ast.statement.kind === "createTableAs" ? ast.statement.source : ast.statement;
   if (!isPlannable(inner)) throw notSupported(`EXPLAIN of ${inner.kind}`, ast.position);
   const started = session.clock.monotonic();
-  const plan = planQuery(inner, session.bindEnv([]), session);
+  const plan = planQuery(inner, session.bindEnv([], undefined, true), session);
   const planningMs = session.clock.monotonic() - started;
   session.shard.admit(session.catalog, session.currentRoleId, plan.privileges);
   const analyze = flag("analyze", false);

@@ -97,6 +97,28 @@ export interface UtilityResult {
   readonly rows?: readonly (readonly Value[])[] | undefined;
 }
 
+/** SELECT ... INTO at the top of a statement is CREATE TABLE AS. */
+export function selectIntoTable(parsed: ParsedStatement): ParsedStatement {
+  const { ast } = parsed;
+  if (ast.kind !== "select" || ast.into === undefined) return parsed;
+  const { into, ...query } = ast;
+  return {
+    ...parsed,
+    ast: {
+      kind: "createTableAs",
+      name: into.table,
+      materialized: false,
+      persistence: into.persistence,
+      ifNotExists: false,
+      columns: [],
+      with: [],
+      source: query,
+      withData: true,
+      position: ast.position,
+    },
+  };
+}
+
 export function isPlannable(ast: Statement): boolean {
   switch (ast.kind) {
     case "select":

@@ -30,6 +30,7 @@ import {
   type ObjectId,
   pgCatalogSchemaId,
   type RoleDesc,
+  type SchemaDesc,
   type TableDesc,
 } from "../model/schema.js";
 import { typeInput, typeReceive } from "../model/types.js";
@@ -66,6 +67,7 @@ import {
   type Planned,
   type Portal,
   type Prepared,
+  selectIntoTable,
   type TableLock,
   type UtilityResult,
 } from "./prepared.js";
@@ -159,6 +161,8 @@ export class ServerSession implements Session, DdlSession, RunningHost {
     all: undefined,
     one: new Map(),
   };
+
+  #schemaFirst: SchemaDesc | undefined;
 
   constructor(
     readonly server: Server,
@@ -303,8 +307,9 @@ export class ServerSession implements Session, DdlSession, RunningHost {
       known.role === this.currentRoleId
     )
       return known;
-    const names: string[] = [];
-    const ids: ObjectId[] = [];
+    const first = this.#schemaFirst;
+    const names: string[] = first === undefined ? [] : [first.name];
+    const ids: ObjectId[] = first === undefined ? [] : [first.id];
     for (const entry of this.settings.list("search_path")) {
       const name = entry === "$user" ? this.role.name : entry;
       const schema = catalog.schemaByName(name);
@@ -321,6 +326,18 @@ export class ServerSession implements Session, DdlSession, RunningHost {
     };
     this.#searchPathIds = path;
     return path;
+  }
+
+  /** Work inside a schema that is being created: names are looked up there first. */
+  async withSchemaFirst(schema: SchemaDesc, work: () => Promise<void>): Promise<void> {
+    this.#schemaFirst = schema;
+    this.#searchPathIds = undefined;
+    try {
+      await work();
+    } finally {
+      this.#schemaFirst = undefined;
+      this.#searchPathIds = undefined;
+    }
   }
 
   searchPathIds(): readonly ObjectId[] {
@@ -450,7 +467,7 @@ export class ServerSession implements Session, DdlSession, RunningHost {
       sink.emptyQuery();
       return undefined;
     }
-    return this.#runStatements(text, statements, sink);
+    return this.#runStatements(text, statements.map(selectIntoTable), sink);
   }
 
   /**
@@ -967,7 +984,7 @@ export class ServerSession implements Session, DdlSession, RunningHost {
       const prepared: Prepared = {
         name,
         text,
-        parsed,
+        parsed: parsed === undefined ? undefined : selectIntoTable(parsed),
         parameterTypes: [...parameterTypes],
         fromSql: false,
         preparedAt: this.eval.statementTimestamp,

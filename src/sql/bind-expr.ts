@@ -196,7 +196,10 @@ function bindNode(binder: Binder, node: ast.Expr, scope: Scope): Expr {
       return bindArray(binder, node, scope, undefined);
     case "row": {
       const row = bindOpenRow(binder, node, scope);
-      return { ...row, args: row.args.map((arg) => (isUnknown(arg) ? settled(binder, arg, node.position) : arg)) };
+      return {
+        ...row,
+        args: row.args.map((arg) => (isUnknown(arg) ? settled(binder, arg, node.position) : arg)),
+      };
     }
     case "case":
       return bindCase(binder, node, scope);
@@ -348,7 +351,9 @@ function bindColumnRef(binder: Binder, node: ast.Expr & { kind: "columnRef" }, s
     throw new DbError("syntaxError", 'row expansion via "*" is not supported here', { position });
   }
   if (scope.clause === "default") {
-    throw new DbError("featureNotSupported", "cannot use column reference in DEFAULT expression", { position });
+    throw new DbError("featureNotSupported", "cannot use column reference in DEFAULT expression", {
+      position,
+    });
   }
   if (parts.length === 1) {
     const name = parts[0]!;
@@ -520,11 +525,7 @@ function comparison(binder: Binder, operator: string, left: Expr, right: Expr, p
 }
 
 /** A row whose literals have no type yet: what it is compared with may give them one. */
-function bindOpenRow(
-  binder: Binder,
-  node: ast.Expr & { kind: "row" },
-  scope: Scope,
-): Expr & { kind: "row" } {
+function bindOpenRow(binder: Binder, node: ast.Expr & { kind: "row" }, scope: Scope): Expr & { kind: "row" } {
   const args = node.args.flatMap((arg) =>
     arg.kind === "columnRef" && arg.star ? wholeRow(binder, arg, scope) : [bindExpr(binder, arg, scope)],
   );

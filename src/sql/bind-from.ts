@@ -109,9 +109,13 @@ function bindTableRef(binder: Binder, item: ast.TableRef, scope: Scope): FromRes
     const cte = scope.findCte(name.name);
     if (cte !== undefined) {
       if ("returning" in cte.query && cte.columns.length === 0) {
-        throw new DbError("featureNotSupported", `WITH query "${cte.name}" does not have a RETURNING clause`, {
-          position: name.position,
-        });
+        throw new DbError(
+          "featureNotSupported",
+          `WITH query "${cte.name}" does not have a RETURNING clause`,
+          {
+            position: name.position,
+          },
+        );
       }
       cte.references++;
       checkColumnAliases(alias, cte.columns.length);

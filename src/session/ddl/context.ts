@@ -33,6 +33,8 @@ export interface DdlSession {
   readonly eval: EvalContext;
   /** Schema ids to look names up in, in order, those that exist. */
   searchPathIds(): readonly ObjectId[];
+  /** Work inside a schema that is being created: names are looked up there first. */
+  withSchemaFirst(schema: SchemaDesc, work: () => Promise<void>): Promise<void>;
   bindEnv(parameterTypes: number[]): BindEnv;
   /** For expressions that stand outside any query. */
   constantContext(): ExecContext;

@@ -180,22 +180,24 @@ async function createSchema(ddl: DdlContext, statement: CreateSchema): Promise<v
   }
   const schema: SchemaDesc = { kind: "schema", id: ddl.draft.draw(), name, owner: owner.id };
   ddl.draft.put(schema);
-  for (const element of statement.elements) {
-    if (!isDdl(element)) throw notSupported(`${element.kind} inside CREATE SCHEMA`);
-    const placed =
-      "name" in element &&
-      typeof element.name === "object" &&
-      "name" in element.name &&
-      !("schema" in element.name && element.name.schema !== undefined)
-        ? { ...element, name: { ...element.name, schema: name } }
-        : element;
-    await runDdl(
-      ddl.session,
-      (placed.kind === "createIndex"
-        ? { ...placed, table: { ...placed.table, schema: placed.table.schema ?? name } }
-        : placed) as DdlStatement,
-    );
-  }
+  await ddl.session.withSchemaFirst(schema, async () => {
+    for (const element of statement.elements) {
+      if (!isDdl(element)) throw notSupported(`${element.kind} inside CREATE SCHEMA`);
+      const placed =
+        "name" in element &&
+        typeof element.name === "object" &&
+        "name" in element.name &&
+        !("schema" in element.name && element.name.schema !== undefined)
+          ? { ...element, name: { ...element.name, schema: name } }
+          : element;
+      await runDdl(
+        ddl.session,
+        (placed.kind === "createIndex"
+          ? { ...placed, table: { ...placed.table, schema: placed.table.schema ?? name } }
+          : placed) as DdlStatement,
+      );
+    }
+  });
 }
 
 async function createView(ddl: DdlContext, statement: CreateView): Promise<void> {
