@@ -32,6 +32,8 @@ export class ControlPlane {
   readonly #log: ConsensusLog;
   readonly #results = new Map<number, ApplyResult>();
   #proposing = 0;
+  /** Called when an entry has been applied, before its proposer goes on: the entry is durable. */
+  onApplied: ((index: number) => void) | undefined;
 
   constructor(options: ControlPlaneOptions) {
     this.state = new CatalogState(options.virtuals, firstUserObjectId);
@@ -44,12 +46,18 @@ export class ControlPlane {
       apply: (bytes, index) => {
         const result = this.state.apply(decodeCommand(bytes));
         if (this.#proposing > 0) this.#results.set(index, result);
+        this.onApplied?.(index);
       },
     });
   }
 
   get isNew(): boolean {
     return this.#log.appliedIndex === 0;
+  }
+
+  /** Entries up to this one are applied. */
+  get appliedIndex(): number {
+    return this.#log.appliedIndex;
   }
 
   draft(): CatalogDraft {

@@ -37,6 +37,7 @@ const field = {
   oldestSnapshot: 32,
   firstTip: 40,
   tipCount: 48,
+  catalogIndex: 56,
   ring: 64,
 } as const;
 const bodyStart = 128;
@@ -99,6 +100,14 @@ export class Inventory {
   }
   set sweepInterval(value: number) {
     this.#set32(field.sweepInterval, value);
+  }
+
+  /** Entry of the catalog's log that this shard has seen applied; never ahead of what the log holds durably. */
+  get catalogIndex(): number {
+    return this.#get(field.catalogIndex);
+  }
+  set catalogIndex(index: number) {
+    this.#set(field.catalogIndex, index);
   }
 
   /** Reads the TIP at open. May throw Wait; called again it goes on. */

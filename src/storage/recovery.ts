@@ -105,6 +105,15 @@ export function readControl(file: DiskFile, memory: EngineMemory, kernels: PageK
       hint: "Restore the node from a backup or from other copies of its shards.",
     });
   }
+  // The file got its name whole: what is shorter was cut, and with it groups that nothing else tells of.
+  const bytes = controlBytes + 2 * best.halfBytes;
+  if (file.size() < bytes) {
+    throw new DbError(
+      "dataCorrupted",
+      `file "${file.path}" has ${file.size()} bytes, ${bytes} belong to it: it was cut`,
+      { hint: "Restore the node from a backup or from other copies of its shards." },
+    );
+  }
   return best;
 }
 
