@@ -76,6 +76,11 @@ describe("statements that are too much", () => {
       "54011",
       () => `create table too_wide (${Array.from({ length: 1601 }, (_, at) => `c${at} int`).join(",")})`,
     ],
+    [
+      "1,665 result columns",
+      "54011",
+      () => `select ${Array.from({ length: 1665 }, (_, at) => at).join(",")}`,
+    ],
     ["1 GB of text", "54000", () => "select length(repeat('x', 1000000000))"],
     [
       "1 GB of concatenated text",

@@ -215,6 +215,9 @@ interface MutableTarget {
   readonly position: number;
 }
 
+/** Result columns at most, as in PostgreSQL. */
+const targetsMax = 1664;
+
 export function bindTargets(binder: Binder, targets: readonly ast.Target[], scope: Scope): MutableTarget[] {
   const out: MutableTarget[] = [];
   for (const target of targets) {
@@ -229,6 +232,9 @@ export function bindTargets(binder: Binder, targets: readonly ast.Target[], scop
     const bound = bindExpr(binder, expr, scope);
     const name = target.alias ?? figureColumnName(expr);
     out.push({ expr: bound, name, junk: false, ...originOf(binder, bound), position: target.position });
+  }
+  if (out.length > targetsMax) {
+    throw new DbError("tooManyColumns", `target lists can have at most ${targetsMax} entries`);
   }
   return out;
 }
