@@ -98,7 +98,12 @@ const kinds: Record<string, Kind> = {
     values: fc.oneof(fc.uint8Array({ maxLength: 6 }), fc.uint8Array({ maxLength: 4, max: 3 })),
     compare: order,
   },
-  date: { oid: oids.date, values: fc.oneof(fc.integer(), fc.constantFrom(Infinity, -Infinity)), compare },
+  // The days a date may be (4713 BC to 5874897 AD), and the infinities around them.
+  date: {
+    oid: oids.date,
+    values: fc.oneof(fc.integer({ min: -2451545, max: 2145031948 }), fc.constantFrom(Infinity, -Infinity)),
+    compare,
+  },
   timestamp: { oid: oids.timestamp, values: stamps, compare },
   timetz: {
     oid: oids.timetz,
