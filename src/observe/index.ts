@@ -10,6 +10,8 @@ import { pino } from "pino";
 import { assert } from "../base/errors.js";
 import type { Clock } from "../platform/index.js";
 
+export { LoopDelay } from "./loop-delay.js";
+
 export type LogLevel = "debug" | "info" | "warn" | "error";
 export type LogFields = Readonly<Record<string, unknown>>;
 
