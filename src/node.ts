@@ -31,8 +31,7 @@ import {
   sysSchemaId,
 } from "./model/schema.js";
 import type { OpenNode, RunningNode, VerifyFinding, VerifyNode } from "./node-contract.js";
-import type { Log } from "./observe/index.js";
-import { LoopDelay } from "./observe/loop-delay.js";
+import { type Log, LoopDelay } from "./observe/index.js";
 import { PgWire } from "./pgwire/index.js";
 import type { Platform } from "./platform/index.js";
 import { readKernels } from "./platform/kernels-file.js";
