@@ -395,7 +395,10 @@ export class EngineCore implements Engine {
     try {
       this.inventory.writeBits(id, tipBits.aborted);
     } catch (thrown) {
-      if (!isWait(thrown)) throw thrown;
+      // No room now, or a fenced node: the row locks go all the same.
+      const fenced =
+        thrown instanceof DbError && (thrown.condition === "ioError" || thrown.condition === "adminShutdown");
+      if (!isWait(thrown) && !fenced) throw thrown;
     }
   }
 

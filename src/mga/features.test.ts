@@ -502,6 +502,59 @@ describe("objects", () => {
     expect(engine.store.pagesAllocated).toBe(before + 1);
   });
 
+  it("collection leaves entries of own images that a savepoint may bring back", async () => {
+    for (const viaOrphan of [false, true]) {
+      const { engine } = openTestEngine();
+      const { table, spec } = keyedTable(engine);
+      const first = engine.begin(rc);
+      const row = table.insert(first, [1, 0]);
+      await engine.commit(first);
+      const change = (transaction: Transaction, key: number): void =>
+        statement(engine, transaction, (snapshot) => {
+          expect(table.update(transaction, snapshot, row, [0], [key])).toBe("done");
+        });
+      const second = engine.begin(rc);
+      if (viaOrphan) change(second, 7);
+      change(second, 2);
+      await engine.commit(second);
+      // Its own image has a key whose entry was there before: garbage of the others, if it were not for the savepoint.
+      const third = engine.begin(rc);
+      const key = viaOrphan ? 7 : 1;
+      change(third, key);
+      const mark = engine.savepoint(third);
+      change(third, 3);
+      for (let step = 0; step < 100 && engine.collect(); step++);
+      const specs = engine.sweep(false);
+      for (let step = 0; step < 100 && !specs.step(); step++);
+      engine.rollbackTo(third, mark);
+      expect(table.findNewest(third, 101, [key])).toBe(row);
+      expect(() => table.insert(third, [key, 1])).toThrow("duplicate key");
+      await engine.commit(third);
+      for (let step = 0; step < 100 && engine.collect(); step++);
+      const reader = engine.begin(rc);
+      expect(table.findNewest(reader, 101, [key])).toBe(row);
+      engine.rollback(reader);
+      expect(await verifyTable(engine, spec)).toEqual([]);
+    }
+  });
+
+  it("a transaction of a fenced node can be rolled back and lets go of its rows", async () => {
+    const { engine, storage } = openTestEngine();
+    const { table } = keyedTable(engine);
+    const first = engine.begin(rc);
+    const row = table.insert(first, [1, 0]);
+    await engine.commit(first);
+    const holder = engine.begin(rc);
+    statement(engine, holder, (snapshot) => table.update(holder, snapshot, row, [1], [1]));
+    const waiter = engine.begin(rc);
+    const snapshot = engine.statementSnapshot(waiter);
+    const wait = waitOf(() => table.update(waiter, snapshot, row, [1], [2]));
+    storage.abandon();
+    engine.rollback(holder);
+    await wait.ready;
+    engine.rollback(waiter);
+  });
+
   it("sequences skip after a crash and never repeat", async () => {
     const first = openTestEngine();
     const step = { increment: 1n, minimum: 1n, maximum: 40n, cycle: false, name: "s" };

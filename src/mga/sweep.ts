@@ -154,6 +154,7 @@ export class Collector {
       return;
     }
     if ((flags & (rowFlag.chain | rowFlag.stub)) === 0) return;
+    if (this.#mayComeBack(state, format, address, slot) !== undefined) return;
     state.walkAll(format, address, slot);
     const count = state.recordCount;
     if (outcome <= horizon && (flags & rowFlag.stub) !== 0) {
@@ -180,6 +181,20 @@ export class Collector {
     }
     this.#cut(table, format, address, page, slot, keep);
     this.versionsRemoved += count - keep;
+  }
+
+  /**
+   * An unfinished writer of the newest version with earlier images in its undo log: a savepoint may bring one back, and
+   * the entries of its keys with it, though no version in the pages has them. Nothing of the row goes before it is over.
+   */
+  #mayComeBack(
+    state: TableState,
+    format: PageFormat,
+    address: number,
+    slot: number,
+  ): TransactionRecord | undefined {
+    const writer = this.#core.recordOf(state.writerOf(format, address, slot));
+    return writer !== undefined && writer.undoBytesUsed > 0 ? writer : undefined;
   }
 
   /**
@@ -412,6 +427,11 @@ export class Collector {
     const flags = format.flags(address, slot);
     const values: Value[] = [];
     if ((flags & rowFlag.free) === 0) {
+      const writer = this.#mayComeBack(state, format, address, slot);
+      if (writer !== undefined) {
+        writer.orphans.push(orphan);
+        return;
+      }
       state.walkAll(format, address, slot);
       const count = state.recordCount;
       for (let version = 0; version <= count; version++) {

@@ -247,6 +247,8 @@ export class SessionTransaction {
     try {
       durable = rows === undefined ? undefined : this.shard.engine.commit(rows);
     } catch (error) {
+      // The journal is full, or the inventory page is not there: nothing has changed, the commit goes on after it.
+      if (isWait(error)) return this.#commitSlowly(error.ready);
       // A serializable transaction may find at its end that it cannot be placed among the others.
       this.rollback();
       throw error;
@@ -269,14 +271,15 @@ export class SessionTransaction {
     );
   }
 
-  async #commitSlowly(): Promise<void> {
-    const { engine, store } = this.shard;
+  async #commitSlowly(after?: Promise<void>): Promise<void> {
+    const { store } = this.shard;
     this.#committing = true;
     try {
+      await after;
       await this.runDeferred();
       const draft = this.#draft;
       if (draft === undefined || draft.isEmpty) {
-        if (this.#rows !== undefined) await engine.commit(this.#rows);
+        await this.#commitRows();
         this.#end(true);
         return;
       }
@@ -285,8 +288,9 @@ export class SessionTransaction {
       else {
         // New storage holds no rows of this transaction, but built indexes must be there when the entry names them.
         if (this.#created.length > 0) await store.durable();
+        // It only read: if it cannot be placed among the others it must fail before the entry that commits.
+        await this.#commitRows();
         await this.#propose(draft.toCommand());
-        if (this.#rows !== undefined) await engine.commit(this.#rows);
       }
       this.#created = [];
       this.#dropReplaced(differences);
@@ -300,18 +304,25 @@ export class SessionTransaction {
     }
   }
 
+  async #commitRows(): Promise<void> {
+    const rows = this.#rows;
+    if (rows !== undefined) await retrying(() => this.shard.engine.commit(rows));
+  }
+
   /** The entry is the commit point of the rows too: they wait in limbo until it is applied (D8). */
   async #commitWithCatalog(rows: Transaction, draft: CatalogDraft): Promise<void> {
     const { engine } = this.shard;
     const transaction = { shard: engine.shard, id: rows.id };
-    await engine.prepare(rows);
+    await retrying(() => engine.prepare(rows));
     try {
       await this.#propose(draft.toCommand(transaction));
     } finally {
       // Without an outcome the rows stay in limbo: the log, read at the next open, decides.
       const outcome = this.control.state.outcomeOf(transaction.shard, transaction.id);
       if (outcome !== undefined) {
-        engine.resolve(rows.id, outcome);
+        // What a committed entry names stays, whatever happens to the rest of this.
+        if (outcome) this.#created = [];
+        await retrying(() => engine.resolve(rows.id, outcome));
         this.control.noteResolved(transaction);
       }
     }
@@ -369,9 +380,13 @@ export class SessionTransaction {
   rollback(): void {
     if (this.state === "none" || this.#committing) return;
     const rows = this.#rows;
-    if (rows?.state === "active") this.shard.engine.rollback(rows);
-    this.#dropStorage(this.#created);
-    this.#end(false);
+    try {
+      if (rows?.state === "active") this.shard.engine.rollback(rows);
+      this.#dropStorage(this.#created);
+    } finally {
+      // A fenced node drops nothing; whoever waits for this transaction's locks is to learn it by himself.
+      this.#end(false);
+    }
   }
 
   #end(committed: boolean): void {

@@ -364,6 +364,39 @@ describe("room", () => {
     storage.abandon();
   });
 
+  it("does not take a bulk load's sync under way for a checkpoint's own", async () => {
+    const disk = new SimDisk();
+    const storage = open(disk);
+    const store = storage.shards[0]!;
+    await fill(store, 4);
+    await store.durable();
+    store.beginOperation();
+    store.reserve(1);
+    store.allocateBulk(PageType.data, 3);
+    const { file } = store.file;
+    const sync = file.sync.bind(file);
+    let letGo: () => void = () => undefined;
+    const gate = new Promise<void>((resolve) => {
+      letGo = resolve;
+    });
+    let calls = 0;
+    Object.assign(file, {
+      sync: async () => {
+        if (++calls === 1) await gate;
+        await sync();
+      },
+    });
+    const finished = store.finishBulk(() => undefined);
+    expect(calls).toBe(1);
+    // Pages that a checkpoint wrote before this sync began are not safe until it has returned.
+    expect(store.file.unsynced).toBe(true);
+    await storage.checkpoint();
+    expect(calls).toBe(2);
+    letGo();
+    await finished;
+    storage.abandon();
+  });
+
   it("gives a bulk load back when the node ends before the link", async () => {
     const disk = new SimDisk();
     const storage = open(disk, 128);

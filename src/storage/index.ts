@@ -409,7 +409,7 @@ export class Storage implements NodeStorage {
       }
     }
     try {
-      store.file.unsynced = false;
+      // The file stays noted as unsynced: a checkpoint that ends meanwhile must not count on a sync still under way.
       await store.file.file.sync();
     } catch (error) {
       this.journal.stop(error);
