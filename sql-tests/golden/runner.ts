@@ -4,7 +4,7 @@
  * A record is a statement, a line `----`, and its output; a blank line ends it. The statement may open with the session
  * that runs it (`a: `), with `a&: ` to start it without waiting for its end, or be `a wait` for the end of what was
  * started. Comment lines stand before the statement; `-- differs: REASON` says that the output is ours on purpose, and
- * recording leaves it alone.
+ * recording leaves it alone; `-- open: REASON` that we are not there yet: the output is PostgreSQL's, ours must differ.
  *
  * Output: notices (`NOTICE: text`), then rows as tab-separated text under a line of column names, the command tag, or
  * `ERROR code: message` with DETAIL and HINT lines; `(waits)` for a started statement that has not ended. NULL is `\N`,
@@ -21,6 +21,7 @@ export interface GoldenRecord {
   readonly mode: "run" | "start" | "wait";
   readonly sql: string;
   readonly differs: boolean;
+  readonly open: boolean;
   expected: readonly string[];
   /** 1-based line of the statement. */
   readonly line: number;
@@ -42,7 +43,16 @@ export function parseScript(text: string): GoldenRecord[] {
     const statement: string[] = [];
     while (at < lines.length && lines[at] !== "----" && lines[at] !== "") statement.push(lines[at++]!);
     if (statement.length === 0) {
-      records.push({ comments, session: "", mode: "run", sql: "", differs: false, expected: [], line });
+      records.push({
+        comments,
+        session: "",
+        mode: "run",
+        sql: "",
+        differs: false,
+        open: false,
+        expected: [],
+        line,
+      });
       continue;
     }
     const expected: string[] = [];
@@ -51,6 +61,7 @@ export function parseScript(text: string): GoldenRecord[] {
       while (at < lines.length && lines[at] !== "") expected.push(lines[at++]!);
     }
     const differs = comments.some((comment) => comment.startsWith("-- differs:"));
+    const open = comments.some((comment) => comment.startsWith("-- open:"));
     const whole = statement.join("\n");
     const wait = /^([a-z]) wait$/.exec(whole);
     const prefix = /^([a-z])(&?): /.exec(whole);
@@ -60,6 +71,7 @@ export function parseScript(text: string): GoldenRecord[] {
       mode: wait !== null ? "wait" : prefix?.[2] === "&" ? "start" : "run",
       sql: wait !== null ? "" : whole.slice(prefix?.[0].length ?? 0),
       differs,
+      open,
       expected,
       line,
     });
@@ -155,6 +167,8 @@ export function messageLines(
   const line = (label: string, text: string): string =>
     `${label}: ${text.replace(/[\n\t\r]/g, (c) => escapes[c]!)}`;
   const lines = [line(head, message)];
+  // A deadlock's detail tells numbers of processes, which no two runs share.
+  if (head === "ERROR 40P01") return lines;
   if (detail !== undefined && detail !== "") lines.push(line("DETAIL", detail));
   if (hint !== undefined && hint !== "") lines.push(line("HINT", hint));
   return lines;

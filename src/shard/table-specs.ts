@@ -8,7 +8,7 @@ import { assert } from "../base/errors.js";
 import { compileRowExpression } from "../exec/index.js";
 import type { ColumnSpec, IndexSpec, TableSpec } from "../mga/contract.js";
 import type { CatalogReader, ColumnDesc, IndexDesc, ObjectId, TableDesc } from "../model/schema.js";
-import { defaultSettings, typeInput } from "../model/types.js";
+import { defaultSettings, typeInput, typeOutput } from "../model/types.js";
 import type { Value } from "../model/value.js";
 import { rowExpression } from "./expressions.js";
 
@@ -60,6 +60,20 @@ export function tableSpec(
     format: table.format,
     columns: table.columns.map(columnSpec),
     indexes: indexes.map((index) => indexSpec(catalog, table, index)),
+    describeKey: (spec, key) => {
+      const names = (indexes.find(({ id }) => id === spec.id) ?? catalog.indexById(spec.id))?.columns.map(
+        ({ column, expressionSql }) =>
+          column === undefined ? (expressionSql ?? "") : table.columns[column]!.name,
+      );
+      // An index that is being built is not among them yet; its columns still are the table's.
+      const shownNames = names ?? spec.tableColumns?.map((column) => table.columns[column]!.name);
+      if (shownNames === undefined) return {};
+      const values = shownNames.map((_, at) => {
+        const value = key[at]!;
+        return value === null ? "null" : typeOutput(spec.columns[at]!.type.oid, value, defaultSettings);
+      });
+      return { detail: `Key (${shownNames.join(", ")})=(${values.join(", ")}) already exists.` };
+    },
   };
 }
 

@@ -196,6 +196,13 @@ export function draftColumn(table: string, def: ColumnDef, pending: PendingConst
       case "identity":
         if (column.default !== undefined || serial !== undefined)
           throw bothDefaultAndIdentity(table, def.name, constraint.position);
+        if (column.identity !== undefined) {
+          throw new DbError(
+            "syntaxError",
+            `multiple identity specifications for column "${def.name}" of table "${table}"`,
+            { position: constraint.position },
+          );
+        }
         if (![20, 21, 23].includes(type.oid)) {
           throw new DbError(
             "invalidParameterValue",

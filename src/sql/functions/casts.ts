@@ -26,7 +26,7 @@ import {
 } from "../../model/numeric.js";
 import type { TypeRef } from "../../model/schema.js";
 import { clipBytes, trimBlanks } from "../../model/text.js";
-import { applyTypmod, oids, typeOf } from "../../model/types.js";
+import { applyTypmod, defaultSettings, oids, typeOf, typeOutput } from "../../model/types.js";
 import { Interval, type Numeric, TimeTz, type Value, type Wide, wide } from "../../model/value.js";
 import { roundHalfEven } from "./arithmetic.js";
 import { define } from "./registry.js";
@@ -100,12 +100,25 @@ define("float8(float4)", (_: EvalContext, a: number) => a);
 define(["float8(int2)", "float8(int4)", "float8(int8)"], (_: EvalContext, a: Wide) => Number(a));
 define("float8(numeric)", (_: EvalContext, a: Numeric) => {
   const value = numericToFloat(a);
-  if (a.special === "" && !Number.isFinite(value)) {
-    throw new DbError("numericValueOutOfRange", "value out of range: overflow");
-  }
+  if (a.special === "" && !Number.isFinite(value)) throw outOfFloatRange(a, "double precision");
   return value;
 });
-define("float4(numeric)", (_: EvalContext, a: Numeric) => narrow(numericToFloat(a)));
+define("float4(numeric)", (_: EvalContext, a: Numeric) => {
+  const value = numericToFloat(a);
+  const single = Math.fround(value);
+  const isZero = a.coefficient === 0;
+  if (a.special === "" && (!Number.isFinite(single) || (single === 0 && !isZero)))
+    throw outOfFloatRange(a, "real");
+  return single;
+});
+
+/** PostgreSQL goes through the number's text, and quotes it. */
+function outOfFloatRange(value: Numeric, type: string): DbError {
+  return new DbError(
+    "numericValueOutOfRange",
+    `"${typeOutput(oids.numeric, value, defaultSettings)}" is out of range for type ${type}`,
+  );
+}
 define(["numeric(int2)", "numeric(int4)", "numeric(int8)"], (_: EvalContext, a: Wide) => numericFromWide(a));
 define("numeric(float8)", (_: EvalContext, a: number) => numericFromFloat(a, 15));
 define("numeric(float4)", (_: EvalContext, a: number) => numericFromFloat(a, 6));
