@@ -73,8 +73,16 @@ export interface NodeCore {
   close(): Promise<void>;
 }
 
-/** Opens or creates everything below the wire: what tests and the simulator drive directly. */
-export async function openCore(config: Config, platform: Platform, log: Log): Promise<NodeCore> {
+/**
+ * Opens or creates everything below the wire: what tests and the simulator drive directly. `lent`: memory of the right
+ * size, for those who open thousands of nodes one after the other.
+ */
+export async function openCore(
+  config: Config,
+  platform: Platform,
+  log: Log,
+  lent?: EngineMemory,
+): Promise<NodeCore> {
   const { disk, clock, random } = platform;
   const shape = inspectStorage(disk);
   const identity = identify(config, platform);
@@ -83,7 +91,7 @@ export async function openCore(config: Config, platform: Platform, log: Log): Pr
 
   // Storage: one memory, one pool, one journal for all shards of the node.
   const { pageSize, shards: shardCount } = identity.creation;
-  const memory = new EngineMemory({ pageSize, poolBytes: config.bufferPool });
+  const memory = lent ?? new EngineMemory({ pageSize, poolBytes: config.bufferPool });
   const kernels = loadKernels(memory, readKernels());
   let fence: (error: Error) => void = () => {};
   const fenced = new Promise<Error>((resolve) => {
@@ -399,7 +407,8 @@ async function openShards(
     });
     await untilLoaded(() => engine.load());
     // Planning asks for sizes and cannot wait for them: every table's page list is read before anybody plans.
-    for (const spec of store.shard === 1 ? tablesOf(control) : []) await untilLoaded(() => engine.table(spec));
+    for (const spec of store.shard === 1 ? tablesOf(control) : [])
+      await untilLoaded(() => engine.table(spec));
     shards.push(new Shard({ name: `shard_${String(store.shard).padStart(3, "0")}`, engine, store, locks }));
   }
   log.debug("shards are open", { shards: shards.length });

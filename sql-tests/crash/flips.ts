@@ -9,7 +9,7 @@ import { createSecureContext } from "node:tls";
 import { DbError } from "../../src/base/errors.js";
 import { serverCertificate } from "../../src/security/index.js";
 import type { SimDisk } from "../../src/sim/disk.js";
-import { openSimNode, platformOn, type SimNode } from "../../src/sim/node.js";
+import { openSimNode, platformOn, type SimNode, simConfig, simMemory } from "../../src/sim/node.js";
 import { type SimPlatform, simPlatform } from "../../src/sim/platform.js";
 import { SimRandom } from "../../src/sim/random.js";
 import { checkFound, Workload } from "../../src/sim/workload.js";
@@ -34,6 +34,9 @@ export interface FlipReport {
 const names = { commonName: "node-1", dns: ["localhost"], addresses: ["127.0.0.1"] };
 /** A transaction takes two groups when the catalog decides it: the two last groups hold at most two of them. */
 const mayBeLost = 2;
+const config = simConfig();
+/** One damaged node after the other: none lives beside the next. */
+const memory = simMemory(config);
 
 function classOf(path: string): string {
   if (path.startsWith("shards/")) return "shard pages";
@@ -158,7 +161,7 @@ async function outcomeOf(workload: Workload, disk: SimDisk, path: string): Promi
   try {
     const material = await certificate(platform);
     createSecureContext({ cert: material.certificatePem, key: material.keyPem });
-    node = await openSimNode(platform);
+    node = await openSimNode(platform, config, memory);
   } catch (error) {
     if (isTold(error)) return "refused";
     throw error;

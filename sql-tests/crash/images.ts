@@ -6,7 +6,7 @@
  */
 
 import type { CrashImage, SimDisk } from "../../src/sim/disk.js";
-import { openSimNode, platformOn, type SimNode, simConfig } from "../../src/sim/node.js";
+import { openSimNode, platformOn, type SimNode, simConfig, simMemory } from "../../src/sim/node.js";
 import { simPlatform } from "../../src/sim/platform.js";
 import { checkFound, verifyNode, Workload } from "../../src/sim/workload.js";
 
@@ -34,6 +34,9 @@ export interface ImageReport {
 }
 
 const variants = 2;
+const config = simConfig();
+/** Images are opened one after the other, and each is through before the next. */
+const memory = simMemory(config);
 const failuresMax = 5;
 
 export async function runImages(run: ImageRun): Promise<ImageReport> {
@@ -145,7 +148,7 @@ async function checkImage(
 }
 
 function open(disk: SimDisk, seed: number): Promise<SimNode> {
-  return openSimNode(platformOn(disk, seed), simConfig());
+  return openSimNode(platformOn(disk, seed), config, memory);
 }
 
 /** The node is not only readable: it takes rows, DDL and a sweep. */

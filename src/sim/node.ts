@@ -13,20 +13,28 @@ import { type NodeCore, openCore } from "../node.js";
 import type { Log, LogFields } from "../observe/index.js";
 import type { Platform } from "../platform/index.js";
 import type { ResultSink, Session, TransactionStatus } from "../session/contract.js";
+import { EngineMemory } from "../wasm/index.js";
 import type { SimDisk } from "./disk.js";
 import type { SimPlatform } from "./platform.js";
 import { SimRandom } from "./random.js";
 
 /** Small enough that a thousand nodes can be opened one after the other. */
 export function simConfig(args: readonly string[] = []): Config {
-  return loadConfig({
-    args: ["--shards", "2", "--page-size", "8KB", "--buffer-pool", "16MB", "--journal-size", "4MB", ...args],
+  const config = loadConfig({
+    args: ["--shards", "2", "--page-size", "8KB", "--buffer-pool", "16MB", ...args],
     environment: { SCRATCHBIRD_PASSWORD: "simulated" },
     readFile: () => "",
     remembered: () => ({}),
     machineMemoryBytes: 256 << 20,
     isTerminal: false,
   });
+  // Below what an operator may ask for: the halves turn over within a short run.
+  return { ...config, journalSize: 2 << 20 };
+}
+
+/** Memory for `openSimNode`, to be lent to one node after the other. */
+export function simMemory(config: Config): EngineMemory {
+  return new EngineMemory({ pageSize: config.pageSize, poolBytes: config.bufferPool });
 }
 
 /** Keeps the lines that say something is wrong; the rest is not looked at. */
@@ -143,10 +151,19 @@ export interface SimNode {
   abandon(): void;
 }
 
-export async function openSimNode(platform: SimPlatform, config: Config = simConfig()): Promise<SimNode> {
+/** `lent`: memory that no living node uses; it is filled with rubbish first, so that nothing of the last one helps. */
+export async function openSimNode(
+  platform: SimPlatform,
+  config: Config = simConfig(),
+  lent?: EngineMemory,
+): Promise<SimNode> {
   const log = new QuietLog();
+  if (lent !== undefined) {
+    const { start, bytes } = lent.frames;
+    lent.u8.fill(0xa5, start, start + bytes);
+  }
   // Below the wire nothing asks for a socket.
-  const core = await openCore(config, { ...platform, network: noNetwork }, log);
+  const core = await openCore(config, { ...platform, network: noNetwork }, log, lent);
   return {
     core,
     platform,
