@@ -495,6 +495,7 @@ export class HashJoin implements Operator {
       this.#runtime.tick();
       if (this.#mustSpill) this.#startSpill();
       if (this.#moving) {
+        this.#runtime.tickLong();
         this.#moveSome();
         continue;
       }

@@ -71,6 +71,12 @@ export class Runtime {
     if (context.slice?.expired()) throw new SliceEnd();
   }
 
+  /** As `tick`, for steps of a millisecond or more: looks at the clock at once. */
+  tickLong(): void {
+    this.#credit = 0;
+    this.tick();
+  }
+
   closeSubplans(): void {
     for (const subplan of this.subplans) subplan.close();
   }

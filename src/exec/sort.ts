@@ -19,7 +19,7 @@ import { bytesOfRows, RowStore, RowStoreReader } from "./spill.js";
 import { type Comparator, comparatorOf, isOrderedNumberType } from "./values.js";
 
 /** Rows sorted in one step: a few milliseconds with the slowest comparison, or by digits. */
-const segmentRows = 2048;
+const segmentRows = 1024;
 const digitSegmentRows = 65_536;
 
 /** Where the keys stand among the stored columns, and how they compare. */
@@ -330,7 +330,7 @@ export class Sorter {
   settle(): void {
     while (this.#rows - this.#sorted >= this.#segmentRows) {
       this.#sortSegment(this.#sorted + this.#segmentRows);
-      this.runtime.tick();
+      this.runtime.tickLong();
     }
     if (this.#flush === undefined && !this.#account.full) return;
     this.#flushAll();
@@ -352,7 +352,7 @@ export class Sorter {
       const count = merge.fill(this.#buffer.columns, batchRowsMax);
       if (count === 0) break;
       run.append(this.#buffer.columns, count);
-      this.runtime.tick();
+      this.runtime.tickLong();
     }
     run.finish();
     this.#flush = undefined;
@@ -505,7 +505,7 @@ export class Sort implements Operator {
       this.#sorter.finish();
       this.#sorted = true;
     }
-    this.scope.runtime.tick();
+    this.scope.runtime.tickLong();
     const count = this.#sorter.fill(this.#out.columns, batchRowsMax);
     if (count === 0) return undefined;
     this.#out.length = count;
