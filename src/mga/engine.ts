@@ -92,6 +92,8 @@ export class EngineCore implements Engine {
   #closed = false;
   /** A sequence took a block that no durable group holds yet. */
   sequencesAhead = false;
+  /** Such a block is on its way to the disk: others were given values of it too. */
+  #sequencesSyncing: Promise<void> | undefined;
 
   // Per frame: highest commit number of the page, joined row flags, and when that was true.
   readonly #limits: Float64Array;
@@ -278,9 +280,15 @@ export class EngineCore implements Engine {
       record.state = "committed";
       this.#ended(record);
       // Values of a sequence were shown to a client: they must not come again after a crash.
-      if (!this.sequencesAhead) return undefined;
+      if (!this.sequencesAhead) return this.#sequencesSyncing;
       this.sequencesAhead = false;
-      return this.store.durable();
+      const syncing = this.store.durable();
+      this.#sequencesSyncing = syncing;
+      const over = (): void => {
+        if (this.#sequencesSyncing === syncing) this.#sequencesSyncing = undefined;
+      };
+      syncing.then(over, over);
+      return syncing;
     }
     this.inventory.writeBits(record.id, tipBits.committed);
     record.state = "committing";

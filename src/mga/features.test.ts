@@ -538,6 +538,49 @@ describe("objects", () => {
     }
   });
 
+  it("a sweep beside an index build does not forget who was aborted", async () => {
+    const { engine, storage } = openTestEngine();
+    const { table, spec } = keyedTable(engine);
+    const first = engine.begin(rc);
+    table.insert(first, [1, 0]);
+    await engine.commit(first);
+    const aborted = engine.begin(rc);
+    table.insert(aborted, [2, 0]);
+    engine.rollback(aborted);
+    const last = engine.begin(rc);
+    table.insert(last, [3, 0]);
+    await engine.commit(last);
+    const index = indexSpec(102, keyed, [1]);
+    engine.createIndex(spec, index);
+    const build = engine.buildIndex(spec, index);
+    build.step();
+    const sweep = engine.sweep(false);
+    for (let step = 0; step < 100 && !sweep.step(); step++);
+    await engine.store.durable();
+    const second = openTestEngine({ disk: storage.disk.crash() }).engine;
+    const again = second.table(spec);
+    const reader = second.begin(rc);
+    const keys = statement(second, reader, (snapshot) => scanAll(again, snapshot, 1)).flat();
+    expect(keys).toEqual([1, 3]);
+  });
+
+  it("a value of a sequence is answered for only when its block is on the disk", async () => {
+    const { engine } = openTestEngine();
+    engine.createSequence(110, "1");
+    await engine.store.durable();
+    const step = { name: "s", increment: 1n, minimum: 1n, maximum: 1000n, cycle: false };
+    const sequence = engine.sequence(110);
+    const [one, two] = [engine.begin(rc), engine.begin(rc)];
+    expect(sequence.next(step)).toBe(1n);
+    const first = engine.commit(one);
+    expect(sequence.next(step)).toBe(2n);
+    const second = engine.commit(two);
+    expect(first).toBeDefined();
+    expect(second).toBeDefined();
+    await Promise.all([first, second]);
+    expect(engine.commit(engine.begin(rc))).toBeUndefined();
+  });
+
   it("a transaction of a fenced node can be rolled back and lets go of its rows", async () => {
     const { engine, storage } = openTestEngine();
     const { table } = keyedTable(engine);

@@ -549,8 +549,8 @@ export class EngineSweep implements Sweep {
   readonly #startedAt: number;
   #duration = 0;
   readonly #before: { versions: number; backedOut: number; entries: number };
-  /** Everything below is over or was so when the sweep began. */
-  readonly #limit: number;
+  /** Everything below was over when the sweep began, and leaves no trace where it has been; 0: some place is left out. */
+  #limit: number;
   #done = false;
 
   constructor(core: EngineCore, tables: EngineTable[], complete: boolean) {
@@ -578,6 +578,8 @@ export class EngineSweep implements Sweep {
         this.#position = 0;
         return false;
       }
+      // Such a table is passed over: aborted rows stay in it, and their ids must go on being known.
+      if (table.state.building.some((index) => index.pending !== undefined)) this.#limit = 0;
       collector.collectPage(table, space.dataPages[this.#position]!);
       this.#position++;
       this.#pagesVisited++;
