@@ -66,6 +66,7 @@ export interface EngineOptions {
 const bitmapBytes = 512;
 const bitmapCount = 64;
 const collectSliceMs = 1;
+const collectRetryMs = 500;
 
 export class EngineCore implements Engine {
   readonly store: PageStore;
@@ -887,9 +888,9 @@ export class EngineCore implements Engine {
     return this.collector.step() || this.#dropStep();
   }
 
-  #wakeCollector(): void {
-    const every = this.#options.collectEveryMs ?? 10;
-    if (every === 0 || this.#timer !== undefined || this.#closed) return;
+  #wakeCollector(leastMs = 0): void {
+    const every = Math.max(this.#options.collectEveryMs ?? 10, leastMs);
+    if (this.#options.collectEveryMs === 0 || this.#timer !== undefined || this.#closed) return;
     if (this.collector.idle && !this.#mayDrop) return;
     this.#timer = this.clock.after(every, () => {
       this.#timer = undefined;
@@ -904,6 +905,15 @@ export class EngineCore implements Engine {
         if (this.clock.monotonic() >= end) break;
       }
     } catch (thrown) {
+      if (thrown instanceof DbError) {
+        // Every writer of a fenced node meets the fence itself, and there is nothing left to collect for.
+        if (thrown.condition === "ioError" || thrown.condition === "adminShutdown") return;
+        // Giving pages back may want a page first: as soon as the disk has room.
+        if (thrown.condition === "diskFull") {
+          this.#wakeCollector(collectRetryMs);
+          return;
+        }
+      }
       if (!isWait(thrown)) throw thrown;
     }
     this.#wakeCollector();

@@ -1,10 +1,12 @@
 import { describe, expect, it } from "vitest";
+import { DbError } from "../base/errors.js";
 import { isWait, type Wait } from "../base/wait.js";
 import type { Value } from "../model/value.js";
 import { Interval, Numeric } from "../model/value.js";
 import type { Clock, Timer } from "../platform/index.js";
+import type { EngineMemory } from "../wasm/index.js";
 import type { RowId, Snapshot, Table, TableSpec, Transaction } from "./contract.js";
-import type { EngineCore } from "./engine.js";
+import { EngineCore } from "./engine.js";
 import { indexSpec, openTestEngine, tableSpec, types } from "./testing.js";
 import { verifyTable } from "./verify.js";
 
@@ -536,6 +538,39 @@ describe("objects", () => {
       engine.rollback(reader);
       expect(await verifyTable(engine, spec)).toEqual([]);
     }
+  });
+
+  it("background collection outlives a full disk and ends with a fenced node", async () => {
+    const clock = new ManualClock();
+    const { storage } = openTestEngine();
+    const store = storage.shards[0]!;
+    const engine = new EngineCore({ store, clock, memory: store.pool as EngineMemory, collectEveryMs: 10 });
+    engine.load();
+    const { table } = keyedTable(engine);
+    const aborted = engine.begin(rc);
+    table.insert(aborted, [1, 0]);
+    let failure: DbError | undefined = new DbError("diskFull", "no space left on device");
+    const reserve = store.reserve.bind(store);
+    store.reserve = (pages) => {
+      if (failure !== undefined) throw failure;
+      reserve(pages);
+    };
+    failure = undefined;
+    engine.rollback(aborted);
+    failure = new DbError("diskFull", "no space left on device");
+    clock.advance(10);
+    expect(engine.collector.recordsBackedOut).toBe(0);
+    failure = undefined;
+    clock.advance(500);
+    expect(engine.collector.recordsBackedOut).toBe(1);
+    const other = engine.begin(rc);
+    table.insert(other, [2, 0]);
+    engine.rollback(other);
+    failure = new DbError("ioError", "storage is fenced");
+    clock.advance(10);
+    clock.advance(5000);
+    expect(engine.collector.recordsBackedOut).toBe(1);
+    engine.close();
   });
 
   it("a sweep beside an index build does not forget who was aborted", async () => {
