@@ -373,7 +373,6 @@ CREATE POLICY p ON pub USING (true);
 ----
 CREATE POLICY
 
--- open: the message of ALTER ROLE
 SET ROLE g_staff; ALTER ROLE g_robert SUPERUSER;
 ----
 SET

@@ -108,7 +108,9 @@ async function applyOptions(
         if (!me.superuser)
           throw new DbError(
             "insufficientPrivilege",
-            `must be superuser to ${creating ? "create" : "change"} ${option.kind === "replication" ? "replication users" : "bypassrls attribute"}`,
+            creating
+              ? `must be superuser to create ${option.kind === "replication" ? "replication" : "bypassrls"} users`
+              : attributeRefusals[option.kind],
           );
         role = { ...role, [option.kind]: option.value };
         break;
@@ -169,22 +171,24 @@ function validUntil(ddl: DdlContext, text: string): string {
   return value === Number.POSITIVE_INFINITY ? "infinity" : String(value);
 }
 
+/** Attributes that only a superuser may give or take, and whose bearers only he may change. */
+const attributeRefusals = {
+  superuser: "must be superuser to alter superuser roles or change superuser attribute",
+  replication: "must be superuser to alter replication roles or change replication attribute",
+  bypassRls: "must be superuser to change bypassrls attribute",
+} as const;
+
 export async function alterRole(ddl: DdlContext, statement: AlterRole): Promise<void> {
   const role = ddl.role(statement.role);
   const me = self(ddl);
   const onlyOwnPassword =
     role.id === me.id && statement.options.every((option) => option.kind === "password");
-  if (
-    !me.superuser &&
-    !onlyOwnPassword &&
-    (!me.createRole || role.superuser || role.replication || role.bypassRls)
-  ) {
-    throw new DbError(
-      "insufficientPrivilege",
-      role.superuser
-        ? "must be superuser to alter superuser roles or change superuser attribute"
-        : "permission denied",
-    );
+  if (!me.superuser) {
+    for (const attribute of ["superuser", "replication", "bypassRls"] as const) {
+      if (role[attribute] || statement.options.some((option) => option.kind === attribute))
+        throw new DbError("insufficientPrivilege", attributeRefusals[attribute]);
+    }
+    if (!me.createRole && !onlyOwnPassword) throw new DbError("insufficientPrivilege", "permission denied");
   }
   await applyOptions(ddl, role, statement.options, false);
 }
@@ -194,7 +198,9 @@ export async function alterRoleSet(ddl: DdlContext, statement: AlterRoleSet): Pr
   if (statement.role === undefined) throw notSupported("ALTER ROLE ALL");
   const role = ddl.role(statement.role);
   const me = self(ddl);
-  if (!me.superuser && role.id !== me.id && (!me.createRole || role.superuser))
+  if (role.superuser && !me.superuser)
+    throw new DbError("insufficientPrivilege", "must be superuser to alter superusers");
+  if (!me.superuser && role.id !== me.id && !me.createRole)
     throw new DbError("insufficientPrivilege", "permission denied");
   const settings: Record<string, string> = { ...role.settings };
   const { set } = statement;
@@ -222,7 +228,9 @@ export async function alterGroup(ddl: DdlContext, statement: AlterGroup): Promis
 
 function requireAdmin(ddl: DdlContext, group: RoleDesc): void {
   const me = self(ddl);
-  if (me.superuser || (me.createRole && !group.superuser)) return;
+  if (group.superuser && !me.superuser)
+    throw new DbError("insufficientPrivilege", "must be superuser to alter superusers");
+  if (me.superuser || me.createRole) return;
   const admin = [...rolesOf(ddl.draft, me.id, true)].some(
     (id) => ddl.draft.roleById(id)?.memberOf.some((one) => one.roleId === group.id && one.admin) === true,
   );
