@@ -59,7 +59,7 @@ function compareKeys(
   bLength: number,
   from: number,
 ): number {
-    const least = Math.min(aLength, bLength);
+  const least = Math.min(aLength, bLength);
   for (let byte = from; byte < least; byte++) {
     const difference = a[aAt + byte]! - b[bAt + byte]!;
     if (difference !== 0) return difference;
