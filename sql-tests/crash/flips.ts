@@ -7,6 +7,7 @@
  */
 import { createSecureContext } from "node:tls";
 import { DbError } from "../../src/base/errors.js";
+import { hostClock } from "../../src/platform/host.js";
 import { serverCertificate } from "../../src/security/index.js";
 import type { SimDisk } from "../../src/sim/disk.js";
 import { openSimNode, platformOn, type SimNode, simConfig, simMemory } from "../../src/sim/node.js";
@@ -130,7 +131,7 @@ export async function runFlips(run: FlipRun): Promise<FlipReport> {
       const { path, what } = damage(disk, random);
       try {
         const outcome = await outcomeOf(workload, disk, path);
-        await disk.clock.yield();
+        await hostClock.yield();
         if (rejections.length > 0)
           throw new Error(`an unhandled rejection: ${rejections.splice(0).join("; ")}`);
         const key = `${classOf(path)}: ${outcome}`;

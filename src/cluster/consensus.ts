@@ -3,12 +3,13 @@
  * checksummed segments under `raft/`, each synced before it is applied. A cluster's Raft is the other provider.
  *
  * Segment file: header (magic, format, index of its first entry, chain value before it), then records
- * `length u32 | reserved u32 | index u64 | checksum u64 | payload | padding to 8`. The checksum is XXH64 over index, the
- * checksum before it, and the payload, so records form a chain and a record of another log or place cannot pass.
+ * `length u32 | place u32 | index u64 | checksum u64 | payload | padding to 8`. The checksum is XXH64 over index, the
+ * checksum before it, and the payload, so records form a chain and a record of another log or place cannot pass. `place`
+ * counts the records of one write: a write is made of several when proposals came together.
  *
  * Invariants: an entry is applied only after its sync returned; entries are applied in index order, once. At open a
- * torn tail is dropped (it was never acknowledged); a damaged record with a whole one behind it is corruption (XX001):
- * nothing is guessed. After a failed sync nothing is accepted any more (MGA-52).
+ * torn tail is dropped (it was never acknowledged); a damaged record with a whole one of a later write behind it is
+ * corruption (XX001), since a write begins when the one before it is synced: nothing is guessed. After a failed sync nothing is accepted any more (MGA-52).
  */
 import type { XXHashAPI } from "xxhash-wasm";
 import { assert, DbError } from "../base/errors.js";
@@ -113,7 +114,7 @@ class LocalLog implements ConsensusLog {
       let index = this.#appliedIndex;
       for (const { command } of group) {
         index++;
-        const record = encodeRecord(this.#hash, index, chain, command);
+        const record = encodeRecord(this.#hash, index, records.length, chain, command);
         chain = record.chain;
         records.push(record.bytes);
       }
@@ -255,7 +256,7 @@ class LocalLog implements ConsensusLog {
       at = record.end;
     }
     if (at < size) {
-      const behind = findRecord(this.#hash, bytes, at + 8);
+      const behind = findRecord(this.#hash, bytes, at + 8, index + 1);
       if (behind !== undefined || !last) {
         throw new DbError(
           "dataCorrupted",
@@ -307,12 +308,14 @@ function recordChecksum(hash: XXHashAPI, index: number, chain: bigint, payload: 
 function encodeRecord(
   hash: XXHashAPI,
   index: number,
+  place: number,
   chain: bigint,
   payload: Uint8Array,
 ): { bytes: Uint8Array; chain: bigint } {
   const bytes = Buffer.alloc(recordHeadBytes + Math.ceil(payload.length / 8) * 8);
   const checksum = recordChecksum(hash, index, chain, payload);
   bytes.writeUInt32LE(payload.length, 0);
+  bytes.writeUInt32LE(place, 4);
   bytes.writeBigUInt64LE(BigInt(index), 8);
   bytes.writeBigUInt64LE(checksum, 16);
   bytes.set(payload, recordHeadBytes);
@@ -340,9 +343,10 @@ function decodeRecord(
 
 /**
  * Index of a record that stands whole somewhere behind a damaged one: its predecessor's checksum is known because
- * records lie back to back. Two neighbouring records that chain prove that the log went on.
+ * records lie back to back. Two neighbouring records that chain prove that the log went on, unless both were written
+ * together with the damaged one (entry `torn`): then all of them are one torn write.
  */
-function findRecord(hash: XXHashAPI, bytes: Buffer, from: number): number | undefined {
+function findRecord(hash: XXHashAPI, bytes: Buffer, from: number, torn = 0): number | undefined {
   for (let at = Math.ceil(from / 8) * 8; at + recordHeadBytes <= bytes.length; at += 8) {
     const length = bytes.readUInt32LE(at);
     if (length === 0 || length > recordBytesMax) continue;
@@ -350,8 +354,9 @@ function findRecord(hash: XXHashAPI, bytes: Buffer, from: number): number | unde
     if (next + recordHeadBytes > bytes.length) continue;
     const index = Number(bytes.readBigUInt64LE(at + 8));
     if (!Number.isSafeInteger(index)) continue;
-    if (decodeRecord(hash, bytes, next, index + 1, bytes.readBigUInt64LE(at + 16)) !== undefined)
-      return index + 1;
+    if (decodeRecord(hash, bytes, next, index + 1, bytes.readBigUInt64LE(at + 16)) === undefined) continue;
+    const firstOfWrite = index + 1 - bytes.readUInt32LE(next + 4);
+    if (firstOfWrite > torn) return index + 1;
   }
   return undefined;
 }

@@ -20,6 +20,7 @@ export class SimClock implements Clock {
   /** Binary heap by (at, order). */
   readonly #events: Event[] = [];
   #pumping = false;
+  #stopped = false;
 
   constructor(originMs = defaultOriginMs) {
     this.#origin = originMs;
@@ -35,7 +36,7 @@ export class SimClock implements Clock {
 
   after(delayMs: number, run: () => void): Timer {
     const event: Event = { at: this.#time + Math.max(0, delayMs), order: this.#order++, run };
-    this.#push(event);
+    if (!this.#stopped) this.#push(event);
     if (!this.#pumping) {
       this.#pumping = true;
       this.#pump();
@@ -49,6 +50,12 @@ export class SimClock implements Clock {
 
   yield(): Promise<void> {
     return new Promise((resolve) => this.after(0, resolve));
+  }
+
+  /** Nothing that was scheduled happens any more: whoever lived by this clock is dead. */
+  stop(): void {
+    this.#stopped = true;
+    this.#events.length = 0;
   }
 
   /** Time passes while synchronous code waits for something (an inline read of a slow disk). */

@@ -154,7 +154,7 @@ export interface CrashImage {
 }
 
 export class SimDisk implements Disk {
-  readonly clock: SimClock;
+  clock: SimClock;
   readonly random: SimRandom;
   readMs: number;
   writeMs: number;

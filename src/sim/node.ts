@@ -14,6 +14,7 @@ import type { Log, LogFields } from "../observe/index.js";
 import type { Platform } from "../platform/index.js";
 import type { ResultSink, Session, TransactionStatus } from "../session/contract.js";
 import { EngineMemory } from "../wasm/index.js";
+import { SimClock } from "./clock.js";
 import type { SimDisk } from "./disk.js";
 import type { SimPlatform } from "./platform.js";
 import { SimRandom } from "./random.js";
@@ -52,8 +53,9 @@ export class QuietLog implements Log {
   }
 }
 
-/** A platform on a disk that a crash left behind: its own time, no sockets. */
+/** A platform on a disk that a crash left behind: time goes on, what the dead node had scheduled does not. */
 export function platformOn(disk: SimDisk, seed: number): SimPlatform {
+  disk.clock = new SimClock(disk.clock.now());
   return { clock: disk.clock, random: new SimRandom(seed), disk };
 }
 
@@ -147,7 +149,7 @@ export interface SimNode {
   readonly platform: SimPlatform;
   readonly log: QuietLog;
   client(): SimClient;
-  /** Ends its timers as a crash would: nothing is written. The disk may be looked at afterwards. */
+  /** Ends it and its clock as a crash would: nothing is written. The disk may be looked at afterwards. */
   abandon(): void;
 }
 
@@ -172,6 +174,7 @@ export async function openSimNode(
     abandon: () => {
       for (const { engine } of core.shards) (engine as EngineCore).close();
       core.storage.abandon();
+      platform.clock.stop();
     },
   };
 }
