@@ -138,6 +138,8 @@ export class Execution {
   #heldFrom = 0;
   #sent = 0;
   #restarts = 0;
+  /** Between a conflict and the second run: what the first run did is being taken back. */
+  #restarting = false;
   readonly #part: Batch;
 
   constructor(
@@ -189,6 +191,7 @@ export class Execution {
   /** Synchronous work until the limit, the end, or a slow client. Throws Wait. */
   #step(maxRows: number): "done" | "slow" {
     const { operator, context, options } = this;
+    if (this.#restarting) this.#undo();
     for (;;) {
       if (maxRows > 0 && this.#sent >= maxRows) return "done";
       let batch: Batch | undefined;
@@ -238,7 +241,13 @@ export class Execution {
     this.#held = undefined;
     this.#checked = false;
     this.options.checks?.clear();
-    this.options.restart();
+    this.#restarting = true;
+    this.#undo();
+  }
+  /** Takes back what the statement did; throws Wait, and is called again until it is through. */
+  #undo(): void {
+    this.options.restart!();
+    this.#restarting = false;
   }
   #send(batch: Batch, maxRows: number): boolean {
     const rest = batch.length - this.#heldFrom;

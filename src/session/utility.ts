@@ -33,7 +33,7 @@ import { explain, explainColumns } from "./explain.js";
 import { isPlannable, type Portal, type Prepared, type UtilityResult } from "./prepared.js";
 import { constantArguments, resolveTypeName } from "./queries.js";
 import type { ServerSession } from "./session.js";
-import type { TransactionSettings } from "./transaction.js";
+import { retrying, type TransactionSettings } from "./transaction.js";
 
 const textColumn = (name: string): OutputColumn => ({ name, type: { oid: 25, typmod: -1 } });
 const column = (name: string, oid: number): OutputColumn => ({ name, type: { oid, typmod: -1 } });
@@ -155,7 +155,8 @@ async function runOther(
       return { tag: "RELEASE" };
     case "rollbackToSavepoint":
       requireBlock(session, "ROLLBACK TO SAVEPOINT");
-      transaction.rollbackTo(ast.name);
+      // Not to be cancelled half way: it ends what failed.
+      await retrying(() => transaction.rollbackTo(ast.name));
       return { tag: "ROLLBACK" };
     case "prepareTransaction":
     case "commitPrepared":
