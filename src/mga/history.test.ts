@@ -239,18 +239,6 @@ async function run(
     } else if (kind === 15) {
       for (let turn = 0; turn < 50 && engine.collect(); turn++);
     }
-    console.log(
-      JSON.stringify({ kind, at, key, text, number }),
-      [...twin.rows]
-        .map(
-          ([id, r]) =>
-            id +
-            ":" +
-            r.map((v) => v.actor.transaction.id + (v.data ? "" : "D") + v.actor.state[0]).join(","),
-        )
-        .join(" "),
-      actors.map((a) => (a ? a.transaction.id + (a.repeatable ? "R" : "C") : "-")).join(" "),
-    );
     for (const one of actors) if (one !== undefined) check(one);
   }
   for (const actor of actors) if (actor !== undefined) engine.rollback(actor.transaction);
