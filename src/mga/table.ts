@@ -45,6 +45,7 @@ import type { IndexState } from "./index-state.js";
 import { commitNumberEnd, stateAborted } from "./inventory.js";
 import { strengthOf } from "./locks.js";
 import { EngineIndexScan, EnginePageScan } from "./scan.js";
+import type { SerializableState } from "./ssi.js";
 import { Place, type TableState } from "./table-state.js";
 import { HeldSnapshot, type TransactionRecord } from "./transaction.js";
 
@@ -230,15 +231,33 @@ export class EngineTable implements Table {
     this.core.serializable.readRow(reader, this.spec.storageId, row);
     this.noteOverwritten(snapshot, format, address, slot);
   }
+  /** Each version that came after the snapshot counts, not the newest alone: the reader stands before all their writers. */
   noteOverwritten(snapshot: Snapshot, format: PageFormat, address: number, slot: number): void {
     const reader = snapshot instanceof HeldSnapshot ? snapshot.owner.serializable : undefined;
     if (reader === undefined) return;
-    const writer = this.state.writerOf(format, address, slot);
-    if (writer === 0 || writer === snapshot.self) return;
+    const { state } = this;
+    if (!this.#noteWriter(reader, snapshot, state.writerOf(format, address, slot))) return;
+    const flags = format.flags(address, slot);
+    if ((flags & rowFlag.chain) === 0) return;
+    state.chainHead(format, address, slot, flags);
+    let page = state.headPage;
+    let at = state.headSlot;
+    while (page !== 0) {
+      const record = state.space.record(page, at);
+      if (!this.#noteWriter(reader, snapshot, state.space.recordWriter(record))) return;
+      page = state.space.recordBackPage(record);
+      at = state.space.recordBackSlot(record);
+    }
+  }
+  /** False when the version is the one that the snapshot sees. */
+  #noteWriter(reader: SerializableState, snapshot: Snapshot, writer: number): boolean {
+    if (writer === 0) return false;
     const outcome = this.core.inventory.outcome(writer);
-    if (outcome <= snapshot.commitNumber || outcome === stateAborted) return;
+    if (outcome <= snapshot.commitNumber) return false;
+    if (writer === snapshot.self || outcome === stateAborted) return true;
     const other = this.core.serializableOf(writer);
     if (other !== undefined) this.core.serializable.readOver(reader, other);
+    return true;
   }
 
   readNewest(
