@@ -78,6 +78,10 @@ class Course {
     this.left = run.transactions;
     for (let at = 0; at < hotKeys; at++) this.#keys.push(this.#nextKey++);
   }
+  /** Rises with everything that happens. */
+  get progress(): number {
+    return this.#instant;
+  }
   instant(): number {
     return ++this.#instant;
   }
@@ -300,11 +304,11 @@ export async function runSimHistory(run: HistoryRun): Promise<HistoryReport> {
       appenders.push(new Appender(course, at, node.client(), new SimRandom(random.bits())));
     const target = Math.floor((run.transactions * (lives - 1 - life)) / lives);
     const all = Promise.all(appenders.map((one) => one.run()));
+    const { clock } = platform;
     if (life === lives - 1) {
-      await all;
+      await Promise.race([all, standstill(course, clock)]);
       break;
     }
-    const { clock } = platform;
     const lifeOver = new Promise<void>((resolve) => {
       const look = (): void => {
         if (course.left <= target) resolve();
@@ -312,7 +316,7 @@ export async function runSimHistory(run: HistoryRun): Promise<HistoryReport> {
       };
       look();
     });
-    await Promise.race([lifeOver, all]);
+    await Promise.race([lifeOver, all, standstill(course, clock)]);
     for (const one of appenders) one.dead = true;
     const left = platform.disk.crash();
     course.cutOff();
@@ -332,6 +336,22 @@ export async function runSimHistory(run: HistoryRun): Promise<HistoryReport> {
   const report = await course.finish(reader, started);
   node.abandon();
   return report;
+}
+
+/** Rejects when simulated minutes go by and nobody gets on: a deadlock that nobody noticed, a wake-up that was lost. */
+function standstill(course: Course, clock: SimNode["platform"]["clock"]): Promise<never> {
+  return new Promise((_, reject) => {
+    let before = course.progress;
+    const look = (): void => {
+      if (course.progress === before) {
+        reject(new Error(`nothing has moved for five minutes; ${course.left} transactions are left`));
+        return;
+      }
+      before = course.progress;
+      clock.after(300_000, look);
+    };
+    clock.after(300_000, look);
+  });
 }
 
 /** The pg driver as a client of histories. */

@@ -168,6 +168,11 @@ export class LockManager {
       }
       this.leave(transaction);
     }
+    // Whose turn it is at another row does not keep it while he waits here: he looks again at everything afterwards.
+    for (const other of transaction.locks) {
+      if (other !== lock && other.reserved.some((turn) => turn.transaction === transaction))
+        this.#leaveTurn(other, transaction);
+    }
     let resolve!: () => void;
     let reject!: (error: DbError) => void;
     const promise = new Promise<void>((yes, no) => {
@@ -251,19 +256,30 @@ export class LockManager {
     transaction.locks.clear();
   }
 
-  /** Wakes the head of the queue, and those behind it that go along with it. */
+  /**
+   * Wakes whoever conflicts with no holder, no turn and nobody before him in the queue: the same that `#blockersOf` says,
+   * or a wait would be in no graph.
+   */
   #advance(lock: RowLock): void {
-    while (lock.queue.length > 0 && lock.writer === undefined) {
-      const head = lock.queue[0]!;
+    /** Bit per strength of those who go on waiting before `at`. */
+    let before = 0;
+    for (let at = 0; at < lock.queue.length && lock.writer === undefined; ) {
+      const waiter = lock.queue[at]!;
       const blocked =
+        (conflicts[waiter.strength]! & before) !== 0 ||
         lock.holders.some(
-          (holder) => holder.transaction !== head.transaction && conflict(holder.strength, head.strength),
-        ) || lock.reserved.some((turn) => conflict(turn.strength, head.strength));
-      if (blocked) break;
-      lock.queue.shift();
-      lock.reserved.push({ transaction: head.transaction, strength: head.strength });
-      this.#settle(head);
-      head.resolve();
+          (holder) => holder.transaction !== waiter.transaction && conflict(holder.strength, waiter.strength),
+        ) ||
+        lock.reserved.some((turn) => conflict(turn.strength, waiter.strength));
+      if (blocked) {
+        before |= 1 << waiter.strength;
+        at++;
+        continue;
+      }
+      lock.queue.splice(at, 1);
+      lock.reserved.push({ transaction: waiter.transaction, strength: waiter.strength });
+      this.#settle(waiter);
+      waiter.resolve();
     }
     if (lock.idle && lock.map.get(lock.row) === lock) lock.map.delete(lock.row);
   }

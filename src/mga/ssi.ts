@@ -171,7 +171,8 @@ export class SerializableTracker {
     if (writer.closing > 0) {
       for (const into of reader.inConflicts) {
         if (into.aborted) continue;
-        if (into.closing > 0 && into.closing <= writer.closing) continue;
+        // Earlier than the writer; the writer itself (a cycle of two) is none.
+        if (into.closing > 0 && into.closing < writer.closing) continue;
         this.#abort(reader.closing > 0 ? into : reader, acting);
       }
     }
