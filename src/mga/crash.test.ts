@@ -3,7 +3,6 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { isWait } from "../base/wait.js";
 import type { Value } from "../model/value.js";
-import { hostClock } from "../platform/host.js";
 import type { RowId } from "./contract.js";
 import { indexSpec, openTestEngine, tableSpec, types } from "./testing.js";
 
@@ -74,7 +73,7 @@ describe("restart", () => {
               if (end === "crashLater") await engine.store.durable();
               if (end === "crashInCommit") {
                 void engine.commit(transaction)?.catch(() => undefined);
-                for (let turn = 0; turn < writes.length; turn++) await hostClock.yield();
+                for (let turn = 0; turn < writes.length; turn++) await current.storage.disk.clock.yield();
               }
               engine.close();
               current = openTestEngine({ pageSize: 8192, frames: 512, disk: current.storage.disk.crash() });

@@ -1,7 +1,6 @@
 /** An engine over a simulated disk, and table descriptions, for tests and benchmarks. */
 import type { TypeRef } from "../model/schema.js";
 import type { Value } from "../model/value.js";
-import { hostClock } from "../platform/host.js";
 import type { Clock } from "../platform/index.js";
 import { openTestStorage, type TestStoreOptions } from "../storage/testing.js";
 import { EngineMemory } from "../wasm/index.js";
@@ -66,8 +65,9 @@ export interface TestEngine {
   readonly storage: ReturnType<typeof openTestStorage>;
 }
 
-export function openTestEngine(options: TestStoreOptions = {}, clock: Clock = hostClock): TestEngine {
+export function openTestEngine(options: TestStoreOptions = {}, given?: Clock): TestEngine {
   const storage = openTestStorage(options);
+  const clock = given ?? storage.disk.clock;
   const store = storage.shards[0]!;
   const { pool } = store;
   const memory = pool instanceof EngineMemory ? pool : undefined;

@@ -1,5 +1,4 @@
 /** Stores for tests of the layers above: over a simulated disk, with the node's real pool and journal. */
-import { hostClock } from "../platform/host.js";
 import { SimDisk } from "../sim/disk.js";
 import { SimRandom } from "../sim/random.js";
 import { EngineMemory, type Kernels, twinKernels } from "../wasm/index.js";
@@ -33,7 +32,8 @@ export function openTestStorage(options: TestStoreOptions = {}): Storage & { rea
     groupBytes: options.groupBytes ?? 4 << 20,
   });
   const storage = openStorage({
-    platform: { clock: hostClock, random: new SimRandom((options.seed ?? 1) + 17), disk },
+    // The disk's own time: how long a read took must not depend on what else this machine does (rule M2 acts on it).
+    platform: { clock: disk.clock, random: new SimRandom((options.seed ?? 1) + 17), disk },
     memory,
     kernels: (options.kernels ?? twinKernels)(memory),
     pageSize,
