@@ -113,6 +113,11 @@ export class PgConnection {
   #skipToSync = false;
   /** Something that the client waits for is in the output. */
   #flushDue = false;
+  #flushQueued = false;
+  readonly #flushQueue = (): void => {
+    this.#flushQueued = false;
+    this.#flush();
+  };
   #terminating: DbError | undefined;
   #copy: CopyIn | undefined;
   readonly #notifications: (readonly [pid: number, channel: string, payload: string])[] = [];
@@ -191,7 +196,20 @@ export class PgConnection {
     }
     this.#pumping = false;
     // A running call may add to what is there; only what a client waits for goes out before it ends.
-    if (this.#flushDue || !this.#busy) this.#flush();
+    if (this.#flushDue || !this.#busy) this.#flushSoon();
+  }
+
+  /** With the answers of all connections that were heard in this round of the loop. */
+  #flushSoon(): void {
+    this.#flushDue = false;
+    if (this.#flushQueued || this.output.isEmpty) return;
+    const { clock } = this.server;
+    if (clock.soon === undefined) {
+      this.#flush();
+      return;
+    }
+    this.#flushQueued = true;
+    clock.soon(this.#flushQueue);
   }
 
   /** The client sends on without reading: no more is answered, and read, until it does. */

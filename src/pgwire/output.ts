@@ -224,6 +224,10 @@ export class Output {
     this.at = this.#messageStart;
   }
 
+  get isEmpty(): boolean {
+    return this.at === 0;
+  }
+
   /** Hands everything to the socket. */
   flush(): void {
     assert(this.#messageStart === this.at, "only whole messages are sent");

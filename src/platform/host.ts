@@ -36,8 +36,17 @@ import type { Clock, Disk, DiskFile, OpenOptions, Random, Timer } from "./index.
 const turns: (() => void)[] = [];
 let turnsTaken = 0;
 
+/** What runs at the end of this round of the loop. */
+const endings: (() => void)[] = [];
+
+function runEndings(): void {
+  for (let at = 0; at < endings.length; at++) endings[at]!();
+  endings.length = 0;
+}
+
 /** One turn in each round of the loop: sockets and timers are looked after between two. */
 function nextTurn(): void {
+  runEndings();
   const take = turns[turnsTaken++]!;
   if (turnsTaken === turns.length) {
     turns.length = 0;
@@ -64,6 +73,9 @@ export const hostClock: Clock = {
     new Promise((resolve) => {
       if (turns.push(resolve) === 1) setImmediate(nextTurn);
     }),
+  soon(run) {
+    if (endings.push(run) === 1) setImmediate(runEndings);
+  },
 };
 
 export const hostRandom: Random = {

@@ -22,6 +22,11 @@ export interface Clock {
    * waits for one slice, however many there are to run. As `yield` where it is absent.
    */
   turn?(): Promise<void>;
+  /**
+   * Runs at the end of this round of the loop, before the next slice of long work: what many clients are to be told then
+   * goes out together, so that who reads the other ends is woken once and not for each. At once where it is absent.
+   */
+  soon?(run: () => void): void;
 }
 
 export interface Random {
