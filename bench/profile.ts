@@ -231,7 +231,12 @@ const ms = (us: number): string => (us / 1000).toFixed(1);
  * was kept off its core, most often within the call that woke its peer (writeBuffer).
  *
  * Shares of busy time, the functions with the most self time, and those with the most beneath them. */
-export function printReport(title: string, of: Report, cpuSeconds: number, top = 25): string {
+export function printReport(
+  title: string,
+  of: Report,
+  cpuSeconds: number,
+  top = Number(process.env["PROFILE_TOP"] ?? 25),
+): string {
   const busyUs = Math.max(1, of.windowUs - of.idleUs);
   const share = (us: number): string => `${((us * 100) / busyUs).toFixed(1)} %`;
   const lines = [
@@ -259,7 +264,7 @@ export function printReport(title: string, of: Report, cpuSeconds: number, top =
   const beneath = of.functions
     .filter(({ part, totalUs }) => (part.startsWith("src/") || part === "grammar") && totalUs > busyUs / 50)
     .sort((a, b) => b.totalUs - a.totalUs)
-    .slice(0, 20);
+    .slice(0, Math.max(20, top));
   lines.push(
     "",
     "with callees, project functions:",

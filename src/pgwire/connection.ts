@@ -157,6 +157,7 @@ export class PgConnection {
     this.#input.push(chunk);
     if (this.#copy?.isWaiting === true) this.#copy.wake();
     else if (!this.#busy && !this.#pumping) this.#pump();
+    this.#input.keep();
     this.#limitInput();
   }
 

@@ -5,6 +5,9 @@
  * with what its length announces. A message above the configured maximum is passed over and reported, so that the
  * stream stays in step; a length no client would send, or a type nobody knows, ends the connection.
  *
+ * Pieces are lent (`Connection.onData`): messages whole in one are read where they lie, and `keep` copies what is left of
+ * it before it is given back.
+ *
  * Invariants: `start` and `end` bound the body of the message that `next` found, in `buffer`, until the following
  * `next`; each byte is handed out exactly once.
  */
@@ -37,6 +40,7 @@ export class Input {
 
   #current: Buffer = noBytes;
   #at = 0;
+  #lent = false;
   readonly #queue: Buffer[] = [];
   #queuedBytes = 0;
   #partial: Buffer = noBytes;
@@ -50,10 +54,20 @@ export class Input {
     if (this.#at === this.#current.length && this.#queue.length === 0) {
       this.#current = chunk;
       this.#at = 0;
+      this.#lent = true;
     } else {
-      this.#queue.push(chunk);
+      this.#queue.push(Buffer.from(chunk));
       this.#queuedBytes += chunk.length;
     }
+  }
+
+  /** The piece last pushed is given back: what has not been read of it is copied. */
+  keep(): void {
+    if (!this.#lent) return;
+    this.#lent = false;
+    this.#current =
+      this.#at === this.#current.length ? noBytes : Buffer.from(this.#current.subarray(this.#at));
+    this.#at = 0;
   }
 
   /** Bytes received and not yet part of a message handed out. */
@@ -107,6 +121,7 @@ export class Input {
 
   #advance(): boolean {
     const chunk = this.#queue.shift();
+    this.#lent = false;
     if (chunk === undefined) {
       this.#current = noBytes;
       this.#at = 0;

@@ -335,7 +335,10 @@ export class FakeConnection implements Connection {
   }
 
   receive(bytes: Buffer): void {
-    this.#onData(bytes);
+    // Lent, like a socket's: whoever looks at it later sees rubbish.
+    const lent = Buffer.from(bytes);
+    this.#onData(lent);
+    lent.fill(0xa5);
   }
   hangUp(): void {
     this.#onClose();

@@ -79,6 +79,7 @@ export interface Disk {
 export interface Connection {
   readonly remoteAddress: string;
   readonly encrypted: boolean;
+  /** `chunk` is lent: what the handler wants to keep it copies before it returns. */
   onData(handler: (chunk: Buffer) => void): void;
   onClose(handler: () => void): void;
   /** True: taken wholly, the memory is the caller's again. False: the peer is slow; wait for `drained`, until which it is held. */

@@ -1,6 +1,8 @@
 /**
  * Real sockets: TCP listeners whose connections can turn to TLS (the Postgres client port).
  *
+ * All sockets in the clear read into one buffer (docs/decisions/sockets-read-into-one-buffer.md).
+ *
  * Invariants: a handler registered with `onData` keeps receiving after the turn to TLS, decrypted; `onClose` is called
  * exactly once; a socket error is never thrown, it closes the connection; memory given to `write` is free again when it
  * answered true.
@@ -15,10 +17,45 @@ const nothing = Buffer.alloc(0);
 const lingerMs = 5_000;
 /** First keep-alive probe on a silent connection: a vanished client is noticed without its help. */
 const keepAliveMs = 60_000;
+/** What one read may bring. */
+const readBytes = 65_536;
+
+/** Bytes that any socket in the clear has just read; lent to its handler, overwritten by the next read of any. */
+let sharedInput: Buffer | undefined;
+
+/** The host's side of a socket, as far as it is handed from one `net.Socket` to another. */
+interface Handle {
+  readonly useUserBuffer?: unknown;
+}
+
+/**
+ * The same connection as a socket that reads into `sharedInput` and hands the bytes to `onBytes`. Node offers this
+ * (`onread`) for sockets that connect but not for those a server accepted, so the accepted one gives up its handle
+ * before it has read anything. Undefined where the host has no such handle.
+ */
+function readingInto(accepted: net.Socket, onBytes: (chunk: Buffer) => void): net.Socket | undefined {
+  const owner = accepted as unknown as { _handle: Handle | null };
+  const handle = owner._handle;
+  if (typeof handle?.useUserBuffer !== "function") return undefined;
+  sharedInput ??= Buffer.allocUnsafeSlow(readBytes);
+  owner._handle = null;
+  const options: net.SocketConstructorOpts & { readonly handle: Handle; readonly onread: net.OnReadOpts } = {
+    handle,
+    onread: {
+      buffer: sharedInput,
+      callback: (bytes, buffer) => {
+        onBytes((buffer as Buffer).subarray(0, bytes));
+        return true;
+      },
+    },
+  };
+  return new net.Socket(options);
+}
 
 class SocketConnection implements Connection {
   #socket: net.Socket;
   #secure: tls.SecureContext | undefined;
+  #encrypting = false;
   #encrypted = false;
   #onData: (chunk: Buffer) => void = () => {};
   #onClose: () => void = () => {};
@@ -26,9 +63,12 @@ class SocketConnection implements Connection {
   #closed = false;
   readonly remoteAddress: string;
 
-  constructor(socket: net.Socket, secure: tls.SecureContext | undefined) {
+  constructor(accepted: net.Socket, secure: tls.SecureContext | undefined) {
+    const lending = readingInto(accepted, this.#received);
+    const socket = lending ?? accepted;
     this.#socket = socket;
     this.#secure = secure;
+    if (lending === undefined) socket.on("data", this.#received).resume();
     this.remoteAddress = `${socket.remoteAddress ?? "?"}:${socket.remotePort ?? 0}`;
     socket.on("error", this.#failed);
     socket.on("close", this.#wasClosed);
@@ -37,6 +77,11 @@ class SocketConnection implements Connection {
   get encrypted(): boolean {
     return this.#encrypted;
   }
+
+  /** Bytes in the clear; behind TLS they are the secured socket's business. */
+  readonly #received = (chunk: Buffer): void => {
+    if (!this.#encrypting) this.#onData(chunk);
+  };
 
   /** An error is followed by "close"; which error it was does not matter to the protocol. */
   readonly #failed = (): void => {
@@ -51,7 +96,6 @@ class SocketConnection implements Connection {
 
   onData(handler: (chunk: Buffer) => void): void {
     this.#onData = handler;
-    this.#socket.on("data", handler);
   }
   onClose(handler: () => void): void {
     this.#onClose = handler;
@@ -94,14 +138,15 @@ class SocketConnection implements Connection {
   startTls(): Promise<void> {
     assert(!this.#encrypted && this.#secure !== undefined, "TLS starts once, where there is a certificate");
     const raw = this.#socket;
-    raw.removeListener("data", this.#onData);
+    this.#encrypting = true;
+    raw.removeListener("data", this.#received);
     raw.removeListener("error", this.#failed);
     raw.on("error", () => raw.destroy());
     const secured = new tls.TLSSocket(raw, { isServer: true, secureContext: this.#secure });
     this.#socket = secured;
     secured.on("error", this.#failed);
     secured.on("close", this.#wasClosed);
-    secured.on("data", this.#onData);
+    secured.on("data", (chunk: Buffer) => this.#onData(chunk));
     return new Promise((resolve, reject) => {
       secured.once("secure", () => {
         this.#encrypted = true;
@@ -128,7 +173,12 @@ export class HostNetwork implements Network {
             key: material.keyPem,
             minVersion: "TLSv1.2",
           });
-    const server = net.createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: keepAliveMs });
+    const server = net.createServer({
+      noDelay: true,
+      keepAlive: true,
+      keepAliveInitialDelay: keepAliveMs,
+      pauseOnConnect: true, // nothing is read before the connection has its handler
+    });
     server.on("connection", (socket) => accept(new SocketConnection(socket, secure)));
     return new Promise((resolve, reject) => {
       server.once("error", (error: NodeJS.ErrnoException) => reject(listenError(host, port, error)));
