@@ -262,17 +262,18 @@ export class IndexRangeScan implements Operator {
   #start(): void {
     const lower = this.#lowerKey;
     const upper = this.#upperKey;
-    lower.length = 0;
-    upper.length = 0;
-    for (let i = 0; i < this.#equals.length; i++) {
+    const fixed = this.#equals.length;
+    if (lower.length > fixed) lower.length = fixed;
+    if (upper.length > fixed) upper.length = fixed;
+    for (let i = 0; i < fixed; i++) {
       const value = this.#equals[i]!(noColumns, 0);
       if (value === null) {
         this.#ended = true;
         this.#started = true;
         return;
       }
-      lower.push(value);
-      upper.push(value);
+      lower[i] = value;
+      upper[i] = value;
     }
     if (this.#anyOf !== undefined) {
       const array = this.#anyOf(noColumns, 0);
@@ -301,9 +302,8 @@ export class IndexRangeScan implements Operator {
       const depth = this.#equals.length;
       const value = this.#probes[this.#probe]!;
       this.#lowerKey[depth] = value;
-      this.#upperKey[depth] = value;
       this.#range.lower = this.#lowerKey;
-      this.#range.upper = this.#upperKey;
+      this.#range.upper = this.#lowerKey;
       this.#range.lowerInclusive = true;
       this.#range.upperInclusive = true;
     }
@@ -359,7 +359,9 @@ export class IndexRangeScan implements Operator {
       }
     }
     range.lower = lowerKey.length > 0 ? lowerKey : undefined;
-    range.upper = upperKey.length > 0 ? upperKey : undefined;
+    // One array for both says that the range is one key.
+    range.upper =
+      ranged || bounds.nullTest !== undefined ? (upperKey.length > 0 ? upperKey : undefined) : range.lower;
     return true;
   }
 }

@@ -120,7 +120,7 @@ export interface IndexScan {
 }
 
 export interface KeyRange {
-  /** Values of the leading key columns; bounds may be shorter than the key. */
+  /** Values of the leading key columns; bounds may be shorter than the key. One array for both: a single key, no nulls. */
   readonly lower?: readonly Value[] | undefined;
   readonly lowerInclusive: boolean;
   readonly upper?: readonly Value[] | undefined;

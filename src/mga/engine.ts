@@ -18,7 +18,7 @@ import type { Value } from "../model/value.js";
 import type { Clock, Timer } from "../platform/index.js";
 import { BTree } from "../storage/btree.js";
 import { type PageStore, PageType } from "../storage/contract.js";
-import { type PageFormat, rowFlag } from "../storage/heap.js";
+import { type PageFormat, rowFlag, slotsMax } from "../storage/heap.js";
 import { TableSpace } from "../storage/table-space.js";
 import type { EngineMemory } from "../wasm/memory.js";
 import type {
@@ -65,6 +65,7 @@ export interface EngineOptions {
 
 const bitmapBytes = 512;
 const bitmapCount = 64;
+const slotArraysMax = 16;
 const collectSliceMs = 1;
 const collectRetryMs = 500;
 
@@ -600,6 +601,14 @@ export class EngineCore implements Engine {
     this.#limitFlags[frame] = flags;
     this.pageFlags = flags;
     return limit;
+  }
+  /** Arrays for the visible slots of a page, lent to scans. */
+  readonly #slotArrays: Int32Array[] = [];
+  takeSlots(): Int32Array {
+    return this.#slotArrays.pop() ?? new Int32Array(slotsMax);
+  }
+  giveSlots(slots: Int32Array): void {
+    if (this.#slotArrays.length < slotArraysMax) this.#slotArrays.push(slots);
   }
   /** Address of a visibility bitmap: good until 63 further ones were taken. */
   bitmap(): number {

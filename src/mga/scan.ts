@@ -58,6 +58,9 @@ export class EnginePageScan implements PageScan {
       this.#position++;
       if (this.visibleCount > 0 || this.oldSlots.length > 0) return true;
     }
+    // Nobody asks for rows of a page any more.
+    if (this.#slots !== undefined) this.table.core.giveSlots(this.#slots);
+    this.#slots = undefined;
     return false;
   }
 
@@ -98,7 +101,7 @@ export class EnginePageScan implements PageScan {
       this.visibleCount = rows;
       return;
     }
-    const slots = (this.#slots ??= new Int32Array(slotsMax));
+    const slots = (this.#slots ??= core.takeSlots());
     const { u32, u8 } = this.table.store.pool;
     const bitmap = core.bitmap();
     u32.fill(0, bitmap >>> 2, (bitmap >>> 2) + ((rows + 31) >>> 5));
@@ -228,24 +231,25 @@ export class EngineIndexScan implements IndexScan {
   ) {
     const { encoder, key, other } = index;
     const lower = range.lower === undefined ? -1 : encoder.encode(range.lower, key, 0);
-    const upper = range.upper === undefined ? -1 : encoder.encode(range.upper, other, 0);
+    const same = range.upper === range.lower;
+    const upper = same ? lower : range.upper === undefined ? -1 : encoder.encode(range.upper, other, 0);
+    const upperKey = same ? key : other;
     const { spec } = index;
     this.#single =
       spec.unique &&
       range.lower !== undefined &&
       range.lower.length === spec.columns.length &&
       lower === upper &&
-      !range.lower.includes(null) &&
-      key.compare(other, 0, upper, 0, lower) === 0;
+      (same || (!range.lower.includes(null) && key.compare(other, 0, upper, 0, lower) === 0));
     this.#cursor = index.takeCursor();
-    this.#cursor.open(key, lower, range.lowerInclusive, other, upper, range.upperInclusive, backward);
+    this.#cursor.open(key, lower, range.lowerInclusive, upperKey, upper, range.upperInclusive, backward);
     const reader = snapshot instanceof HeldSnapshot ? snapshot.owner.serializable : undefined;
     if (reader !== undefined) {
       table.core.serializable.readRange(
         reader,
         index.spec.storageId,
         lower < 0 ? undefined : Buffer.from(key.subarray(0, lower)),
-        upper < 0 ? undefined : Buffer.from(other.subarray(0, upper)),
+        upper < 0 ? undefined : Buffer.from(upperKey.subarray(0, upper)),
       );
     }
   }

@@ -92,6 +92,21 @@ export function combine(quotient: number, by: number, rest: number): Wide {
   return wideChecked(BigInt(quotient) * BigInt(by) + BigInt(rest));
 }
 
+/** A number of up to 15 digits with or without a minus, as nearly all are; undefined: ask the pattern. */
+function plainInteger(text: string): number | undefined {
+  const { length } = text;
+  if (length === 0 || length > 15) return undefined;
+  const negative = text.charCodeAt(0) === 45;
+  if (negative && length === 1) return undefined;
+  let value = 0;
+  for (let at = negative ? 1 : 0; at < length; at++) {
+    const digit = text.charCodeAt(at) - 48;
+    if (digit < 0 || digit > 9) return undefined;
+    value = value * 10 + digit;
+  }
+  return negative ? 0 - value : value;
+}
+
 const integerText = /^[ \t\n\v\f\r]*([+-]?)([0-9]+)[ \t\n\v\f\r]*$/;
 
 /**
@@ -99,6 +114,8 @@ const integerText = /^[ \t\n\v\f\r]*([+-]?)([0-9]+)[ \t\n\v\f\r]*$/;
  * Throws 22P02 for other text and 22003 out of range; `typeName` goes into the message.
  */
 export function parseInteger(text: string, min: Wide, max: Wide, typeName: string): Wide {
+  const plain = plainInteger(text);
+  if (plain !== undefined && plain >= min && plain <= max) return plain;
   const match = integerText.exec(text);
   if (match === null) {
     throw new DbError("invalidTextRepresentation", `invalid input syntax for type ${typeName}: "${text}"`);

@@ -61,8 +61,10 @@ function nextTurn(): void {
   take();
 }
 
+const { timeOrigin } = performance;
+
 export const hostClock: Clock = {
-  now: () => performance.timeOrigin + performance.now(),
+  now: () => timeOrigin + performance.now(),
   monotonic: () => performance.now(),
   after(delayMs, run): Timer {
     const timer = setTimeout(run, delayMs);

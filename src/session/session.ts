@@ -115,7 +115,9 @@ export class ServerSession implements Session, DdlSession, RunningHost {
   readonly transaction: SessionTransaction;
   readonly eval: SessionEvalContext;
   readonly prepared = new Map<string, Prepared>();
+  /** By name; the unnamed one, which nearly every statement has, is kept apart. */
   readonly portals = new Map<string, Portal>();
+  #unnamed: Portal | undefined;
   readonly spills: SpillFiles;
   readonly #shapes = new ShapeCache();
   /** By declared parameter types and text: what drivers that parse the same statements again and again send. */
@@ -289,6 +291,8 @@ export class ServerSession implements Session, DdlSession, RunningHost {
       this.deferral = { all: undefined, one: new Map() };
     }
     this.server.advisory.unlockAll(this, "transaction");
+    if (this.#unnamed !== undefined) this.#dropPortal(this.#unnamed);
+    if (this.portals.size === 0) return;
     for (const portal of this.portals.values()) {
       if (portal.cursor?.hold === true && portal.utility !== undefined) continue;
       this.#dropPortal(portal);
@@ -895,16 +899,15 @@ export class ServerSession implements Session, DdlSession, RunningHost {
       },
       drained: () => (this.#heavyRunning ? this.#aside(portal.sink!.drained()) : portal.sink!.drained()),
       checks: context.checks,
-      ...(mark === undefined
-        ? {}
-        : {
-            restart: () => {
+      restart:
+        mark === undefined
+          ? undefined
+          : () => {
               this.engine.rollbackTo(rows, mark);
               this.engine.releaseSnapshot(rows);
               context.reset();
               context.snapshot = this.engine.statementSnapshot(rows);
             },
-          }),
     });
   }
 
@@ -934,7 +937,8 @@ export class ServerSession implements Session, DdlSession, RunningHost {
 
   #dropPortal(portal: Portal): void {
     this.#closePortal(portal);
-    this.portals.delete(portal.name);
+    if (portal.name === "") this.#unnamed = undefined;
+    else this.portals.delete(portal.name);
   }
 
   /** Waits, unless the statement is cancelled first. */
@@ -1046,7 +1050,8 @@ export class ServerSession implements Session, DdlSession, RunningHost {
     resultFormats: readonly number[],
   ): MaybePromise<void> {
     const prepared = this.statement(statementName);
-    if (prepared.parsed !== undefined) this.#refuseWhenFailed(prepared.parsed.ast);
+    if (this.transaction.state === "failed" && prepared.parsed !== undefined)
+      this.#refuseWhenFailed(prepared.parsed.ast);
     const count = prepared.parameterTypes.length;
     if (parameterFormats.length > 1 && parameterFormats.length !== parameters.length) {
       throw new DbError(
@@ -1085,9 +1090,7 @@ export class ServerSession implements Session, DdlSession, RunningHost {
         `bind message has ${resultFormats.length} result formats but query has ${width} columns`,
       );
     }
-    const before = this.portals.get(portalName);
-    if (before !== undefined) this.#dropPortal(before);
-    this.portals.set(portalName, {
+    const portal: Portal = {
       name: portalName,
       prepared,
       params,
@@ -1098,7 +1101,11 @@ export class ServerSession implements Session, DdlSession, RunningHost {
       utility: undefined,
       execution: undefined,
       sink: undefined,
-    });
+    };
+    if (portalName === "") {
+      if (this.#unnamed !== undefined) this.#dropPortal(this.#unnamed);
+      this.#unnamed = portal;
+    } else this.portals.set(portalName, portal);
   }
 
   #parameter(oid: number, bytes: Uint8Array, format: number): Value {
@@ -1129,8 +1136,12 @@ export class ServerSession implements Session, DdlSession, RunningHost {
     return { columns: this.#columnsOf(portal.prepared), formats: portal.formats };
   }
 
+  #portalNamed(name: string): Portal | undefined {
+    return name === "" ? this.#unnamed : this.portals.get(name);
+  }
+
   portal(name: string): Portal {
-    const portal = this.portals.get(name);
+    const portal = this.#portalNamed(name);
     if (portal === undefined) throw new DbError("invalidCursorName", `portal "${name}" does not exist`);
     return portal;
   }
@@ -1146,9 +1157,11 @@ export class ServerSession implements Session, DdlSession, RunningHost {
       sink.emptyQuery();
       return undefined;
     }
-    this.#refuseWhenFailed(parsed.ast);
+    if (this.transaction.state === "failed") this.#refuseWhenFailed(parsed.ast);
     if (this.transaction.state === "none") this.#beginTransaction("implicit");
-    if (!isPlannable(parsed.ast)) return this.#executeUtility(portal, maxRows, sink);
+    // A statement that has a plan is one that is planned.
+    if (portal.prepared.planned === undefined && !isPlannable(parsed.ast))
+      return this.#executeUtility(portal, maxRows, sink);
     if (portal.state === "done") {
       sink.complete(tagOf(portal, 0));
       return undefined;
@@ -1218,7 +1231,7 @@ export class ServerSession implements Session, DdlSession, RunningHost {
     this.prepared.delete(name);
   }
   closePortal(name: string): void {
-    const portal = this.portals.get(name);
+    const portal = this.#portalNamed(name);
     if (portal !== undefined) this.#dropPortal(portal);
   }
 
@@ -1231,6 +1244,7 @@ export class ServerSession implements Session, DdlSession, RunningHost {
     this.#cancelled = undefined;
     if (this.transaction.state === "implicit") this.transaction.rollback();
     else if (this.transaction.state === "block") {
+      if (this.#unnamed?.state === "open") this.#closePortal(this.#unnamed);
       for (const portal of this.portals.values()) if (portal.state === "open") this.#closePortal(portal);
       this.transaction.fail();
     }
@@ -1248,6 +1262,7 @@ export class ServerSession implements Session, DdlSession, RunningHost {
     this.#timer?.cancel();
     this.#idleTimer?.cancel();
     const end = (): void => {
+      if (this.#unnamed !== undefined) this.#dropPortal(this.#unnamed);
       for (const portal of [...this.portals.values()]) this.#dropPortal(portal);
       this.transaction.rollback();
       this.server.closed(this);

@@ -7,6 +7,8 @@
 
 export const seqPageCost = 1;
 export const randomPageCost = 1.5;
+/** A page of a look-up by a whole unique key: the one leaf and the one data page, mostly in the pool already. */
+export const lookUpPageCost = 0.3;
 export const cpuTupleCost = 0.01;
 export const cpuIndexTupleCost = 0.005;
 export const cpuOperatorCost = 0.0025;
@@ -43,6 +45,8 @@ export interface IndexCostInput {
   readonly probes: number;
   /** Expected repetitions of the scan, as the inner side of a loop. */
   readonly loops: number;
+  /** At most one row has the key. */
+  readonly single?: boolean;
   readonly boundCost: number;
   readonly filterCost: number;
 }
@@ -55,6 +59,9 @@ export function indexScanCost(input: IndexCostInput): Cost {
   const descent =
     input.probes *
     (Math.ceil(Math.log2(Math.max(2, tableRows))) * cpuOperatorCost + (height + 1) * 50 * cpuOperatorCost);
+  const cpu = tuples * (cpuIndexTupleCost + input.boundCost) + tuples * (cpuTupleCost + input.filterCost);
+  if (input.single === true && loops === 1 && input.probes === 1)
+    return { startup: descent, total: descent + 2 * lookUpPageCost + cpu };
   const leafPages = Math.max(1, Math.ceil(indexPages * indexSelectivity));
   const leafIo = (pagesFetched(leafPages * input.probes * loops, indexPages) * randomPageCost) / loops;
   const maxIo = (pagesFetched(tuples * loops, tablePages) * randomPageCost) / loops;
@@ -62,7 +69,6 @@ export function indexScanCost(input: IndexCostInput): Cost {
   const minIo = minPages <= 0 ? 0 : Math.min(maxIo, randomPageCost + (minPages - 1) * seqPageCost);
   const squared = input.correlation * input.correlation;
   const heapIo = maxIo + squared * (minIo - maxIo);
-  const cpu = tuples * (cpuIndexTupleCost + input.boundCost) + tuples * (cpuTupleCost + input.filterCost);
   return { startup: descent, total: descent + leafIo + heapIo + cpu };
 }
 

@@ -468,7 +468,8 @@ function matchCost(
     );
   }
   // A unique index with all its columns fixed yields one row at most.
-  if (match.index.unique && match.fixed === match.index.columns.length) {
+  const single = match.index.unique && match.fixed === match.index.columns.length;
+  if (single) {
     fraction = Math.min(fraction, 1 / Math.max(1, rel.tableRows));
   }
   const rest = conditions.filter((condition) => !match.consumed.has(condition));
@@ -485,6 +486,7 @@ function matchCost(
     correlation: match.index.columns.length > 1 ? correlation * 0.75 : correlation,
     probes,
     loops,
+    single,
     boundCost: consumed.length * cpuOperatorCost,
     filterCost: filterCost(rest),
   });
