@@ -49,7 +49,12 @@ const int8s = fc.oneof(
   ),
 );
 const wides = int8s.map(wide);
-const stamps = fc.oneof(wides, fc.constantFrom(Infinity, -Infinity));
+// The instants a timestamp may be (4713 BC to 294276 AD), and the infinities around them, which end the 64-bit range.
+const stamps = fc.oneof(
+  fc.bigInt({ min: -211_813_488_000_000_000n, max: 9_223_371_331_199_999_999n }).map(wide),
+  fc.integer({ min: -300, max: 300 }),
+  fc.constantFrom(Infinity, -Infinity),
+);
 const texts = fc.oneof(
   fc.string({ unit: "binary", maxLength: 8 }),
   fc.string({ unit: fc.constantFrom("a", "b", " ", "\u0001", "\u0002", "é", "\uffff", "𝒳"), maxLength: 5 }),
