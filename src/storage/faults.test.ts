@@ -188,6 +188,29 @@ describe("damage", () => {
     control.flipBit("journal/groups", 4096 + 20);
     expect(sqlstateOf(() => open(control))).toMatch(/^XX001 .* no valid control block/);
   });
+
+  it("searches a journal behind its end unless it was closed in order, also in the life after that", async () => {
+    const disk = new SimDisk();
+    const first = open(disk, 256, { idleCheckpointMs: 1e9 });
+    await fill(first.shards[0]!, 4);
+    await first.close();
+    const closed = open(disk.crash(), 256, { idleCheckpointMs: 1e9 });
+    expect(closed.recovery.bytesRead).toBeLessThan(512 * 1024);
+    // The open has taken the note back: a group that is missing in this life is missed.
+    const second = open(disk, 256, { idleCheckpointMs: 1e9 });
+    const positions: number[] = [];
+    for (let group = 0; group < 3; group++) {
+      await fill(second.shards[0]!, 2);
+      positions.push(second.journal.place.position);
+      await second.shards[0]!.durable();
+    }
+    second.abandon();
+    const whole = open(disk.crash(), 256, { idleCheckpointMs: 1e9 });
+    expect(whole.recovery.bytesRead).toBeGreaterThan(4 << 20);
+    const damaged = disk.crash();
+    damaged.flipBit("journal/groups", positions[0]! + 100);
+    expect(sqlstateOf(() => open(damaged))).toMatch(/^XX001 .* is damaged: group \d+ is missing/);
+  });
 });
 
 describe("a failing disk", () => {

@@ -190,6 +190,7 @@ function createStorage(options: StorageOptions): void {
       seedHigh: words.getUint32(12),
     },
     1,
+    true,
   );
   journal.writeSync(memory.u8.subarray(at, at + blockBytes), blockBytes);
   journal.closeSync();
@@ -474,6 +475,7 @@ export class Storage implements NodeStorage {
     try {
       await this.durable();
       await this.checkpoint();
+      await this.journal.writeClosed();
     } finally {
       for (const store of this.shards) await store.loadsDone();
       this.journal.stop(new DbError("adminShutdown", "storage is closed"));

@@ -550,6 +550,30 @@ export class Journal {
     this.signalProgress();
   }
 
+  /**
+   * Notes that the journal ends here, when all of it is in place: the next open need not look for what may lie behind.
+   * The control block that every open writes takes the note back before the first group.
+   */
+  async writeClosed(): Promise<void> {
+    const inPlace = this.#replay.number === this.#number && this.#frames.unjournaledCount === 0;
+    if (this.fence !== undefined || this.busy || !inPlace) return;
+    const sequence = ++this.#controlSequence;
+    buildControl(
+      this.#memory,
+      this.#kernels,
+      this.#controlBuffer,
+      this.#plan,
+      sequence,
+      this.#replay,
+      this.doublewriteRound,
+      true,
+    );
+    await this.#plan.file.write(
+      this.#memory.u8.subarray(this.#controlBuffer, this.#controlBuffer + blockBytes),
+      (sequence & 1) * blockBytes,
+    );
+  }
+
   close(): void {
     this.#plan.file.closeSync();
   }
@@ -569,6 +593,7 @@ export function buildControl(
   sequence: number,
   replay: JournalPlace,
   round: number,
+  closed = false,
 ): void {
   const { view, u8 } = memory;
   u8.fill(0, at, at + blockBytes);
@@ -585,5 +610,6 @@ export function buildControl(
   view.setUint32(at + ControlBlock.replaySeed + 4, replay.seedHigh, true);
   writeNumber(view, at + ControlBlock.doublewriteRound, round);
   u8.set(plan.databaseUuid, at + ControlBlock.databaseUuid);
+  view.setUint32(at + ControlBlock.closed, closed ? 1 : 0, true);
   kernels.xxh64(at, ControlBlock.checksum, at + ControlBlock.checksum);
 }

@@ -132,7 +132,9 @@ export const ControlBlock = layout("ControlBlock", 128, {
   /** Double-write batches of earlier rounds are void. */
   doublewriteRound: u64,
   databaseUuid: bytes(16),
-  reserved: bytes(32),
+  /** 1: nothing was written behind the replay's start when this block was, and the files were closed. */
+  closed: u32,
+  reserved: bytes(28),
   checksum: u64,
 });
 export const controlMagic = 0x434a4253;

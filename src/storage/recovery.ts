@@ -48,6 +48,8 @@ export interface Control {
   readonly replay: JournalPlace;
   readonly doublewriteRound: number;
   readonly databaseUuid: Uint8Array;
+  /** The files were closed in order, with nothing behind the replay's start. */
+  readonly closed: boolean;
 }
 
 export interface RecoveryReport {
@@ -98,6 +100,7 @@ export function readControl(file: DiskFile, memory: EngineMemory, kernels: PageK
       },
       doublewriteRound: readNumber(view, at + ControlBlock.doublewriteRound),
       databaseUuid: u8.slice(at + ControlBlock.databaseUuid, at + ControlBlock.databaseUuid + 16),
+      closed: view.getUint32(at + ControlBlock.closed, true) === 1,
     };
   }
   if (best === undefined) {
@@ -124,7 +127,9 @@ function sameHash(view: DataView, left: number, right: number): boolean {
   );
 }
 
-/** Reads a file through a buffer in the arena, in long sequential steps. */
+const firstStepBytes = 65_536;
+
+/** Reads a file through a buffer in the arena, in steps that grow while the reading goes forward. */
 class Window {
   readonly #file: DiskFile;
   readonly #memory: EngineMemory;
@@ -132,6 +137,7 @@ class Window {
   readonly #bytes: number;
   #from = 0;
   #to = 0;
+  #step = firstStepBytes;
   bytesRead = 0;
 
   constructor(file: DiskFile, memory: EngineMemory, bytes: number) {
@@ -145,7 +151,10 @@ class Window {
   at(position: number, length: number): number {
     if (position >= this.#from && position + length <= this.#to) return this.#start + position - this.#from;
     if (length > this.#bytes) return -1;
-    const into = this.#memory.u8.subarray(this.#start, this.#start + this.#bytes);
+    const onward = position > this.#from && position <= this.#to;
+    this.#step = onward ? Math.min(2 * this.#step, this.#bytes) : firstStepBytes;
+    const bytes = Math.max(this.#step, Math.ceil(length / blockBytes) * blockBytes);
+    const into = this.#memory.u8.subarray(this.#start, this.#start + Math.min(bytes, this.#bytes));
     const got = this.#file.readSync(into, position);
     this.bytesRead += got;
     this.#from = position;
@@ -379,7 +388,8 @@ export class Recovery {
       if (final) complete = number;
     });
     this.lastNumber = last;
-    this.#checkNothingBehind(last);
+    // A journal that was closed in order ends where its control block says.
+    if (!this.#control.closed || last >= this.#control.replay.number) this.#checkNothingBehind(last);
     this.#follow((at, number, final) => {
       if (number > complete) return;
       this.#apply(at, number, complete, flush);
