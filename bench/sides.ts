@@ -86,10 +86,9 @@ export async function startScratchBird(options: SideOptions): Promise<Side> {
       "warn",
       ...(options.poolMiB === undefined ? [] : ["--buffer-pool", `${options.poolMiB}MB`]),
     ],
-    nodeArgs:
-      options.profileFolder === undefined
-        ? []
-        : ["--cpu-prof", "--cpu-prof-interval", "500", "--cpu-prof-dir", options.profileFolder],
+    ...(options.profileFolder === undefined
+      ? {}
+      : { nodeArgs: ["--cpu-prof", "--cpu-prof-interval", "500", "--cpu-prof-dir", options.profileFolder] }),
   });
   const stopChild = async (): Promise<void> => {
     if (!isAlive(server.pid)) return;

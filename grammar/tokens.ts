@@ -169,6 +169,7 @@ export const Percent = symbol("Percent");
 export const Caret = symbol("Caret");
 export const End = EOF;
 
+const noPattern = /(?!)/;
 const categoriesOf: Readonly<Record<KeywordCategory, TokenType[]>> = {
   U: [ColumnName, TypeOrFunctionName, NonReserved, Label],
   C: [ColumnName, NonReserved, Label],
@@ -180,11 +181,12 @@ const categoriesOf: Readonly<Record<KeywordCategory, TokenType[]>> = {
 export const keywordTypes: ReadonlyMap<string, TokenType> = new Map(
   keywords.map(({ word, category, bareLabel }) => [
     word,
-    createToken({
+    // As createToken makes it, less its walk over all categories for each word: the parser's constructor does that once.
+    {
       name: word,
-      pattern: /(?!)/,
-      categories: bareLabel ? [...categoriesOf[category], BareLabel] : categoriesOf[category],
-    }),
+      PATTERN: noPattern,
+      CATEGORIES: bareLabel ? [...categoriesOf[category], BareLabel] : categoriesOf[category],
+    },
   ]),
 );
 

@@ -189,7 +189,7 @@ if (process.argv[2] === "--reader") {
     seconds: Number(values.seconds),
     readers: Number(values.readers),
     heavy: values.heavy === "" ? [] : values.heavy.split(","),
-    nodeArgs: values["node-args"] === "" ? [] : values["node-args"].split(","),
+    ...(values["node-args"] === "" ? {} : { nodeArgs: values["node-args"].split(",") }),
     print: (line) => process.stdout.write(`${line}\n`),
   });
   const ms = (value: number): string => `${value.toFixed(1)} ms`;

@@ -3,7 +3,7 @@
  * by its own pid and nothing else.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -16,6 +16,12 @@ function findRoot(): string {
   const here = fileURLToPath(new URL("..", import.meta.url));
   return here.endsWith("dist/") ? join(here, "..") : here;
 }
+
+/** The executable: the built program as it is delivered. */
+export const executable = join(projectRoot, "scripts/scratchbird.cjs");
+/** The same as separate files, which a profile can lead back to the sources. */
+const separateFiles = join(projectRoot, "dist/src/main.js");
+export const isBuilt = existsSync(join(projectRoot, "dist/scratchbird.cjs"));
 
 export const password = "benchmark";
 
@@ -46,7 +52,7 @@ export async function startServer(options: StartOptions = {}): Promise<TestServe
     process.execPath,
     [
       ...(options.nodeArgs ?? []),
-      join(projectRoot, "dist/src/main.js"),
+      options.nodeArgs === undefined ? executable : separateFiles,
       "start",
       "--data",
       data,

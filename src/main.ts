@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 /**
  * Command line: scratchbird start, init, sql, verify, version. Builds the real Platform and hands it to the node; nothing
  * below this file asks the process for anything.

@@ -1,9 +1,7 @@
 /** The crash and history suites in small: the whole of them is `npm run crash` (docs/testing.md). */
-import { existsSync } from "node:fs";
-import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import type { Isolation } from "../../src/mga/contract.js";
-import { projectRoot } from "../server.js";
+import { isBuilt } from "../server.js";
 import { runFlips } from "./flips.js";
 import { runSimHistory } from "./histories.js";
 import { runImages } from "./images.js";
@@ -25,7 +23,7 @@ describe("crash images of a whole node", () => {
 
 describe("kill -9", () => {
   // A node as a process needs the build, which `npm ci` makes.
-  it.skipIf(!existsSync(join(projectRoot, "dist/src/main.js")))(
+  it.skipIf(!isBuilt)(
     "keeps every answered transfer",
     async () => {
       const report = await runKills({ seed: 1, rounds: 3, clients: 4 });

@@ -6,7 +6,7 @@ import { spawn } from "node:child_process";
 import { join } from "node:path";
 import pg from "pg";
 import { SimRandom } from "../../src/sim/random.js";
-import { projectRoot, startServer, type TestServer } from "../server.js";
+import { executable, startServer, type TestServer } from "../server.js";
 
 export interface KillRun {
   readonly seed: number;
@@ -193,7 +193,7 @@ async function audit(
 
 function verify(data: string): Promise<number> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [join(projectRoot, "dist/src/main.js"), "verify", "--data", data], {
+    const child = spawn(process.execPath, [executable, "verify", "--data", data], {
       stdio: ["ignore", "ignore", "inherit"],
     });
     child.once("error", reject);

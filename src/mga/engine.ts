@@ -98,10 +98,11 @@ export class EngineCore implements Engine {
   #sequencesSyncing: Promise<void> | undefined;
 
   // Per frame: highest commit number of the page, joined row flags, and when that was true.
-  readonly #limits: Float64Array;
-  readonly #limitEpochs: Float64Array;
-  readonly #limitEndings: Float64Array;
-  readonly #limitFlags: Uint8Array;
+  // Of a shard without tables there is nothing to keep: made at the first page.
+  #limits = new Float64Array(0);
+  #limitEpochs = this.#limits;
+  #limitEndings = this.#limits;
+  #limitFlags = new Uint8Array(0);
   pageFlags = 0;
   readonly #bitmaps: number;
   #bitmapNext = 0;
@@ -113,11 +114,6 @@ export class EngineCore implements Engine {
     this.inventory = new Inventory(options.store);
     this.locks = new LockManager(options.clock);
     this.collector = new Collector(this);
-    const frames = options.store.frameCount;
-    this.#limits = new Float64Array(frames);
-    this.#limitEpochs = new Float64Array(frames).fill(-1);
-    this.#limitEndings = new Float64Array(frames);
-    this.#limitFlags = new Uint8Array(frames);
     const { scratch } = options.memory;
     this.#bitmaps = scratch.start + scratch.bytes - bitmapBytes * bitmapCount;
   }
@@ -569,6 +565,13 @@ export class EngineCore implements Engine {
    * joined flags of its rows in `pageFlags`. Kept per frame until the page, the frame or an open outcome changes.
    */
   pageLimit(state: TableState, format: PageFormat, address: number): number {
+    if (this.#limits.length === 0) {
+      const frames = this.store.frameCount;
+      this.#limits = new Float64Array(frames);
+      this.#limitEpochs = new Float64Array(frames).fill(-1);
+      this.#limitEndings = new Float64Array(frames);
+      this.#limitFlags = new Uint8Array(frames);
+    }
     const frame = this.store.frameOf(address);
     const epoch = this.store.frameEpoch(frame);
     if (this.#limitEpochs[frame] === epoch) {
