@@ -3,7 +3,6 @@
  * back in time with every answered transfer, at most one unanswered per client, and balances that follow from the ledger.
  */
 import { spawn } from "node:child_process";
-import { join } from "node:path";
 import pg from "pg";
 import { SimRandom } from "../../src/sim/random.js";
 import { executable, startServer, type TestServer } from "../server.js";
