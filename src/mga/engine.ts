@@ -35,9 +35,10 @@ import type {
   Transaction,
   TransactionOptions,
 } from "./contract.js";
-import { EngineIndexBuild, type SpillFactory } from "./index-build.js";
+import { EngineIndexBuild } from "./index-build.js";
 import { encoderOf, IndexState } from "./index-state.js";
 import { commitNumberEnd, Inventory, stateAborted, stateLimbo, tipBits } from "./inventory.js";
+import type { SpillFactory } from "./key-sort.js";
 import { LockManager } from "./locks.js";
 import { EngineSequence, sequenceRoot } from "./sequence.js";
 import { type SerializableState, SerializableTracker } from "./ssi.js";

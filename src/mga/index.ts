@@ -14,7 +14,7 @@
 export type * from "./contract.js";
 export { slotsPerPageMax } from "./contract.js";
 export { EngineCore, type EngineOptions, ObjectKind, openEngine } from "./engine.js";
-export type { SpillFactory, SpillRun } from "./index-build.js";
+export type { SpillFactory, SpillRun } from "./key-sort.js";
 export { EnginePageScan } from "./scan.js";
 export {
   type ColumnArray,

@@ -269,3 +269,31 @@ it("finds the end of a prefix range", () => {
   expect(bytes[1]).toBe(2);
   expect(keySuccessor(Uint8Array.of(0xff, 0xff), 0, 2)).toBe(-1);
 });
+
+describe("text from its bytes", () => {
+  it("has the key of the string, ascending and descending, and the same limit", () => {
+    fc.assert(
+      fc.property(texts, fc.boolean(), fc.integer({ min: 4, max: 40 }), (text, descending, bytesMax) => {
+        const columns = [{ type: { oid: oids.text, typmod: -1 }, descending, nullsFirst: false }];
+        const encoder = keyEncoder(columns, { bytesMax });
+        expect(encoder.isText).toBe(true);
+        const [from, whole] = [Buffer.alloc(200), Buffer.alloc(200)];
+        const bytes = Buffer.concat([Buffer.from("??"), Buffer.from(text, "utf8"), Buffer.from("!")]);
+        const ends = [
+          () => encoder.encodeText(bytes, 2, bytes.length - 3, from, 1),
+          () => encoder.encode([text], whole, 1),
+        ].map((encode) => {
+          try {
+            return encode();
+          } catch (error) {
+            return (error as Error).message;
+          }
+        });
+        expect(ends[0]).toEqual(ends[1]);
+        if (typeof ends[0] === "number")
+          expect(from.subarray(1, ends[0])).toEqual(whole.subarray(1, ends[0]));
+      }),
+      { numRuns: 500 },
+    );
+  });
+});

@@ -53,6 +53,10 @@ export interface KeyEncoder {
   encode(values: readonly Value[], into: Uint8Array, at: number): number;
   /** The same for column `i` = `row[positions[i]]`: no array of key values is made. */
   encodeFrom(row: readonly Value[], positions: readonly number[], into: Uint8Array, at: number): number;
+  /** The only column is text that is ordered by its bytes: `encodeText` may be used. */
+  readonly isText: boolean;
+  /** The same key as `encode` writes for the text with these UTF-8 bytes. */
+  encodeText(bytes: Uint8Array, from: number, length: number, into: Uint8Array, at: number): number;
 }
 
 const markerNullFirst = 0x00;
@@ -249,6 +253,44 @@ function writeString(value: string, length: number, into: Uint8Array, at: number
 
 function writeText(value: string, into: Uint8Array, at: number, end: number): number {
   return writeString(value, value.length, into, at, end);
+}
+
+/** As `writeString`, from UTF-8 bytes. */
+function writeUtf8(
+  bytes: Uint8Array,
+  from: number,
+  length: number,
+  into: Uint8Array,
+  at: number,
+  end: number,
+): number {
+  if (length >= end - at) return -1;
+  const to = from + length;
+  if (2 * length < end - at) {
+    // Room enough, whatever the bytes are.
+    for (let byte = from; byte < to; byte++) {
+      const value = bytes[byte]!;
+      if (value < 2) {
+        into[at++] = 1;
+        into[at++] = value + 1;
+      } else into[at++] = value;
+    }
+    into[at] = 0;
+    return at + 1;
+  }
+  for (let byte = from; byte < to; byte++) {
+    const value = bytes[byte]!;
+    if (value < 2) {
+      if (at + 2 >= end) return -1;
+      into[at++] = 1;
+      into[at++] = value + 1;
+    } else {
+      if (at + 1 >= end) return -1;
+      into[at++] = value;
+    }
+  }
+  into[at] = 0;
+  return at + 1;
 }
 
 function writeBpchar(value: string, into: Uint8Array, at: number, end: number): number {
@@ -490,6 +532,14 @@ export function keyEncoder(columns: readonly KeyColumn[], limits: KeyLimits): Ke
       }
       assert(at <= into.length, "the key buffer is too short");
       return at;
+    },
+    isText: count === 1 && encodingOf(columns[0]!.type.oid)?.write === writeText,
+    encodeText(bytes, from, length, into, at) {
+      into[at] = markerValue;
+      const end = writeUtf8(bytes, from, length, into, at + 1, at + limits.bytesMax);
+      if (end < 0) throw tooLong(limits, 1);
+      if (descending[0]!) for (let byte = at + 1; byte < end; byte++) into[byte] = into[byte]! ^ 0xff;
+      return end;
     },
     encodeFrom(row, positions, into, at) {
       assert(positions.length <= count, "more values than key columns");

@@ -1330,11 +1330,10 @@ export class TreeLoader {
   /** Entries that wait for their page, by level. At inner levels the first separator is the low end and is not stored. */
   readonly #waiting: EntryList[] = [];
   readonly #sizes: number[] = [];
-  /** Last entry of the leaf written before. */
-  #full: Uint8Array;
-  #fullLength = 0;
-  #previous: Uint8Array;
-  #previousLength = -1;
+  /** An entry given in parts. */
+  readonly #full: Uint8Array;
+  /** Bytes that all entries of the leaf being filled share, rows left out. */
+  #prefix = 0;
   #entries = 0;
 
   constructor(pages: TreePages, fill: number, bulk: BulkPages | undefined) {
@@ -1344,7 +1343,6 @@ export class TreeLoader {
     this.#room = Math.floor(pages.room * fill);
     const bytes = keyBytesMax(pages.pageSize) + 8;
     this.#full = new Uint8Array(bytes);
-    this.#previous = new Uint8Array(bytes);
   }
   get entries(): number {
     return this.#entries;
@@ -1355,33 +1353,65 @@ export class TreeLoader {
    * Throws Wait before anything is changed: then call again with the same entry.
    */
   add(key: Uint8Array, at: number, length: number, row: number): boolean {
-    const { shape } = this.#pages;
-    if (length > this.#full.length - 8)
-      throw new DbError(
-        "programLimitExceeded",
-        `index row size ${length} exceeds maximum ${this.#full.length - 8}`,
-      );
-    assert(shape.keyLength === 0 || shape.keyLength === length, "a key differs from the tree's key length");
-    for (let byte = 0; byte < length; byte++) this.#full[byte] = key[at + byte]!;
-    this.#fullLength = putRow(row, shape.rowBytes, this.#full, length);
-    if (this.#previousLength >= 0) {
-      const order = compareBytes(this.#full, this.#fullLength, this.#previous, this.#previousLength);
-      if (order === 0) return false;
-      assert(order > 0, "the entries to load are not in order");
-    }
+    const full = this.#full;
+    if (length > full.length - 8) throw this.#tooLong(length);
+    for (let byte = 0; byte < length; byte++) full[byte] = key[at + byte]!;
+    return this.addEntry(full, 0, putRow(row, this.#pages.shape.rowBytes, full, length));
+  }
+  #tooLong(length: number): DbError {
+    return new DbError(
+      "programLimitExceeded",
+      `index row size ${length} exceeds maximum ${this.#full.length - 8}`,
+    );
+  }
+
+  /** The same for an entry as it is stored: the key's bytes, then the row's (`rowBytes` of them, high ones first). */
+  addEntry(bytes: Uint8Array, at: number, length: number): boolean {
+    const { rowBytes, keyLength } = this.#pages.shape;
+    const keyBytes = length - rowBytes;
+    if (keyBytes > this.#full.length - 8) throw this.#tooLong(keyBytes);
+    assert(keyLength === 0 || keyLength === keyBytes, "a key differs from the tree's key length");
     const list = this.#level(0);
-    const wrote = list.count > 0 && !this.#roomFor(0, this.#full, this.#fullLength);
-    if (wrote) {
-      this.#pages.store.reserve(this.#waiting.length + 1);
-      this.#flush(0);
+    let prefix = keyBytes;
+    let wrote = false;
+    if (list.count > 0) {
+      const last = list.count - 1;
+      const start = list.start(last);
+      const lastLength = list.length(last);
+      const before = list.bytes;
+      const least = Math.min(length, lastLength);
+      let same = 0;
+      while (same < least && before[start + same] === bytes[at + same]) same++;
+      if (same === length && same === lastLength) return false;
+      const above = same < least ? bytes[at + same]! > before[start + same]! : length > lastLength;
+      assert(above, "the entries to load are not in order");
+      // What the page's entries would still share with this one among them: no more than it shares with the last one.
+      prefix = Math.min(this.#prefix, same, keyBytes);
+      wrote = !this.#leafHasRoom(list.count, prefix, length);
+      if (wrote) {
+        this.#pages.store.reserve(this.#waiting.length + 1);
+        this.#flush(0, 1 + same);
+        prefix = keyBytes;
+      }
     }
-    this.#append(0, this.#full, this.#fullLength, 0);
+    this.#prefix = prefix;
+    this.#sizes[0]! += this.#pages.entrySize(0, length);
+    list.push(bytes, at, length, 0);
     this.#entries++;
-    const previous = this.#previous;
-    this.#previous = this.#full;
-    this.#full = previous;
-    this.#previousLength = this.#fullLength;
     return wrote;
+  }
+
+  /** Whether a leaf of `stored` entries takes one more of `bytes`, when all then share `prefix` bytes. */
+  #leafHasRoom(stored: number, prefix: number, bytes: number): boolean {
+    const pages = this.#pages;
+    // Whole sizes, less the prefix that the entries lose.
+    const total =
+      ((prefix + 1) & ~1) +
+      2 * (stored + 1) +
+      this.#sizes[0]! +
+      pages.entrySize(0, bytes) -
+      prefix * (stored + 1);
+    return total + (pages.shift === 0 ? 0 : stored + 1) <= this.#room;
   }
 
   /** Writes what waits and links it all under the root. One operation; throws Wait before it changes anything. */
@@ -1431,30 +1461,17 @@ export class TreeLoader {
     return level > 0 ? 1 : 0;
   }
 
+  /** Whether the inner page takes one more separator: these are padded, so they count in full. */
   #roomFor(level: number, bytes: Uint8Array, length: number): boolean {
     const pages = this.#pages;
     const list = this.#level(level);
     const first = this.#firstStored(level);
     const stored = list.count - first;
     if (stored < 1) return true;
-    const row = level > 0 ? 0 : pages.shape.rowBytes;
-    const prefix = commonLength(
-      list.bytes,
-      list.start(first),
-      list.length(first) - row,
-      bytes,
-      0,
-      length - row,
-    );
-    // Whole sizes, less the prefix that leaf entries lose; short separators are padded, so they count in full.
+    const prefix = commonLength(list.bytes, list.start(first), list.length(first), bytes, 0, length);
     const total =
-      ((prefix + 1) & ~1) +
-      2 * (stored + 1) +
-      this.#sizes[level]! +
-      pages.entrySize(level, length) -
-      (level > 0 ? 0 : prefix * (stored + 1));
-    const slack = pages.shift === 0 ? 0 : stored + 1;
-    return total + slack <= (level > 0 ? pages.room : this.#room);
+      ((prefix + 1) & ~1) + 2 * (stored + 1) + this.#sizes[level]! + pages.entrySize(level, length);
+    return total + (pages.shift === 0 ? 0 : stored + 1) <= pages.room;
   }
 
   #append(level: number, bytes: Uint8Array, length: number, child: number): void {
@@ -1463,8 +1480,11 @@ export class TreeLoader {
     list.push(bytes, 0, length, child);
   }
 
-  /** Writes the level's waiting entries as a page and tells the level above of it. */
-  #flush(level: number): void {
+  /**
+   * Writes the level's waiting entries as a page and tells the level above of it. `separatorLength`: bytes that tell the
+   * first entry of the next leaf from the last of this one.
+   */
+  #flush(level: number, separatorLength = 0): void {
     const pages = this.#pages;
     const list = this.#level(level);
     const first = this.#firstStored(level);
@@ -1483,9 +1503,7 @@ export class TreeLoader {
     if (level === 0 && this.#leavesWritten > 0) length = this.#separatorLength;
     if (level === 0) {
       this.#leavesWritten++;
-      const last = list.count - 1;
-      this.#separatorLength =
-        1 + commonLength(list.bytes, list.start(last), list.length(last), this.#full, 0, this.#fullLength);
+      this.#separatorLength = separatorLength;
     }
     if (above.count > 1 && !this.#roomFor(level + 1, separator, length)) this.#flush(level + 1);
     this.#append(level + 1, separator, length, page);

@@ -747,6 +747,18 @@ export class PageFormat {
     return true;
   }
 
+  /** Where the bytes that `bytesInPage` spoke of begin. */
+  bytesAt = 0;
+  /** Length of the row's bytes of a variable column, found at `bytesAt`; -1 when it is null or not held in the page. */
+  bytesInPage(address: number, slot: number, column: number): number {
+    if (this.isNull(address, slot, column)) return -1;
+    const pair = (this.columnAddress(address, column) >>> 1) + slot * 2;
+    const length = this.#u16[pair + 1]!;
+    if ((length & 0x8000) !== 0) return -1;
+    this.bytesAt = address + (this.#u16[pair]! << this.#shift);
+    return length;
+  }
+
   /** One value of a row, where it lies in the page. */
   value(address: number, slot: number, column: number, readChain: ReadChain): Value {
     const capacity = this.capacity(address);
