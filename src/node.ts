@@ -117,7 +117,14 @@ export async function openCore(
   useKernels(memory, kernels);
 
   // Control plane: the catalog, applied from the consensus log.
-  const control = new ControlPlane({ disk, hash: await xxhash(), virtuals: virtualRelations });
+  const control = new ControlPlane({
+    disk,
+    hash: await xxhash(),
+    virtuals: virtualRelations,
+    onTrouble: (what, error) => {
+      if (!closing) log.warn(what, { error });
+    },
+  });
   // One engine per shard, each behind its door. Unsharded tables live on the first.
   const shards = await openShards(platform, storage, memory, control, log);
   followCatalog(shards[0]!.engine as EngineCore, control);
@@ -427,13 +434,9 @@ function followCatalog(engine: EngineCore, control: ControlPlane): void {
       { hint: "Restore the folder raft/ of this node from a backup: it was cut, damaged or replaced." },
     );
   }
-  control.onApplied = (index) => {
-    try {
-      engine.noteCatalogIndex(index);
-    } catch (thrown) {
-      // Short of frames just now: the next entry is noted instead, and this one needs no note to be found.
-      if (!isWait(thrown)) throw thrown;
-    }
+  control.noteDurably = async (index) => {
+    await untilLoaded(() => engine.noteCatalogIndex(index));
+    await engine.store.durable();
   };
 }
 

@@ -13,7 +13,7 @@ import { runMutation, seededBugs } from "./mutations.js";
 describe("crash images of a whole node", () => {
   for (const seed of [1, 2]) {
     it(`show what was acknowledged, whole (seed ${seed})`, async () => {
-      const report = await runImages({ seed, images: 260, transactions: 40 });
+      const report = await runImages({ seed, images: 280, transactions: 40 });
       expect(report.failures).toEqual([]);
       expect(report.images).toBeGreaterThanOrEqual(250);
       // A run in which no COMMIT was ever cut off would prove little.

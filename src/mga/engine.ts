@@ -489,6 +489,7 @@ export class EngineCore implements Engine {
   }
   /** Durable with the next group. Throws Wait before any change. */
   noteCatalogIndex(index: number): void {
+    if (index <= this.inventory.catalogIndex) return;
     this.store.beginOperation();
     this.store.reserve(1);
     this.inventory.catalogIndex = index;

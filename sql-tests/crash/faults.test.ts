@@ -1,0 +1,41 @@
+/** Single faults of a whole node: what fails is told to whom it concerns, and nothing that was answered is lost silently. */
+import { expect, test } from "vitest";
+import { DbError } from "../../src/base/errors.js";
+import type { SimDisk } from "../../src/sim/disk.js";
+import { openSimNode, platformOn } from "../../src/sim/node.js";
+import { simPlatform } from "../../src/sim/platform.js";
+
+/** The SQLSTATE that the promise is rejected with. */
+async function refusal(work: Promise<unknown>): Promise<string> {
+  try {
+    await work;
+  } catch (error) {
+    if (error instanceof DbError) return error.sqlstate;
+    throw error;
+  }
+  return "nothing was refused";
+}
+
+test("damage to the last catalog entry, or a log cut before it, refuses the start right after the answer", async () => {
+  const platform = simPlatform(11, { writeMs: 0.1, syncMs: 0.3 });
+  const node = await openSimNode(platform);
+  const client = node.client();
+  await client.query("CREATE TABLE kept (a int)");
+  const log = platform.disk.paths.findLast((path) => path.endsWith(".log"))!;
+  const before = platform.disk.sizeOf(log);
+  await client.query("CREATE TABLE last (a int)");
+  node.abandon();
+  const damages: readonly ((disk: SimDisk) => void)[] = [
+    (disk) => disk.flipBit(log, before + 40, 3),
+    (disk) => disk.cut(log, before),
+    (disk) => disk.cut(log, before + 100),
+  ];
+  for (const damage of damages) {
+    const disk = platform.disk.crash();
+    damage(disk);
+    expect(await refusal(openSimNode(platformOn(disk, 12)))).toBe("XX001");
+  }
+  const whole = await openSimNode(platformOn(platform.disk.crash(), 13));
+  expect((await whole.client().query("SELECT count(*) FROM last")).rows).toEqual([[0]]);
+  whole.abandon();
+});
