@@ -411,6 +411,7 @@ async function openShards(
       tableSpecs: () => (store.shard === 1 ? tablesOf(control) : []),
       openSpill: () => spills.open(),
       collectEveryMs: 100,
+      onDamage: (error) => log.error("background collection met damage", { error }),
     });
     await untilLoaded(() => engine.load());
     // Planning asks for sizes and cannot wait for them: every table's page list is read before anybody plans.

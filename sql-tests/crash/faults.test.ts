@@ -39,3 +39,27 @@ test("damage to the last catalog entry, or a log cut before it, refuses the star
   expect((await whole.client().query("SELECT count(*) FROM last")).rows).toEqual([[0]]);
   whole.abandon();
 });
+
+test("who meets a row whose transaction could not be made durable gets 58030 and does not wait", async () => {
+  for (const write of ["UPDATE t SET b = 2", "CREATE TABLE u (a int)"]) {
+    const platform = simPlatform(31, { writeMs: 0.1, syncMs: 0.3 });
+    const node = await openSimNode(platform);
+    const [first, waiting, late] = [node.client(), node.client(), node.client()];
+    await first.query("CREATE TABLE t (a int PRIMARY KEY, b int)");
+    await first.query("INSERT INTO t VALUES (1, 1)");
+    await first.query("BEGIN");
+    await first.query("UPDATE t SET b = 3");
+    await first.query(write);
+    const waits = refusal(waiting.query("UPDATE t SET b = 4"));
+    await platform.clock.yield();
+    // With DDL the rows wait in limbo for the catalog's entry.
+    platform.disk.failSync(write.startsWith("CREATE") ? ".log" : "journal/groups");
+    expect(["58030", "08007"]).toContain(await refusal(first.query("COMMIT")));
+    expect(await waits).toBe("58030");
+    expect(await refusal(late.query("UPDATE t SET b = 5"))).toBe("58030");
+    expect(await refusal(late.query("INSERT INTO t VALUES (1, 1) ON CONFLICT (a) DO UPDATE SET b = 6"))).toBe(
+      "58030",
+    );
+    node.abandon();
+  }
+});

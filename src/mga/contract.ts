@@ -3,7 +3,7 @@
  * sequences. Synchronous; whatever cannot go on throws `Wait` before its first change (base/wait.ts).
  */
 
-import type { ErrorFields } from "../base/errors.js";
+import type { DbError, ErrorFields } from "../base/errors.js";
 import type { TypeRef } from "../model/schema.js";
 import type { Value } from "../model/value.js";
 
@@ -220,6 +220,8 @@ export interface Engine {
   /** First half of a commit that the catalog decides (D8): durable, in limbo. */
   prepare(transaction: Transaction): Promise<void>;
   resolve(transactionId: number, committed: boolean): void;
+  /** Nobody here will learn the outcome of a transaction in limbo before a restart: who waits for it fails with `error`. */
+  lose(transactionId: number, error: DbError): void;
   readonly limbo: readonly number[];
 
   createTable(spec: TableSpec): void;
@@ -255,6 +257,8 @@ export interface IndexBuild {
 
 export interface Sweep {
   step(): boolean;
+  /** Not to be finished: another one may begin. `step` does so itself when it fails. */
+  abandon(): void;
   readonly report: SweepReport;
 }
 

@@ -143,7 +143,7 @@ export class LockManager {
 
   /**
    * Makes `transaction` wait for the row: for `writer` (an active writer of its newest version), or for the holders.
-   * Never returns: throws Wait, or DbError 55P03.
+   * Never returns: throws Wait, or DbError: 55P03 from one who does not wait, 58030 for a writer whose outcome is lost.
    */
   wait(
     map: Map<number, RowLock>,
@@ -156,6 +156,7 @@ export class LockManager {
     if (transaction.options.lockTimeoutMs === -1) {
       throw new DbError("lockNotAvailable", `could not obtain lock on row in relation "${tableName}"`);
     }
+    if (writer?.lost !== undefined) throw writer.lost;
     const lock = this.#entry(map, row, tableName);
     if (writer !== undefined && lock.writer !== writer) {
       lock.writer = writer;

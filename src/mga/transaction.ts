@@ -128,18 +128,27 @@ export class TransactionRecord implements Transaction {
     return this.state === "committed" || this.state === "aborted";
   }
 
+  /** Set when the outcome shows only after a restart: it never ends here, and nobody may wait for it. */
+  lost: DbError | undefined;
   #ended: Promise<void> | undefined;
   #tellEnded: (() => void) | undefined;
-  /** Resolves when the transaction is over. */
+  #tellLost: ((error: DbError) => void) | undefined;
+  /** Resolves when the transaction is over; rejects when its outcome is lost. */
   ended(): Promise<void> {
-    this.#ended ??= new Promise((resolve) => {
+    if (this.lost !== undefined) return Promise.reject(this.lost);
+    this.#ended ??= new Promise((resolve, reject) => {
       this.#tellEnded = resolve;
+      this.#tellLost = reject;
       if (this.over) resolve();
     });
     return this.#ended;
   }
   tellEnded(): void {
     this.#tellEnded?.();
+  }
+  lose(error: DbError): void {
+    this.lost = error;
+    this.#tellLost?.(error);
   }
 
   tableIndex(table: TableState): number {

@@ -323,20 +323,7 @@ export class Sweeper {
         durationMs: 0,
       };
       for (const shard of this.server.shards) {
-        const sweep = shard.engine.sweep(false);
-        for (;;) {
-          let done: boolean;
-          try {
-            done = sweep.step();
-          } catch (thrown) {
-            if (!isWait(thrown)) throw thrown;
-            await thrown.ready;
-            continue;
-          }
-          if (done) break;
-          await breathe();
-        }
-        const { report } = sweep;
+        const report = await this.#sweep(shard, breathe);
         this.#last.set(shard, { at: microsNow(this.server.clock), report });
         total.versionsRemoved += report.versionsRemoved;
         total.recordsBackedOut += report.recordsBackedOut;
@@ -347,6 +334,26 @@ export class Sweeper {
       return total;
     } finally {
       this.#running = false;
+    }
+  }
+
+  async #sweep(shard: Shard, breathe: () => Promise<void>): Promise<SweepReport> {
+    const sweep = shard.engine.sweep(false);
+    try {
+      for (;;) {
+        let done: boolean;
+        try {
+          done = sweep.step();
+        } catch (thrown) {
+          if (!isWait(thrown)) throw thrown;
+          await thrown.ready;
+          continue;
+        }
+        if (done) return sweep.report;
+        await breathe();
+      }
+    } finally {
+      sweep.abandon();
     }
   }
 

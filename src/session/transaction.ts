@@ -319,7 +319,12 @@ export class SessionTransaction {
     } finally {
       // Without an outcome the rows stay in limbo: the log, read at the next open, decides.
       const outcome = this.control.state.outcomeOf(transaction.shard, transaction.id);
-      if (outcome !== undefined) {
+      if (outcome === undefined) {
+        engine.lose(
+          rows.id,
+          new DbError("ioError", "whether the transaction waited for is committed shows after a restart"),
+        );
+      } else {
         // What a committed entry names stays, whatever happens to the rest of this.
         if (outcome) this.#created = [];
         await retrying(() => engine.resolve(rows.id, outcome));
