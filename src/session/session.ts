@@ -67,6 +67,7 @@ import {
   type Planned,
   type Portal,
   type Prepared,
+  portalFailed,
   selectIntoTable,
   type TableLock,
   type UtilityResult,
@@ -197,6 +198,11 @@ export class ServerSession implements Session, DdlSession, RunningHost {
         settingsEnd: (committed) => (committed ? settings.commit() : settings.rollback()),
         settingsMark: () => settings.mark(),
         settingsRollbackTo: (mark) => settings.rollbackTo(mark as number),
+        portalsMark: () => new Set(this.portals.values()),
+        portalsRollbackTo: (mark) => {
+          const earlier = mark as ReadonlySet<Portal>;
+          for (const portal of this.portals.values()) if (!earlier.has(portal)) this.#dropPortal(portal);
+        },
         defaults: () => this.#transactionDefaults(),
         lockTimeoutMs: () => settings.number("lock_timeout"),
         ended: () => this.#transactionEnded(),
@@ -829,6 +835,11 @@ export class ServerSession implements Session, DdlSession, RunningHost {
     }
   }
 
+  /** A cursor sees what was there when it was declared, whenever its rows are fetched. */
+  openCursor(portal: Portal): Promise<void> {
+    return this.#openSlowly(portal);
+  }
+
   /** Locks, snapshot, operators. Throws Wait for a table lock; running it again goes on. */
   #open(portal: Portal): void {
     if (portal.state !== "ready") return;
@@ -872,7 +883,7 @@ export class ServerSession implements Session, DdlSession, RunningHost {
       return sent.then(
         () => this.#driven(portal),
         (error: unknown) => {
-          this.#closePortal(portal);
+          this.#failPortal(portal);
           throw error;
         },
       );
@@ -930,6 +941,12 @@ export class ServerSession implements Session, DdlSession, RunningHost {
     const rows = this.transaction.engineTransaction;
     if (rows !== undefined && planned.context.transaction === rows && rows.state === "active")
       this.engine.releaseSnapshot(rows);
+  }
+
+  /** Its query failed, or went down with the savepoint behind which it was opened. */
+  #failPortal(portal: Portal): void {
+    this.#closePortal(portal);
+    portal.state = "failed";
   }
 
   #dropPortal(portal: Portal): void {
@@ -1153,6 +1170,7 @@ export class ServerSession implements Session, DdlSession, RunningHost {
       sink.complete(tagOf(portal, 0));
       return undefined;
     }
+    if (portal.state === "failed") throw portalFailed(portal.name);
     const before = portal.rows;
     const finished = this.runPortal(portal, maxRows, sink);
     if (finished instanceof Promise)
@@ -1231,7 +1249,12 @@ export class ServerSession implements Session, DdlSession, RunningHost {
     this.#cancelled = undefined;
     if (this.transaction.state === "implicit") this.transaction.rollback();
     else if (this.transaction.state === "block") {
-      for (const portal of this.portals.values()) if (portal.state === "open") this.#closePortal(portal);
+      // What was opened before the newest savepoint is there again after ROLLBACK TO, unless it is what failed.
+      const earlier = this.transaction.newestPortals as ReadonlySet<Portal> | undefined;
+      for (const portal of this.portals.values()) {
+        if (portal.state !== "open") continue;
+        if (portal.execution!.ended || earlier?.has(portal) !== true) this.#failPortal(portal);
+      }
       this.transaction.fail();
     }
   }

@@ -72,6 +72,8 @@ function made(options: { waits: number; refuseResolve?: boolean; readerFails?: b
     settingsEnd: () => undefined,
     settingsMark: () => undefined,
     settingsRollbackTo: () => undefined,
+    portalsMark: () => undefined,
+    portalsRollbackTo: () => undefined,
     defaults: () => ({ isolation: "readCommitted", readOnly: false, deferrable: false }),
     lockTimeoutMs: () => 0,
     ended: (committed) => ended.push(committed),

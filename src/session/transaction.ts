@@ -29,6 +29,9 @@ export interface TransactionHooks {
   settingsEnd(committed: boolean): void;
   settingsMark(): unknown;
   settingsRollbackTo(mark: unknown): void;
+  /** Portals and cursors that are there now; `portalsRollbackTo` closes those that came later. */
+  portalsMark(): unknown;
+  portalsRollbackTo(mark: unknown): void;
   /** Values of the session's defaults for a new transaction. */
   defaults(): TransactionSettings;
   lockTimeoutMs(): number;
@@ -43,6 +46,7 @@ interface SavepointEntry {
   readonly created: number;
   readonly deferred: number;
   readonly settings: unknown;
+  readonly portals: unknown;
 }
 
 export type BlockState = "none" | "implicit" | "block" | "failed";
@@ -191,6 +195,7 @@ export class SessionTransaction {
       created: this.#created.length,
       deferred: this.#deferred.length,
       settings: this.hooks.settingsMark(),
+      portals: this.hooks.portalsMark(),
     });
   }
 
@@ -213,7 +218,14 @@ export class SessionTransaction {
     this.state = "block";
   }
 
+  /** What `portalsMark` answered at the newest savepoint. */
+  get newestPortals(): unknown {
+    return this.#savepoints.at(-1)?.portals;
+  }
+
   #undoTo(entry: SavepointEntry): void {
+    // Their snapshots count the transaction's own changes, some of which go now.
+    this.hooks.portalsRollbackTo(entry.portals);
     if (this.#rows !== undefined && entry.rows !== undefined)
       this.shard.engine.rollbackTo(this.#rows, entry.rows);
     if (this.#draft !== undefined) {
