@@ -17,7 +17,7 @@ import { ControlPlane } from "./cluster/index.js";
 import type { Config } from "./config.js";
 import { useKernels } from "./exec/index.js";
 import { type NodeIdentity, newMockSecret, newUuid, readIdentity, writeIdentity } from "./identity.js";
-import { EngineCore, ObjectKind } from "./mga/index.js";
+import { EngineCore, ObjectKind, WaitGraph } from "./mga/index.js";
 import {
   bootstrapRoleId,
   type CatalogObject,
@@ -400,7 +400,8 @@ async function openShards(
   control: ControlPlane,
   log: Log,
 ): Promise<Shard[]> {
-  const locks = new TableLocks(platform.clock);
+  const waits = new WaitGraph(platform.clock);
+  const locks = new TableLocks(platform.clock, waits);
   const shards: Shard[] = [];
   const spills = new SpillFiles(platform.disk, 0);
   for (const store of storage.shards) {
@@ -411,6 +412,7 @@ async function openShards(
       tableSpecs: () => (store.shard === 1 ? tablesOf(control) : []),
       openSpill: () => spills.open(),
       collectEveryMs: 100,
+      waits,
       onDamage: (error) => log.error("background collection met damage", { error }),
     });
     await untilLoaded(() => engine.load());

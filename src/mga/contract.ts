@@ -6,6 +6,7 @@
 import type { DbError, ErrorFields } from "../base/errors.js";
 import type { TypeRef } from "../model/schema.js";
 import type { Value } from "../model/value.js";
+import type { WaitParty } from "./wait-graph.js";
 
 /** Row address: page * 4096 + slot, a safe integer. Stable for the row's life (MGA-9). */
 export type RowId = number;
@@ -28,6 +29,8 @@ export interface TransactionOptions {
   readonly deferrable?: boolean;
   /** Milliseconds; 0 waits without limit, -1 does not wait (NO WAIT). */
   lockTimeoutMs: number;
+  /** In whose name the transaction waits for locks; without it, in its own. */
+  readonly party?: WaitParty | undefined;
 }
 
 export interface Transaction {

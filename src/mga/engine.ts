@@ -46,6 +46,7 @@ import { EngineTable } from "./table.js";
 import { TableState } from "./table-state.js";
 import { HeldSnapshot, TransactionRecord, undoKind } from "./transaction.js";
 import { verifyTable } from "./verify.js";
+import { WaitGraph } from "./wait-graph.js";
 
 /** Kinds of storage objects in the shard's directory. */
 export const ObjectKind = { table: 1, index: 2, sequence: 3, doomedTable: 17, doomedIndex: 18 } as const;
@@ -61,6 +62,8 @@ export interface EngineOptions {
   readonly openSpill?: SpillFactory | undefined;
   /** Milliseconds between slices of background collection; 0: only `collect()` collects. */
   readonly collectEveryMs?: number | undefined;
+  /** Where waits for rows are seen beside those for other locks; its own without it. */
+  readonly waits?: WaitGraph | undefined;
   /** Background collection met damage, and left it where it is. */
   readonly onDamage?: ((error: DbError) => void) | undefined;
 }
@@ -112,7 +115,7 @@ export class EngineCore implements Engine {
     this.store = options.store;
     this.clock = options.clock;
     this.inventory = new Inventory(options.store);
-    this.locks = new LockManager(options.clock);
+    this.locks = new LockManager(options.clock, options.waits ?? new WaitGraph(options.clock));
     this.collector = new Collector(this);
     const frames = options.store.frameCount;
     this.#limits = new Float64Array(frames);

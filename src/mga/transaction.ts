@@ -19,6 +19,7 @@ import type { Snapshot, Transaction, TransactionOptions } from "./contract.js";
 import type { RowLock, Waiter } from "./locks.js";
 import type { SerializableState } from "./ssi.js";
 import type { TableState } from "./table-state.js";
+import { WaitParty } from "./wait-graph.js";
 
 export const undoKind = { insert: 1, change: 2, overwrite: 3, erase: 4 } as const;
 
@@ -107,6 +108,12 @@ export class TransactionRecord implements Transaction {
     return this.#locks !== undefined && this.#locks.size > 0;
   }
   waiter: Waiter | undefined;
+  #party: WaitParty | undefined;
+  /** In whose name it waits: its session's, else its own. */
+  get party(): WaitParty {
+    this.#party ??= this.options.party ?? new WaitParty(`Transaction ${this.id}`);
+    return this.#party;
+  }
   serializable: SerializableState | undefined;
   /** Set when another transaction's check chose this one: its next call fails with it. */
   doomed: DbError | undefined;

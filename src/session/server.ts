@@ -59,7 +59,7 @@ export class Server implements SessionHost {
   readonly disk: Disk;
   readonly control: ControlPlane;
   readonly shards: readonly Shard[];
-  readonly advisory = new AdvisoryLocks();
+  readonly advisory: AdvisoryLocks;
   readonly sweeper: Sweeper;
   readonly workMemory: WorkMemoryPool;
   readonly heavy: HeavyGate;
@@ -77,6 +77,7 @@ export class Server implements SessionHost {
     this.control = options.control;
     this.shards = options.shards;
     this.startedAt = microsNow(options.clock);
+    this.advisory = new AdvisoryLocks(options.clock, this.home.locks.waits);
     this.sweeper = new Sweeper(this);
     this.workMemory = new WorkMemoryPool(options.workMemory);
     this.heavy = new HeavyGate(options.heavyStatements);

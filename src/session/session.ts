@@ -23,6 +23,7 @@ import {
   WorkMemory,
 } from "../exec/index.js";
 import type { Engine, Isolation, Table } from "../mga/contract.js";
+import type { WaitParty } from "../mga/index.js";
 import type { Batch } from "../model/batch.js";
 import {
   type ConstraintDesc,
@@ -204,7 +205,8 @@ export class ServerSession implements Session, DdlSession, RunningHost {
           for (const portal of this.portals.values()) if (!earlier.has(portal)) this.#dropPortal(portal);
         },
         defaults: () => this.#transactionDefaults(),
-        lockTimeoutMs: () => settings.number("lock_timeout"),
+        lockTimeoutMs: () => this.lockTimeoutMs(),
+        deadlockTimeoutMs: () => settings.number("deadlock_timeout"),
         ended: () => this.#transactionEnded(),
       },
       pid,
@@ -240,6 +242,13 @@ export class ServerSession implements Session, DdlSession, RunningHost {
   }
   get engine(): Engine {
     return this.shard.engine;
+  }
+  /** In whose name the session waits for locks of any kind. */
+  get waitParty(): WaitParty {
+    return this.transaction.locks.party;
+  }
+  lockTimeoutMs(): number {
+    return this.settings.number("lock_timeout");
   }
   get catalog() {
     return this.transaction.catalog;
@@ -818,7 +827,7 @@ export class ServerSession implements Session, DdlSession, RunningHost {
       started = this.#open(portal);
     } catch (thrown) {
       if (!isWait(thrown)) throw thrown;
-      started = thrown.ready.then(() => this.#openSlowly(portal));
+      started = this.waitFor(thrown.ready, "Lock", "relation").then(() => this.#openSlowly(portal));
     }
     if (started instanceof Promise) return started.then(() => this.#drive(portal, maxRows, sink));
     return this.#drive(portal, maxRows, sink);
@@ -973,7 +982,7 @@ export class ServerSession implements Session, DdlSession, RunningHost {
       };
       const stop = (error: DbError): void => {
         leave();
-        this.shard.locks.cancel(this.transaction.locks, error);
+        this.waitParty.waiting?.fail(error);
         reject(error);
       };
       this.#cancelWaiters.add(stop);

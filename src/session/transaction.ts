@@ -35,6 +35,7 @@ export interface TransactionHooks {
   /** Values of the session's defaults for a new transaction. */
   defaults(): TransactionSettings;
   lockTimeoutMs(): number;
+  deadlockTimeoutMs(): number;
   /** After the end, whichever: temporary state of the transaction goes. */
   ended(committed: boolean): void;
 }
@@ -85,7 +86,7 @@ export class SessionTransaction {
     readonly hooks: TransactionHooks,
     pid: number,
   ) {
-    this.locks = new LockHolder(pid);
+    this.locks = new LockHolder(pid, hooks.deadlockTimeoutMs);
   }
 
   /** The catalog as this transaction sees it. */
@@ -150,6 +151,7 @@ export class SessionTransaction {
         readOnly,
         deferrable,
         lockTimeoutMs: this.hooks.lockTimeoutMs(),
+        party: this.locks.party,
       });
     }
     this.#rows.options.lockTimeoutMs = this.hooks.lockTimeoutMs();
