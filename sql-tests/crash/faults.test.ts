@@ -63,3 +63,36 @@ test("who meets a row whose transaction could not be made durable gets 58030 and
     node.abandon();
   }
 });
+
+test("referring rows are found in a table larger than the pool, without an index, on a slow disk", async () => {
+  const platform = simPlatform(41, { writeMs: 0.1, syncMs: 0.3 });
+  const first = await openSimNode(platform);
+  const made = first.client();
+  await made.query("CREATE TABLE parent (id int PRIMARY KEY)");
+  await made.query("INSERT INTO parent SELECT i FROM generate_series(1, 10) i");
+  await made.query(
+    "CREATE TABLE child (n int, id int REFERENCES parent ON DELETE CASCADE, a char(1500), b char(1500))",
+  );
+  // One row of a hundred refers to parent 1.
+  const frames = first.core.storage.counters.frames;
+  const rows = Math.ceil((frames * 2.6) / 100) * 100;
+  await made.query(
+    `INSERT INTO child SELECT i, CASE WHEN i % 100 = 0 THEN 1 ELSE 2 END, 'a', 'b' FROM generate_series(1, ${rows}) i`,
+  );
+  await first.core.close();
+  platform.disk.readMs = 2;
+  const node = await openSimNode(platformOn(platform.disk, 42));
+  const client = node.client();
+  const { rows: size } = await client.query("SELECT pg_relation_size('child')");
+  expect(Number(size[0]![0])).toBeGreaterThan(frames * 8192 * 1.1);
+  const began = node.platform.clock.monotonic();
+  const limit = new Promise<string>((resolve) => node.platform.clock.after(60_000, () => resolve("never")));
+  const outcome = await Promise.race([
+    client.query("DELETE FROM parent WHERE id = 1").then(({ tag }) => tag),
+    limit,
+  ]);
+  expect(outcome).toBe("DELETE 1");
+  expect(node.platform.clock.monotonic() - began).toBeLessThan(60_000);
+  expect((await client.query("SELECT count(*), min(id) FROM child")).rows).toEqual([[rows - rows / 100, 2]]);
+  node.abandon();
+});

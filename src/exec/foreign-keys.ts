@@ -10,12 +10,22 @@
  * twice. Errors are 23503 with PostgreSQL's wording. Memory for queued keys is taken from the statement's budget.
  */
 import { assert, DbError, notSupported } from "../base/errors.js";
-import type { Engine, IndexSpec, RowId, Snapshot, Table, Transaction } from "../mga/contract.js";
+import type {
+  Engine,
+  IndexScan,
+  IndexSpec,
+  PageScan,
+  RowId,
+  Snapshot,
+  Table,
+  Transaction,
+} from "../mga/contract.js";
 import type { EvalContext } from "../model/functions.js";
 import type { CatalogReader, ConstraintDesc, TableDesc } from "../model/schema.js";
 import type { Value } from "../model/value.js";
 import { keyDetail, notNullViolation, schemaName, withKeyDetail } from "./constraints.js";
 import type { ExecContext } from "./contract.js";
+import { SliceEnd } from "./runtime.js";
 import { bytesOf } from "./spill.js";
 import { equalsOf, ioCastOf, isIdentityType } from "./values.js";
 
@@ -197,9 +207,12 @@ class ParentChanges {
   readonly #newKeys: (Value[] | undefined)[] = [];
   #bytes = 0;
   #at = 0;
-  /** Rows referring to key `#at`, found and not yet done. */
-  #children: RowId[] | undefined;
+  /** Looks for the rows that refer to key `#at`; undefined before it has begun. */
+  #search: ChildSearch | undefined;
+  /** Of those found, the next to be done. */
   #childAt = 0;
+  /** Looks for what still refers to it after SET DEFAULT. */
+  #after: ChildSearch | undefined;
   constructor(
     readonly keys: ForeignKeys,
     readonly constraint: ForeignKey,
@@ -231,32 +244,34 @@ class ParentChanges {
   #runOne(context: ExecContext): void {
     const { constraint, child, action } = this;
     const oldKey = this.#oldKeys[this.#at]!;
-    if (action === "noAction" && this.#children === undefined && this.#keyIsBack(oldKey, context)) return;
-    const parent = this.keys.table;
-    const childKey = converter(
-      typesOf(parent, constraint.referencedColumns),
-      typesOf(child, constraint.columns),
-    )(oldKey, context.eval);
+    if (action === "noAction" && this.#search === undefined && this.#keyIsBack(oldKey, context)) return;
     const refuses = action === "noAction" || action === "restrict";
-    this.#children ??= findChildren(context, child, constraint.columns, childKey, refuses ? 1 : undefined);
+    if (this.#search === undefined) {
+      const parent = this.keys.table;
+      const childKey = converter(
+        typesOf(parent, constraint.referencedColumns),
+        typesOf(child, constraint.columns),
+      )(oldKey, context.eval);
+      this.#search = new ChildSearch(context, child, constraint.columns, childKey, refuses ? 1 : undefined);
+    }
+    const search = this.#search;
+    const children = search.run(context);
     if (refuses) {
-      const found = this.#children.length > 0;
-      this.#children = undefined;
-      if (found) throw this.#stillReferenced(oldKey, context);
+      this.#search = undefined;
+      if (children.length > 0) throw this.#stillReferenced(oldKey, context);
       return;
     }
-    for (; this.#childAt < this.#children.length; this.#childAt++) {
-      this.#act(context, this.#children[this.#childAt]!);
+    for (; this.#childAt < children.length; this.#childAt++) {
+      if ((this.#childAt & 63) === 63) giveWay(context);
+      this.#act(context, children[this.#childAt]!, search);
     }
     // The default may be the very key that left.
-    if (
-      action === "setDefault" &&
-      this.#childAt > 0 &&
-      !this.#keyIsBack(oldKey, context) &&
-      findChildren(context, child, constraint.columns, childKey, 1).length > 0
-    )
-      throw this.#stillReferenced(oldKey, context);
-    this.#children = undefined;
+    if (action === "setDefault" && this.#childAt > 0 && !this.#keyIsBack(oldKey, context)) {
+      this.#after ??= new ChildSearch(context, child, constraint.columns, search.key, 1);
+      if (this.#after.run(context).length > 0) throw this.#stillReferenced(oldKey, context);
+    }
+    this.#after = undefined;
+    this.#search = undefined;
     this.#childAt = 0;
   }
   #keyIsBack(key: readonly Value[], context: ExecContext): boolean {
@@ -283,7 +298,7 @@ class ParentChanges {
   }
 
   /** Deletes or changes one referring row. Its Wait comes before its change; rows done before stay done. */
-  #act(context: ExecContext, row: RowId): void {
+  #act(context: ExecContext, row: RowId, search: ChildSearch): void {
     const { constraint, child, action } = this;
     const { engine, transaction } = context;
     const table = context.table(child.id);
@@ -291,7 +306,8 @@ class ParentChanges {
     const foreignKeys = this.keys.of(child);
     for (let attempt = 0; attempt < attemptsMax; attempt++) {
       const before = readNewest(table, transaction, row, all);
-      if (before === undefined) return;
+      // Gone, or made to refer elsewhere by somebody who was first.
+      if (before === undefined || !search.refers(before)) return;
       const snapshot = newestSnapshot(engine, transaction);
       if (action === "cascade" && this.#newKeys[this.#at] === undefined) {
         const outcome = table.delete(transaction, snapshot, row);
@@ -335,50 +351,113 @@ class ParentChanges {
   }
 }
 
-/** Rows of the child table with this key, by an index that begins with the columns, or by a scan. Throws Wait. */
-function findChildren(
-  context: ExecContext,
-  child: TableDesc,
-  columns: readonly number[],
-  key: readonly Value[],
-  enough: number | undefined,
-): RowId[] {
-  const table = context.table(child.id);
-  const snapshot = newestSnapshot(context.engine, context.transaction);
-  const found: RowId[] = [];
-  const index = usableIndex(context, table, columns);
-  if (index !== undefined) {
-    const ordered = index
-      .tableColumns!.slice(0, columns.length)
-      .map((column) => key[columns.indexOf(column)]!);
-    const range = { lower: ordered, lowerInclusive: true, upper: ordered, upperInclusive: true };
-    const scan = table.indexScan(snapshot, index.id, range, false);
-    const buffer: RowId[] = [];
-    for (;;) {
-      const count = scan.next(buffer, enough ?? 256);
-      if (count === 0) break;
-      for (let i = 0; i < count; i++) found.push(buffer[i]!);
-      if (enough !== undefined && found.length >= enough) break;
+/** Gives up the loop where a driver runs the statement and the time slice is used up. Before a step's first change. */
+function giveWay(context: ExecContext): void {
+  context.checkInterrupt();
+  if (context.slice?.expired()) throw new SliceEnd();
+}
+
+/**
+ * Rows of the child table with a key, by an index that begins with the columns, or by a scan. It goes on where it was
+ * after a Wait, with a new snapshot: nothing holds the newest one back, and who came to refer to the key since the
+ * search began would have had to lock the row that has left.
+ */
+class ChildSearch {
+  readonly #table: Table;
+  readonly #byIndex: IndexScan | undefined;
+  readonly #scan: PageScan | undefined;
+  readonly #equals: readonly ((a: Value, b: Value) => boolean)[];
+  readonly #into: Value[][];
+  readonly #rows: Value[] = [];
+  readonly #found: RowId[] = [];
+  /** The scan stands on a page that has not been looked through. */
+  #pageOpen = false;
+  #waited = false;
+  #done = false;
+
+  constructor(
+    context: ExecContext,
+    child: TableDesc,
+    readonly columns: readonly number[],
+    readonly key: readonly Value[],
+    readonly enough: number | undefined,
+  ) {
+    this.#table = context.table(child.id);
+    this.#equals = columns.map((column) => equalsOf(child.columns[column]!.type.oid));
+    this.#into = columns.map(() => []);
+    const snapshot = newestSnapshot(context.engine, context.transaction);
+    const index = usableIndex(context, this.#table, columns);
+    if (index === undefined) this.#scan = this.#table.scan(snapshot);
+    else {
+      const ordered = index
+        .tableColumns!.slice(0, columns.length)
+        .map((column) => key[columns.indexOf(column)]!);
+      const range = { lower: ordered, lowerInclusive: true, upper: ordered, upperInclusive: true };
+      this.#byIndex = this.#table.indexScan(snapshot, index.id, range, false);
     }
+  }
+
+  /** Whether a row of the child table has the key. */
+  refers(row: readonly Value[]): boolean {
+    return this.#equals.every((equal, c) => {
+      const value: Value = row[this.columns[c]!]!;
+      return value !== null && equal(value, this.key[c]!);
+    });
+  }
+
+  /** All of them, or the first `enough`. Throws Wait; what was found stays found. */
+  run(context: ExecContext): readonly RowId[] {
+    const { enough } = this;
+    const found = this.#found;
+    try {
+      if (this.#waited && !this.#done) {
+        const snapshot = newestSnapshot(context.engine, context.transaction);
+        this.#byIndex?.renew?.(snapshot);
+        this.#scan?.renew?.(snapshot);
+        this.#waited = false;
+      }
+      while (!this.#done && (enough === undefined || found.length < enough)) {
+        giveWay(context);
+        if (this.#byIndex === undefined) this.#scanPage();
+        else this.#entries(this.#byIndex);
+      }
+    } catch (thrown) {
+      this.#waited = true;
+      throw thrown;
+    }
+    if (!this.#done) this.#byIndex?.close?.();
+    this.#done = true;
     return found;
   }
-  const equals = columns.map((column) => equalsOf(child.columns[column]!.type.oid));
-  const scan = table.scan(snapshot);
-  const into: Value[][] = columns.map(() => []);
-  const rows: Value[] = [];
-  while (scan.next()) {
-    context.checkInterrupt();
-    const count = scan.materialize(columns, into, 0, rows);
-    for (let row = 0; row < count; row++) {
-      const same = equals.every((equal, c) => {
-        const value = into[c]![row]!;
-        return value !== null && equal(value, key[c]!);
-      });
-      if (same) found.push(rows[row] as RowId);
-    }
-    if (enough !== undefined && found.length >= enough) break;
+
+  #entries(scan: IndexScan): void {
+    const buffer: RowId[] = [];
+    const count = scan.next(buffer, this.enough ?? 256);
+    for (let i = 0; i < count; i++) this.#found.push(buffer[i]!);
+    if (count === 0) this.#done = true;
   }
-  return found;
+
+  #scanPage(): void {
+    const scan = this.#scan!;
+    if (!this.#pageOpen) {
+      if (!scan.next()) {
+        this.#done = true;
+        return;
+      }
+      this.#pageOpen = true;
+    }
+    const into = this.#into;
+    const count = scan.materialize(this.columns, into, 0, this.#rows);
+    this.#pageOpen = false;
+    for (let row = 0; row < count; row++) {
+      let same = true;
+      for (let c = 0; same && c < into.length; c++) {
+        const value: Value = into[c]![row]!;
+        same = value !== null && this.#equals[c]!(value, this.key[c]!);
+      }
+      if (same) this.#found.push(this.#rows[row] as RowId);
+    }
+  }
 }
 
 function usableIndex(context: ExecContext, table: Table, columns: readonly number[]): IndexSpec | undefined {

@@ -113,6 +113,8 @@ export interface PageScan {
   readOld?(slot: number, columns: readonly number[], into: Value[][], at: number): void;
   /** Appends the wanted columns of the visible rows to `into`, from index `at` on; returns how many rows. */
   materialize(columns: readonly number[], into: Value[][], at: number, rowIds: Value[] | undefined): number;
+  /** Goes on with a newer snapshot after a Wait: one that nothing holds back may have lost its versions meanwhile. */
+  renew?(snapshot: Snapshot): void;
 }
 
 export interface IndexScan {
@@ -120,6 +122,8 @@ export interface IndexScan {
   next(into: RowId[], max: number): number;
   /** Gives the cursor's buffers back before the end is reached; the scan is at its end then. */
   close?(): void;
+  /** As a page scan's. A row whose key moves within the range meanwhile may be given again. */
+  renew?(snapshot: Snapshot): void;
 }
 
 export interface KeyRange {

@@ -38,10 +38,14 @@ export class EnginePageScan implements PageScan {
 
   constructor(
     readonly table: EngineTable,
-    readonly snapshot: Snapshot,
+    public snapshot: Snapshot,
   ) {
     const reader = snapshot instanceof HeldSnapshot ? snapshot.owner.serializable : undefined;
     if (reader !== undefined) table.core.serializable.readTable(reader, table.spec.storageId);
+  }
+
+  renew(snapshot: Snapshot): void {
+    this.snapshot = snapshot;
   }
 
   next(): boolean {
@@ -221,7 +225,7 @@ export class EngineIndexScan implements IndexScan {
 
   constructor(
     readonly table: EngineTable,
-    readonly snapshot: Snapshot,
+    public snapshot: Snapshot,
     readonly index: IndexState,
     range: KeyRange,
     backward: boolean,
@@ -248,6 +252,10 @@ export class EngineIndexScan implements IndexScan {
         upper < 0 ? undefined : Buffer.from(other.subarray(0, upper)),
       );
     }
+  }
+
+  renew(snapshot: Snapshot): void {
+    this.snapshot = snapshot;
   }
 
   next(into: RowId[], max: number): number {

@@ -326,3 +326,33 @@ ALTER TABLE mc DROP CONSTRAINT extra; ALTER TABLE mc ADD CONSTRAINT extra FOREIG
 ----
 ALTER TABLE
 ALTER TABLE
+
+-- a referring row that somebody else made refer elsewhere is left alone by the action that waited for it
+CREATE TABLE gp (id int PRIMARY KEY); INSERT INTO gp VALUES (1), (2); CREATE TABLE gc (n int, id int REFERENCES gp ON DELETE CASCADE ON UPDATE CASCADE); INSERT INTO gc VALUES (1, 1), (2, 1);
+----
+CREATE TABLE
+INSERT 0 2
+CREATE TABLE
+INSERT 0 2
+
+a: BEGIN; UPDATE gc SET id = 2 WHERE n = 1;
+----
+BEGIN
+UPDATE 1
+
+b&: DELETE FROM gp WHERE id = 1;
+----
+(waits)
+
+a: COMMIT;
+----
+COMMIT
+
+b wait
+----
+DELETE 1
+
+SELECT * FROM gc ORDER BY n;
+----
+n	id
+1	2
