@@ -25,8 +25,10 @@ import type { CatalogReader, ConstraintDesc, TableDesc } from "../model/schema.j
 import type { Value } from "../model/value.js";
 import { keyDetail, notNullViolation, schemaName, withKeyDetail } from "./constraints.js";
 import type { ExecContext } from "./contract.js";
+import { boundDeferred, isDeferred } from "./deferral.js";
 import { SliceEnd } from "./runtime.js";
 import { bytesOf } from "./spill.js";
+import { UniqueChecks } from "./unique-checks.js";
 import { equalsOf, ioCastOf, isIdentityType } from "./values.js";
 
 export type ForeignKey = Extract<ConstraintDesc, { type: "foreignKey" }>;
@@ -162,17 +164,6 @@ function keyInIndexOrder(
   });
 }
 
-/** Checks of one constraint that may wait for the commit: they outlive the statement's memory budget. */
-const deferredMax = 4_000_000;
-
-function boundDeferred(count: number): void {
-  if (count >= deferredMax) {
-    throw new DbError("outOfMemory", "out of memory", {
-      detail: `More than ${deferredMax} deferred checks of one constraint are queued.`,
-    });
-  }
-}
-
 /** Rows whose parent was not found at once: looked for again when `run` is called. */
 class PendingReferences {
   readonly #rows: RowId[] = [];
@@ -193,11 +184,16 @@ class PendingReferences {
     for (; this.#at < this.#rows.length; this.#at++) {
       const values = readNewest(table, context.transaction, this.#rows[this.#at]!, columns);
       if (values === undefined || values.includes(null)) continue; // gone, or no longer referring
-      if (!reference.lockParent(values, context)) throw reference.violation(values, context);
+      if (!reference.lockParent(values, context)) {
+        this.#at = 0;
+        throw reference.violation(values, context);
+      }
     }
-    if (!this.deferred) context.memory.give(16 * this.#rows.length);
-    this.#rows.length = 0;
     this.#at = 0;
+    // Run again when a savepoint takes back what it was run for.
+    if (this.deferred) return;
+    context.memory.give(16 * this.#rows.length);
+    this.#rows.length = 0;
   }
 }
 
@@ -234,11 +230,13 @@ class ParentChanges {
 
   run(context: ExecContext): void {
     for (; this.#at < this.#oldKeys.length; this.#at++) this.#runOne(context);
+    this.#at = 0;
+    // Run again when a savepoint takes back what it was run for.
+    if (this.deferred) return;
     context.memory.give(this.#bytes);
     this.#bytes = 0;
     this.#oldKeys.length = 0;
     this.#newKeys.length = 0;
-    this.#at = 0;
   }
 
   #runOne(context: ExecContext): void {
@@ -258,7 +256,10 @@ class ParentChanges {
     const children = search.run(context);
     if (refuses) {
       this.#search = undefined;
-      if (children.length > 0) throw this.#stillReferenced(oldKey, context);
+      if (children.length > 0) {
+        this.#at = 0;
+        throw this.#stillReferenced(oldKey, context);
+      }
       return;
     }
     for (; this.#childAt < children.length; this.#childAt++) {
@@ -330,7 +331,10 @@ class ParentChanges {
         throw withKeyDetail(thrown, context.catalog, child, table, after, context.eval);
       }
       if (outcome === "updated") continue;
-      if (outcome === "done") foreignKeys.updated(row, before, after, constraint.columns, context);
+      if (outcome === "done") {
+        if (table.suspects.length > 0) foreignKeys.uniques.written(row, table.suspects, context);
+        foreignKeys.updated(row, before, after, constraint.columns, context);
+      }
       return;
     }
     throw new DbError("serializationFailure", "could not serialize access due to concurrent update");
@@ -483,6 +487,8 @@ export class ForeignKeys {
   readonly #others: Map<number, ForeignKeys>;
   /** Table positions whose change matters to a constraint of either side. */
   readonly watched: ReadonlySet<number>;
+  /** Deferrable keys of the table itself. */
+  readonly uniques: UniqueChecks;
   #pending = new Map<Reference, { readonly work: PendingReferences; readonly deferred: boolean }>();
   #changes = new Map<string, ParentChanges>();
 
@@ -494,6 +500,7 @@ export class ForeignKeys {
   ) {
     this.#others = others ?? new Map();
     this.#others.set(table.id, this);
+    this.uniques = new UniqueChecks(table, catalog.constraintsOf(table.id));
     const outgoing: Reference[] = [];
     const watched = new Set<number>();
     for (const constraint of catalog.constraintsOf(table.id)) {
@@ -529,6 +536,7 @@ export class ForeignKeys {
     for (const keys of this.#others.values()) {
       keys.#pending = new Map();
       keys.#changes = new Map();
+      keys.uniques.reset();
     }
   }
 
@@ -547,7 +555,7 @@ export class ForeignKeys {
       pending = { work, deferred };
       this.#pending.set(reference, pending);
       const run = (): void => work.run(context);
-      if (deferred) context.atCommit!(run);
+      if (deferred) context.atCommit!(run, reference.constraint, this.table.id);
       else context.afterStatement(run);
     }
     pending.work.push(row, context);
@@ -602,17 +610,11 @@ export class ForeignKeys {
         if (this.#changes.get(id) === made) this.#changes.delete(id);
         made.run(context);
       };
-      if (deferred) context.atCommit!(run);
+      if (deferred) context.atCommit!(run, constraint, this.table.id);
       else context.afterStatement(run);
     }
     changes.push(oldKey, newKey, context);
   }
-}
-
-function isDeferred(constraint: ForeignKey, context: ExecContext): boolean {
-  if (context.atCommit === undefined) return false;
-  if (context.isDeferred !== undefined) return context.isDeferred(constraint);
-  return constraint.deferrable === true && constraint.initiallyDeferred === true;
 }
 
 function changed(

@@ -65,6 +65,8 @@ export interface IndexSpec {
   readonly storageId: number;
   readonly unique: boolean;
   readonly nullsNotDistinct: boolean;
+  /** Writes let a key be there twice and note it (`suspects`); whoever writes has it checked later (`checkKey`). */
+  readonly deferrable?: boolean;
   readonly columns: readonly {
     readonly type: TypeRef;
     readonly descending: boolean;
@@ -148,6 +150,16 @@ export interface Table {
     from: number,
     count: number,
   ): number;
+  /**
+   * Ids of deferrable unique indexes in which another row may have the key that the last insert or update wrote. Good
+   * until the next call.
+   */
+  readonly suspects: readonly number[];
+  /**
+   * The row still has the version that `transaction` wrote, and another row has its key in this index: throws DbError
+   * uniqueViolation, or Wait for an active writer of the key.
+   */
+  checkKey(transaction: Transaction, row: RowId, indexId: number): void;
   /** First conflict with a unique index of `indexIds` (all when empty); for ON CONFLICT. Throws Wait. */
   findConflict(
     transaction: Transaction,

@@ -236,6 +236,7 @@ export class EngineIndexScan implements IndexScan {
     const { spec } = index;
     this.#single =
       spec.unique &&
+      spec.deferrable !== true &&
       range.lower !== undefined &&
       range.lower.length === spec.columns.length &&
       lower === upper &&

@@ -206,6 +206,7 @@ export class ServerSession implements Session, DdlSession, RunningHost {
         },
         defaults: () => this.#transactionDefaults(),
         lockTimeoutMs: () => this.lockTimeoutMs(),
+        waitFor: (ready) => this.waitFor(ready, "Lock", "transactionid"),
         deadlockTimeoutMs: () => settings.number("deadlock_timeout"),
         ended: () => this.#transactionEnded(),
       },
@@ -1365,8 +1366,8 @@ export class ServerSession implements Session, DdlSession, RunningHost {
     this.spills.limit = limit < 0 ? tempFileLimit : Math.min(limit * 1024, tempFileLimit);
     return this.spills.open();
   }
-  deferToCommit(check: () => void): void {
-    this.transaction.deferToCommit(check);
+  deferToCommit(check: () => void, constraint: ConstraintDesc, tableId: ObjectId): void {
+    this.transaction.deferToCommit(check, constraint.id, tableId);
   }
   isDeferred(constraint: ConstraintDesc): boolean {
     if (constraint.deferrable !== true) return false;

@@ -76,6 +76,7 @@ function made(options: { waits: number; refuseResolve?: boolean; readerFails?: b
     portalsRollbackTo: () => undefined,
     defaults: () => ({ isolation: "readCommitted", readOnly: false, deferrable: false }),
     lockTimeoutMs: () => 0,
+    waitFor: (ready) => ready,
     deadlockTimeoutMs: () => 1000,
     ended: (committed) => ended.push(committed),
   };

@@ -409,7 +409,12 @@ async function setConstraints(
       session.deferral.one.set(constraint.id, deferred);
     }
   }
-  if (!deferred) await session.transaction.runDeferred();
+  if (!deferred) {
+    await session.transaction.runDeferred((id) => {
+      const constraint = session.catalog.get(id);
+      return constraint?.kind !== "constraint" || !session.isDeferred(constraint);
+    });
+  }
   return { tag: "SET CONSTRAINTS" };
 }
 

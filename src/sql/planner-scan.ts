@@ -468,7 +468,7 @@ function matchCost(
     );
   }
   // A unique index with all its columns fixed yields one row at most.
-  if (match.index.unique && match.fixed === match.index.columns.length) {
+  if (match.index.unique && match.index.deferrable !== true && match.fixed === match.index.columns.length) {
     fraction = Math.min(fraction, 1 / Math.max(1, rel.tableRows));
   }
   const rest = conditions.filter((condition) => !match.consumed.has(condition));

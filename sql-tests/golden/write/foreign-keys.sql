@@ -236,12 +236,10 @@ CREATE TABLE uq (a int UNIQUE DEFERRABLE INITIALLY IMMEDIATE); INSERT INTO uq VA
 CREATE TABLE
 INSERT 0 3
 
--- open: deferrable unique constraints are checked at once
 UPDATE uq SET a = a + 1;
 ----
 UPDATE 3
 
--- open: deferrable unique constraints are checked at once
 SELECT * FROM uq ORDER BY a;
 ----
 a
@@ -249,7 +247,6 @@ a
 3
 4
 
--- open: deferrable unique constraints are checked at once
 BEGIN; SET CONSTRAINTS uq_a_key DEFERRED; INSERT INTO uq VALUES (2); DELETE FROM uq WHERE a = 2; INSERT INTO uq VALUES (2); COMMIT;
 ----
 BEGIN
@@ -259,14 +256,12 @@ DELETE 2
 INSERT 0 1
 COMMIT
 
--- open: follows from what is open before
 BEGIN; SET CONSTRAINTS uq_a_key DEFERRED; INSERT INTO uq VALUES (2);
 ----
 BEGIN
 SET CONSTRAINTS
 INSERT 0 1
 
--- open: follows from what is open before
 COMMIT;
 ----
 ERROR 23505: duplicate key value violates unique constraint "uq_a_key"

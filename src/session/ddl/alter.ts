@@ -79,7 +79,7 @@ export async function alterTable(ddl: DdlContext, statement: AlterTable): Promis
     statement.actions.some((action) => action.kind !== "ownerTo")
   )
     throw wrongKind(target, "a table");
-  await ddl.lock(target.id, "AccessExclusive", target.name);
+  await ddl.lockWhole(target.id, "AccessExclusive", target.name, "ALTER TABLE");
   for (const action of statement.actions) await alterAction(ddl, target.id, action);
 }
 
