@@ -61,6 +61,7 @@ import type { DdlSession } from "./ddl/context.js";
 import { isDdl, runDdl } from "./ddl/index.js";
 import { microsNow, SessionEvalContext } from "./eval-context.js";
 import { type GatePlace, heavyCost } from "./heavy-gate.js";
+import { InsertParts } from "./insert-parts.js";
 import {
   type CursorInfo,
   isPlannable,
@@ -488,7 +489,8 @@ export class ServerSession implements Session, DdlSession, RunningHost {
 
   /**
    * An INSERT with a long list of VALUES: some rows are parsed, planned and run at a time, so that neither memory nor the
-   * loop's delay grows with the text. One statement all the same: checks come at its end, and it fails as a whole.
+   * loop's delay grows with the text. One statement all the same: checks come at its end, it fails as a whole, and with
+   * the error that it would fail with if it were read as a whole before anything is run.
    */
   async #longInsert(text: string, scan: InsertScan, sink: ResultSink): Promise<void> {
     while (!scan.skip(skipRows)) await this.breathe();
@@ -496,17 +498,25 @@ export class ServerSession implements Session, DdlSession, RunningHost {
     if (list === undefined) return this.#parsed(text, sink);
     this.#refuseWhenFailed(list.insert);
     if (this.transaction.state === "none") this.#beginTransaction("implicit");
-    const { source } = list.insert;
-    assert(source?.kind === "values", "a list of VALUES was found");
+    const parts = new InsertParts(list, (insert) => planQuery(insert, this.bindEnv([]), this));
+    let rows: number;
+    try {
+      rows = await this.#runParts(parts, sink);
+    } catch (error) {
+      throw this.#cancelled === undefined ? await parts.toldFirst(error, () => this.breathe()) : error;
+    }
+    return this.#finishSimple(`INSERT 0 ${rows}`, sink);
+  }
+
+  async #runParts(parts: InsertParts, sink: ResultSink): Promise<number> {
     const checks: CheckQueue[] = [];
     let rows = 0;
     let described = false;
     let partRows = 16;
     for (;;) {
       const started = this.clock.monotonic();
-      const part = list.next(partRows);
-      if (part.length === 0) break;
-      const plan = planQuery({ ...list.insert, source: { ...source, rows: part } }, this.bindEnv([]), this);
+      const plan = parts.next(partRows);
+      if (plan === undefined) break;
       const planned = this.plannedOf(plan);
       const { context } = planned;
       if (!described && planned.returnsRows) sink.rowDescription(plan.columns);
@@ -533,7 +543,7 @@ export class ServerSession implements Session, DdlSession, RunningHost {
       partRows = Math.max(1, Math.min(1024, Math.round((partRows * insertPartMs) / Math.max(spent, 0.5))));
     }
     for (const queue of checks) await this.retrying(() => queue.run());
-    return this.#finishSimple(`INSERT 0 ${rows}`, sink);
+    return rows;
   }
 
   #runShaped(prepared: Prepared, params: readonly Value[], sink: ResultSink): MaybePromise<void> {
