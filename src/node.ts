@@ -17,7 +17,7 @@ import { ControlPlane } from "./cluster/index.js";
 import type { Config } from "./config.js";
 import { useKernels } from "./exec/index.js";
 import { type NodeIdentity, newMockSecret, newUuid, readIdentity, writeIdentity } from "./identity.js";
-import { EngineCore, ObjectKind } from "./mga/index.js";
+import { EngineCore, ObjectKind, WaitGraph } from "./mga/index.js";
 import {
   bootstrapRoleId,
   type CatalogObject,
@@ -117,7 +117,14 @@ export async function openCore(
   useKernels(memory, kernels);
 
   // Control plane: the catalog, applied from the consensus log.
-  const control = new ControlPlane({ disk, hash: await xxhash(), virtuals: virtualRelations });
+  const control = new ControlPlane({
+    disk,
+    hash: await xxhash(),
+    virtuals: virtualRelations,
+    onTrouble: (what, error) => {
+      if (!closing) log.warn(what, { error });
+    },
+  });
   // One engine per shard, each behind its door. Unsharded tables live on the first.
   const shards = await openShards(platform, storage, memory, control, log);
   followCatalog(shards[0]!.engine as EngineCore, control);
@@ -393,7 +400,8 @@ async function openShards(
   control: ControlPlane,
   log: Log,
 ): Promise<Shard[]> {
-  const locks = new TableLocks(platform.clock);
+  const waits = new WaitGraph(platform.clock);
+  const locks = new TableLocks(platform.clock, waits);
   const shards: Shard[] = [];
   const spills = new SpillFiles(platform.disk, 0);
   for (const store of storage.shards) {
@@ -404,6 +412,8 @@ async function openShards(
       tableSpecs: () => (store.shard === 1 ? tablesOf(control) : []),
       openSpill: () => spills.open(),
       collectEveryMs: 100,
+      waits,
+      onDamage: (error) => log.error("background collection met damage", { error }),
     });
     await untilLoaded(() => engine.load());
     // Planning asks for sizes and cannot wait for them: every table's page list is read before anybody plans.
@@ -427,13 +437,9 @@ function followCatalog(engine: EngineCore, control: ControlPlane): void {
       { hint: "Restore the folder raft/ of this node from a backup: it was cut, damaged or replaced." },
     );
   }
-  control.onApplied = (index) => {
-    try {
-      engine.noteCatalogIndex(index);
-    } catch (thrown) {
-      // Short of frames just now: the next entry is noted instead, and this one needs no note to be found.
-      if (!isWait(thrown)) throw thrown;
-    }
+  control.noteDurably = async (index) => {
+    await untilLoaded(() => engine.noteCatalogIndex(index));
+    await engine.store.durable();
   };
 }
 

@@ -2,8 +2,8 @@
  * Damage: a bit, a sector, a swap or a cut in any file of a stopped or killed node. The node must refuse to start with a
  * line that names what is wrong, answer XX001/XX002 where the damage is met, or show exactly the rows that belong there.
  *
- * What is allowed beyond that: the journal's last two groups, and the catalog log's last entry, may read as torn writes,
- * and then what they held is gone whole (contract.md, "Promises under fault"; docs/testing.md).
+ * What is allowed beyond that: the journal's last two groups may read as torn writes, and then what they held is gone
+ * whole (contract.md, "Promises under fault"; docs/testing.md).
  */
 import { createSecureContext } from "node:tls";
 import { DbError } from "../../src/base/errors.js";
@@ -181,7 +181,7 @@ async function found(node: SimNode, workload: Workload, path: string): Promise<O
   const states = workload.notes.map((note) => note[0]!.acknowledged);
   const distinct = states.filter((state, at) => state !== states[at - 1]);
   let problem: unknown;
-  const depth = path === "journal/groups" || path.endsWith(".log") ? mayBeLost : 0;
+  const depth = path === "journal/groups" ? mayBeLost : 0;
   for (let back = 0; back <= depth; back++) {
     try {
       await checkFound(node, [{ acknowledged: distinct.at(-1 - back)!, underWay: undefined }]);

@@ -167,7 +167,8 @@ class Appender {
       await client.query(`BEGIN ISOLATION LEVEL ${levels[course.run.isolation]}`);
       for (let count = 1 + random.below(4); count > 0; count--) {
         if (this.dead) return;
-        await this.#operation(transaction);
+        if (random.below(3) === 0) await this.#guarded(transaction);
+        else await this.#operation(transaction);
       }
       if (this.dead) return;
       if (random.below(12) === 0) {
@@ -185,6 +186,26 @@ class Appender {
       // A failed transaction has no effect, whatever it had sent.
       if (client.status !== "I") await client.query("ROLLBACK");
       end("aborted");
+    }
+  }
+
+  /** An operation behind a savepoint: a conflict takes it back alone, and the transaction goes on without it. */
+  async #guarded(transaction: HistoryTransaction): Promise<void> {
+    const { operations } = transaction;
+    const before = operations.length;
+    await this.client.query("SAVEPOINT guard");
+    try {
+      await this.#operation(transaction);
+    } catch (error) {
+      if (this.dead) return;
+      const sqlstate = sqlstateOf(error);
+      if (sqlstate === undefined || !conflictStates.has(sqlstate)) throw error;
+      await this.client.query("ROLLBACK TO SAVEPOINT guard");
+      // What it read was seen all the same; what it wrote is gone.
+      for (let at = before; at < operations.length; at++) {
+        const one = operations[at]!;
+        if (one.kind === "append") operations[at] = { ...one, undone: true };
+      }
     }
   }
 

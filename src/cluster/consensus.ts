@@ -45,6 +45,8 @@ const formatVersion = 1;
 const headerBytes = 32;
 const recordHeadBytes = 24;
 const recordBytesMax = 64 * 1024 * 1024;
+/** A segment being made; what a crash leaves of it is written over by the next. */
+const draftName = "segment.new";
 
 export function openLocalLog(options: LocalLogOptions): ConsensusLog {
   return new LocalLog(options);
@@ -126,13 +128,8 @@ class LocalLog implements ConsensusLog {
         await this.#file.sync();
       } catch (cause) {
         // Whether the bytes arrived is unknown: only a restart, reading the file, can tell.
-        this.#fenced = new DbError(
-          "ioError",
-          "the catalog log failed to sync; the node refuses changes until it is restarted",
-          {},
-          cause,
-        );
-        for (const waiter of group) waiter.reject(this.#fenced);
+        const fence = this.#fence(cause);
+        for (const waiter of group) waiter.reject(fence);
         break;
       }
       this.#position += bytes.length;
@@ -152,6 +149,7 @@ class LocalLog implements ConsensusLog {
   }
 
   saveSnapshot(state: Uint8Array): void {
+    if (this.#fenced !== undefined) throw this.#fenced;
     const head = Buffer.alloc(headerBytes);
     head.writeUInt32LE(snapshotMagic, 0);
     head.writeUInt32LE(formatVersion, 4);
@@ -160,8 +158,25 @@ class LocalLog implements ConsensusLog {
     head.writeBigUInt64LE(this.#hash.h64Raw(Buffer.concat([head.subarray(0, 24), state])), 24);
     this.#disk.writeFileSync(`${this.#folder}/snapshot`, Buffer.concat([head, state]));
     this.#bytesSinceSnapshot = 0;
-    if (!this.#writing) this.#roll();
+    if (!this.#writing) {
+      try {
+        this.#roll();
+      } catch (cause) {
+        this.#fence(cause);
+        throw this.#fenced;
+      }
+    }
     for (const name of this.#segments().slice(0, -1)) this.#disk.removeSync(`${this.#folder}/${name}`);
+  }
+
+  #fence(cause: unknown): DbError {
+    this.#fenced ??= new DbError(
+      "ioError",
+      "the catalog log failed to sync; the node refuses changes until it is restarted",
+      {},
+      cause,
+    );
+    return this.#fenced;
   }
 
   close(): void {
@@ -269,11 +284,19 @@ class LocalLog implements ConsensusLog {
     this.#position = at;
   }
 
+  /** Written under another name first: a segment that has its name has its header. */
   #create(): DiskFile {
-    const name = `${String(this.#appliedIndex + 1).padStart(16, "0")}.log`;
-    const file = this.#disk.openSync(`${this.#folder}/${name}`, { create: true });
-    this.#writeHeader(file);
+    const path = `${this.#folder}/${String(this.#appliedIndex + 1).padStart(16, "0")}.log`;
+    const draftPath = `${this.#folder}/${draftName}`;
+    const draft = this.#disk.openSync(draftPath, { create: true });
+    try {
+      this.#writeHeader(draft);
+    } finally {
+      draft.closeSync();
+    }
+    this.#disk.renameSync(draftPath, path);
     this.#disk.syncFolderSync(this.#folder);
+    const file = this.#disk.openSync(path);
     this.#position = headerBytes;
     return file;
   }
@@ -290,10 +313,17 @@ class LocalLog implements ConsensusLog {
     file.syncSync();
   }
 
+  /** Goes on in a new segment, which is there before the old one is left: on a full disk the old one grows on. */
   #roll(): void {
     if (this.#position === headerBytes) return;
-    this.#file.closeSync();
-    this.#file = this.#create();
+    const before = this.#file;
+    try {
+      this.#file = this.#create();
+    } catch (error) {
+      if (error instanceof DbError && error.condition === "diskFull") return;
+      throw error;
+    }
+    before.closeSync();
   }
 }
 

@@ -3,6 +3,10 @@
  *
  * A DDL transaction builds a `CatalogDraft`, and `commit` proposes it once; that entry is the commit point (D8), also
  * for rows the transaction wrote. Everybody else reads `state`.
+ *
+ * Invariants: an entry that is applied is never reported as failed, whatever goes wrong behind it (snapshot, note). A
+ * proposal is answered when storage has durably noted that it saw the entry: a log that was damaged or cut behind an
+ * answered entry is known for it at the next open, and never taken for a torn one.
  */
 import type { XXHashAPI } from "xxhash-wasm";
 import { DbError } from "../base/errors.js";
@@ -10,7 +14,14 @@ import type { CatalogObject, VirtualTableDesc } from "../model/schema.js";
 import { firstUserObjectId } from "../model/schema.js";
 import type { Disk } from "../platform/index.js";
 import { type ConsensusLog, openLocalLog } from "./consensus.js";
-import { type ApplyResult, CatalogDraft, CatalogState, type Command, IdSource } from "./state.js";
+import {
+  type ApplyResult,
+  CatalogDraft,
+  CatalogState,
+  type Command,
+  IdSource,
+  type TransactionsResolved,
+} from "./state.js";
 
 export type { ConsensusLog } from "./consensus.js";
 export { openLocalLog } from "./consensus.js";
@@ -19,23 +30,39 @@ export { CatalogDraft, CatalogState, IdSource } from "./state.js";
 
 /** A snapshot is worth its cost once the entries since the last one are larger than this. */
 const snapshotAfterBytes = 8 * 1024 * 1024;
+/** One that failed (a full disk) is tried again after so many further bytes. */
+const snapshotRetryBytes = 1024 * 1024;
 
 export interface ControlPlaneOptions {
   readonly disk: Disk;
   readonly hash: XXHashAPI;
   readonly virtuals: Iterable<VirtualTableDesc>;
+  readonly snapshotAfterBytes?: number | undefined;
+  /** Told what went wrong beside an entry that is applied all the same. */
+  readonly onTrouble?: ((what: string, error: unknown) => void) | undefined;
 }
+
+type ShardTransaction = TransactionsResolved["transactions"][number];
 
 export class ControlPlane {
   readonly state: CatalogState;
   readonly ids: IdSource;
   readonly #log: ConsensusLog;
   readonly #results = new Map<number, ApplyResult>();
+  readonly #snapshotAfterBytes: number;
+  readonly #onTrouble: ((what: string, error: unknown) => void) | undefined;
+  #snapshotAt: number;
   #proposing = 0;
-  /** Called when an entry has been applied, before its proposer goes on: the entry is durable. */
-  onApplied: ((index: number) => void) | undefined;
+  /** Resolves when storage has made durable that it saw the entry; awaited before its proposer goes on. */
+  noteDurably: ((index: number) => Promise<void>) | undefined;
+  /** Decided transactions whose end their shard has written, and those of them whose end is known to be durable. */
+  #ended: ShardTransaction[] = [];
+  #endedDurably: ShardTransaction[] = [];
 
   constructor(options: ControlPlaneOptions) {
+    this.#snapshotAfterBytes = options.snapshotAfterBytes ?? snapshotAfterBytes;
+    this.#snapshotAt = this.#snapshotAfterBytes;
+    this.#onTrouble = options.onTrouble;
     this.state = new CatalogState(options.virtuals, firstUserObjectId);
     this.ids = new IdSource(this.state);
     this.#log = openLocalLog({
@@ -46,7 +73,6 @@ export class ControlPlane {
       apply: (bytes, index) => {
         const result = this.state.apply(decodeCommand(bytes));
         if (this.#proposing > 0) this.#results.set(index, result);
-        this.onApplied?.(index);
       },
     });
   }
@@ -64,31 +90,60 @@ export class ControlPlane {
     return new CatalogDraft(this.state, this.ids);
   }
 
-  /** Resolves once applied; rejects with the refusal (40001) or the log's failure. */
+  /** Resolves once applied and noted; rejects with the refusal (40001) or the log's failure. */
   async propose(command: Command): Promise<void> {
     this.#proposing++;
+    let index: number;
     let result: ApplyResult | undefined;
     try {
-      const index = await this.#log.propose(encodeCommand(command));
+      index = await this.#log.propose(encodeCommand(this.#withResolved(command)));
       result = this.#results.get(index);
       this.#results.delete(index);
     } finally {
       this.#proposing--;
     }
+    await this.#note(index);
+    this.#saveSometimes();
     if (result?.error !== undefined) throw result.error;
-    if (this.#log.bytesSinceSnapshot > snapshotAfterBytes) this.#log.saveSnapshot(this.state.save());
   }
 
-  readonly #resolved: { readonly shard: number; readonly id: number }[] = [];
-
-  /** A shard has written a decided transaction's end; its outcome is dropped from the state after a while. */
-  noteResolved(transaction: { readonly shard: number; readonly id: number }): void {
-    this.#resolved.push(transaction);
+  async #note(index: number): Promise<void> {
+    if (this.noteDurably === undefined) return;
+    const ended = this.#ended;
+    this.#ended = [];
+    try {
+      await this.noteDurably(index);
+      this.#endedDurably.push(...ended);
+    } catch (error) {
+      // The entry is in the log, and that decides; storage that can note nothing any more has fenced itself.
+      this.#ended.push(...ended);
+      this.#onTrouble?.("storage could not note a catalog entry", error);
+    }
   }
-  /** Drops the outcomes of what is resolved; call it when the shards' ends of these transactions are durable. */
+
+  #saveSometimes(): void {
+    if (this.#log.bytesSinceSnapshot <= this.#snapshotAt) return;
+    try {
+      this.#log.saveSnapshot(this.state.save());
+      this.#snapshotAt = this.#snapshotAfterBytes;
+    } catch (error) {
+      this.#snapshotAt = this.#log.bytesSinceSnapshot + snapshotRetryBytes;
+      this.#onTrouble?.("the catalog snapshot could not be written", error);
+    }
+  }
+
+  /** A shard has written a decided transaction's end; the next entries drop its outcome, once that end is durable. */
+  noteResolved(transaction: ShardTransaction): void {
+    this.#ended.push(transaction);
+  }
+  #withResolved(command: Command): Command {
+    if (command.type !== "catalog" || this.#endedDurably.length === 0) return command;
+    return { ...command, resolved: this.#endedDurably.splice(0) };
+  }
+  /** Drops the outcomes of all that is resolved; call it when the shards' ends of these transactions are durable. */
   async forgetResolved(): Promise<void> {
-    if (this.#resolved.length === 0) return;
-    await this.propose({ type: "resolved", transactions: this.#resolved.splice(0) });
+    const transactions = [...this.#endedDurably.splice(0), ...this.#ended.splice(0)];
+    if (transactions.length > 0) await this.propose({ type: "resolved", transactions });
   }
 
   /** The first entry of a new cluster: its schemas, the first role and database. */

@@ -30,6 +30,8 @@ export interface CatalogChange {
   readonly nextId: number;
   /** The row transaction in limbo that commits or aborts with this entry (D8, C4). */
   readonly transaction?: { readonly shard: number; readonly id: number } | undefined;
+  /** Earlier transactions that their shards have resolved: carried along, whatever becomes of the change itself. */
+  readonly resolved?: TransactionsResolved["transactions"] | undefined;
 }
 
 /** Found in limbo without an entry: whichever entry comes first decides (C4). */
@@ -238,12 +240,17 @@ export class CatalogState extends CatalogView {
         return { accepted: true };
       }
       case "resolved":
-        for (const { shard, id } of command.transactions) this.#outcomes.delete(`${shard}:${id}`);
+        this.#forget(command.transactions);
         return { accepted: true };
     }
   }
 
+  #forget(transactions: TransactionsResolved["transactions"]): void {
+    for (const { shard, id } of transactions) this.#outcomes.delete(`${shard}:${id}`);
+  }
+
   #applyChange(change: CatalogChange): ApplyResult {
+    if (change.resolved !== undefined) this.#forget(change.resolved);
     const limbo =
       change.transaction === undefined ? undefined : `${change.transaction.shard}:${change.transaction.id}`;
     const error = this.#refusal(change, limbo);

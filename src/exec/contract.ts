@@ -41,8 +41,11 @@ export interface ExecContext {
   rowsAffected: number;
   /** Deferred to the end of the statement: foreign-key checks and actions. */
   afterStatement(check: () => void): void;
-  /** Deferred constraints: runs before the transaction commits. Without it, deferrable constraints act at once. */
-  atCommit?(check: () => void): void;
+  /**
+   * Deferred constraints: runs before the transaction commits, more than once if need be. `tableId`: where the rows are
+   * that wait for it. Without it, deferrable constraints act at once.
+   */
+  atCommit?(check: () => void, constraint: ConstraintDesc, tableId: ObjectId): void;
   /** Whether SET CONSTRAINTS or the constraint itself defers it now; without it: as it is initially. */
   isDeferred?(constraint: ConstraintDesc): boolean;
   /** Resolves with `ready`, or rejects at once when the statement is cancelled. Without it the driver awaits `ready`. */

@@ -10,13 +10,25 @@
  * twice. Errors are 23503 with PostgreSQL's wording. Memory for queued keys is taken from the statement's budget.
  */
 import { assert, DbError, notSupported } from "../base/errors.js";
-import type { Engine, IndexSpec, RowId, Snapshot, Table, Transaction } from "../mga/contract.js";
+import type {
+  Engine,
+  IndexScan,
+  IndexSpec,
+  PageScan,
+  RowId,
+  Snapshot,
+  Table,
+  Transaction,
+} from "../mga/contract.js";
 import type { EvalContext } from "../model/functions.js";
 import type { CatalogReader, ConstraintDesc, TableDesc } from "../model/schema.js";
 import type { Value } from "../model/value.js";
 import { keyDetail, notNullViolation, schemaName, withKeyDetail } from "./constraints.js";
 import type { ExecContext } from "./contract.js";
+import { boundDeferred, isDeferred } from "./deferral.js";
+import { SliceEnd } from "./runtime.js";
 import { bytesOf } from "./spill.js";
+import { UniqueChecks } from "./unique-checks.js";
 import { equalsOf, ioCastOf, isIdentityType } from "./values.js";
 
 export type ForeignKey = Extract<ConstraintDesc, { type: "foreignKey" }>;
@@ -152,17 +164,6 @@ function keyInIndexOrder(
   });
 }
 
-/** Checks of one constraint that may wait for the commit: they outlive the statement's memory budget. */
-const deferredMax = 4_000_000;
-
-function boundDeferred(count: number): void {
-  if (count >= deferredMax) {
-    throw new DbError("outOfMemory", "out of memory", {
-      detail: `More than ${deferredMax} deferred checks of one constraint are queued.`,
-    });
-  }
-}
-
 /** Rows whose parent was not found at once: looked for again when `run` is called. */
 class PendingReferences {
   readonly #rows: RowId[] = [];
@@ -183,11 +184,16 @@ class PendingReferences {
     for (; this.#at < this.#rows.length; this.#at++) {
       const values = readNewest(table, context.transaction, this.#rows[this.#at]!, columns);
       if (values === undefined || values.includes(null)) continue; // gone, or no longer referring
-      if (!reference.lockParent(values, context)) throw reference.violation(values, context);
+      if (!reference.lockParent(values, context)) {
+        this.#at = 0;
+        throw reference.violation(values, context);
+      }
     }
-    if (!this.deferred) context.memory.give(16 * this.#rows.length);
-    this.#rows.length = 0;
     this.#at = 0;
+    // Run again when a savepoint takes back what it was run for.
+    if (this.deferred) return;
+    context.memory.give(16 * this.#rows.length);
+    this.#rows.length = 0;
   }
 }
 
@@ -197,9 +203,12 @@ class ParentChanges {
   readonly #newKeys: (Value[] | undefined)[] = [];
   #bytes = 0;
   #at = 0;
-  /** Rows referring to key `#at`, found and not yet done. */
-  #children: RowId[] | undefined;
+  /** Looks for the rows that refer to key `#at`; undefined before it has begun. */
+  #search: ChildSearch | undefined;
+  /** Of those found, the next to be done. */
   #childAt = 0;
+  /** Looks for what still refers to it after SET DEFAULT. */
+  #after: ChildSearch | undefined;
   constructor(
     readonly keys: ForeignKeys,
     readonly constraint: ForeignKey,
@@ -221,42 +230,49 @@ class ParentChanges {
 
   run(context: ExecContext): void {
     for (; this.#at < this.#oldKeys.length; this.#at++) this.#runOne(context);
+    this.#at = 0;
+    // Run again when a savepoint takes back what it was run for.
+    if (this.deferred) return;
     context.memory.give(this.#bytes);
     this.#bytes = 0;
     this.#oldKeys.length = 0;
     this.#newKeys.length = 0;
-    this.#at = 0;
   }
 
   #runOne(context: ExecContext): void {
     const { constraint, child, action } = this;
     const oldKey = this.#oldKeys[this.#at]!;
-    if (action === "noAction" && this.#children === undefined && this.#keyIsBack(oldKey, context)) return;
-    const parent = this.keys.table;
-    const childKey = converter(
-      typesOf(parent, constraint.referencedColumns),
-      typesOf(child, constraint.columns),
-    )(oldKey, context.eval);
+    if (action === "noAction" && this.#search === undefined && this.#keyIsBack(oldKey, context)) return;
     const refuses = action === "noAction" || action === "restrict";
-    this.#children ??= findChildren(context, child, constraint.columns, childKey, refuses ? 1 : undefined);
+    if (this.#search === undefined) {
+      const parent = this.keys.table;
+      const childKey = converter(
+        typesOf(parent, constraint.referencedColumns),
+        typesOf(child, constraint.columns),
+      )(oldKey, context.eval);
+      this.#search = new ChildSearch(context, child, constraint.columns, childKey, refuses ? 1 : undefined);
+    }
+    const search = this.#search;
+    const children = search.run(context);
     if (refuses) {
-      const found = this.#children.length > 0;
-      this.#children = undefined;
-      if (found) throw this.#stillReferenced(oldKey, context);
+      this.#search = undefined;
+      if (children.length > 0) {
+        this.#at = 0;
+        throw this.#stillReferenced(oldKey, context);
+      }
       return;
     }
-    for (; this.#childAt < this.#children.length; this.#childAt++) {
-      this.#act(context, this.#children[this.#childAt]!);
+    for (; this.#childAt < children.length; this.#childAt++) {
+      if ((this.#childAt & 63) === 63) giveWay(context);
+      this.#act(context, children[this.#childAt]!, search);
     }
     // The default may be the very key that left.
-    if (
-      action === "setDefault" &&
-      this.#childAt > 0 &&
-      !this.#keyIsBack(oldKey, context) &&
-      findChildren(context, child, constraint.columns, childKey, 1).length > 0
-    )
-      throw this.#stillReferenced(oldKey, context);
-    this.#children = undefined;
+    if (action === "setDefault" && this.#childAt > 0 && !this.#keyIsBack(oldKey, context)) {
+      this.#after ??= new ChildSearch(context, child, constraint.columns, search.key, 1);
+      if (this.#after.run(context).length > 0) throw this.#stillReferenced(oldKey, context);
+    }
+    this.#after = undefined;
+    this.#search = undefined;
     this.#childAt = 0;
   }
   #keyIsBack(key: readonly Value[], context: ExecContext): boolean {
@@ -283,7 +299,7 @@ class ParentChanges {
   }
 
   /** Deletes or changes one referring row. Its Wait comes before its change; rows done before stay done. */
-  #act(context: ExecContext, row: RowId): void {
+  #act(context: ExecContext, row: RowId, search: ChildSearch): void {
     const { constraint, child, action } = this;
     const { engine, transaction } = context;
     const table = context.table(child.id);
@@ -291,7 +307,8 @@ class ParentChanges {
     const foreignKeys = this.keys.of(child);
     for (let attempt = 0; attempt < attemptsMax; attempt++) {
       const before = readNewest(table, transaction, row, all);
-      if (before === undefined) return;
+      // Gone, or made to refer elsewhere by somebody who was first.
+      if (before === undefined || !search.refers(before)) return;
       const snapshot = newestSnapshot(engine, transaction);
       if (action === "cascade" && this.#newKeys[this.#at] === undefined) {
         const outcome = table.delete(transaction, snapshot, row);
@@ -314,7 +331,10 @@ class ParentChanges {
         throw withKeyDetail(thrown, context.catalog, child, table, after, context.eval);
       }
       if (outcome === "updated") continue;
-      if (outcome === "done") foreignKeys.updated(row, before, after, constraint.columns, context);
+      if (outcome === "done") {
+        if (table.suspects.length > 0) foreignKeys.uniques.written(row, table.suspects, context);
+        foreignKeys.updated(row, before, after, constraint.columns, context);
+      }
       return;
     }
     throw new DbError("serializationFailure", "could not serialize access due to concurrent update");
@@ -335,50 +355,113 @@ class ParentChanges {
   }
 }
 
-/** Rows of the child table with this key, by an index that begins with the columns, or by a scan. Throws Wait. */
-function findChildren(
-  context: ExecContext,
-  child: TableDesc,
-  columns: readonly number[],
-  key: readonly Value[],
-  enough: number | undefined,
-): RowId[] {
-  const table = context.table(child.id);
-  const snapshot = newestSnapshot(context.engine, context.transaction);
-  const found: RowId[] = [];
-  const index = usableIndex(context, table, columns);
-  if (index !== undefined) {
-    const ordered = index
-      .tableColumns!.slice(0, columns.length)
-      .map((column) => key[columns.indexOf(column)]!);
-    const range = { lower: ordered, lowerInclusive: true, upper: ordered, upperInclusive: true };
-    const scan = table.indexScan(snapshot, index.id, range, false);
-    const buffer: RowId[] = [];
-    for (;;) {
-      const count = scan.next(buffer, enough ?? 256);
-      if (count === 0) break;
-      for (let i = 0; i < count; i++) found.push(buffer[i]!);
-      if (enough !== undefined && found.length >= enough) break;
+/** Gives up the loop where a driver runs the statement and the time slice is used up. Before a step's first change. */
+function giveWay(context: ExecContext): void {
+  context.checkInterrupt();
+  if (context.slice?.expired()) throw new SliceEnd();
+}
+
+/**
+ * Rows of the child table with a key, by an index that begins with the columns, or by a scan. It goes on where it was
+ * after a Wait, with a new snapshot: nothing holds the newest one back, and who came to refer to the key since the
+ * search began would have had to lock the row that has left.
+ */
+class ChildSearch {
+  readonly #table: Table;
+  readonly #byIndex: IndexScan | undefined;
+  readonly #scan: PageScan | undefined;
+  readonly #equals: readonly ((a: Value, b: Value) => boolean)[];
+  readonly #into: Value[][];
+  readonly #rows: Value[] = [];
+  readonly #found: RowId[] = [];
+  /** The scan stands on a page that has not been looked through. */
+  #pageOpen = false;
+  #waited = false;
+  #done = false;
+
+  constructor(
+    context: ExecContext,
+    child: TableDesc,
+    readonly columns: readonly number[],
+    readonly key: readonly Value[],
+    readonly enough: number | undefined,
+  ) {
+    this.#table = context.table(child.id);
+    this.#equals = columns.map((column) => equalsOf(child.columns[column]!.type.oid));
+    this.#into = columns.map(() => []);
+    const snapshot = newestSnapshot(context.engine, context.transaction);
+    const index = usableIndex(context, this.#table, columns);
+    if (index === undefined) this.#scan = this.#table.scan(snapshot);
+    else {
+      const ordered = index
+        .tableColumns!.slice(0, columns.length)
+        .map((column) => key[columns.indexOf(column)]!);
+      const range = { lower: ordered, lowerInclusive: true, upper: ordered, upperInclusive: true };
+      this.#byIndex = this.#table.indexScan(snapshot, index.id, range, false);
     }
+  }
+
+  /** Whether a row of the child table has the key. */
+  refers(row: readonly Value[]): boolean {
+    return this.#equals.every((equal, c) => {
+      const value: Value = row[this.columns[c]!]!;
+      return value !== null && equal(value, this.key[c]!);
+    });
+  }
+
+  /** All of them, or the first `enough`. Throws Wait; what was found stays found. */
+  run(context: ExecContext): readonly RowId[] {
+    const { enough } = this;
+    const found = this.#found;
+    try {
+      if (this.#waited && !this.#done) {
+        const snapshot = newestSnapshot(context.engine, context.transaction);
+        this.#byIndex?.renew?.(snapshot);
+        this.#scan?.renew?.(snapshot);
+        this.#waited = false;
+      }
+      while (!this.#done && (enough === undefined || found.length < enough)) {
+        giveWay(context);
+        if (this.#byIndex === undefined) this.#scanPage();
+        else this.#entries(this.#byIndex);
+      }
+    } catch (thrown) {
+      this.#waited = true;
+      throw thrown;
+    }
+    if (!this.#done) this.#byIndex?.close?.();
+    this.#done = true;
     return found;
   }
-  const equals = columns.map((column) => equalsOf(child.columns[column]!.type.oid));
-  const scan = table.scan(snapshot);
-  const into: Value[][] = columns.map(() => []);
-  const rows: Value[] = [];
-  while (scan.next()) {
-    context.checkInterrupt();
-    const count = scan.materialize(columns, into, 0, rows);
-    for (let row = 0; row < count; row++) {
-      const same = equals.every((equal, c) => {
-        const value = into[c]![row]!;
-        return value !== null && equal(value, key[c]!);
-      });
-      if (same) found.push(rows[row] as RowId);
-    }
-    if (enough !== undefined && found.length >= enough) break;
+
+  #entries(scan: IndexScan): void {
+    const buffer: RowId[] = [];
+    const count = scan.next(buffer, this.enough ?? 256);
+    for (let i = 0; i < count; i++) this.#found.push(buffer[i]!);
+    if (count === 0) this.#done = true;
   }
-  return found;
+
+  #scanPage(): void {
+    const scan = this.#scan!;
+    if (!this.#pageOpen) {
+      if (!scan.next()) {
+        this.#done = true;
+        return;
+      }
+      this.#pageOpen = true;
+    }
+    const into = this.#into;
+    const count = scan.materialize(this.columns, into, 0, this.#rows);
+    this.#pageOpen = false;
+    for (let row = 0; row < count; row++) {
+      let same = true;
+      for (let c = 0; same && c < into.length; c++) {
+        const value: Value = into[c]![row]!;
+        same = value !== null && this.#equals[c]!(value, this.key[c]!);
+      }
+      if (same) this.#found.push(this.#rows[row] as RowId);
+    }
+  }
 }
 
 function usableIndex(context: ExecContext, table: Table, columns: readonly number[]): IndexSpec | undefined {
@@ -404,6 +487,8 @@ export class ForeignKeys {
   readonly #others: Map<number, ForeignKeys>;
   /** Table positions whose change matters to a constraint of either side. */
   readonly watched: ReadonlySet<number>;
+  /** Deferrable keys of the table itself. */
+  readonly uniques: UniqueChecks;
   #pending = new Map<Reference, { readonly work: PendingReferences; readonly deferred: boolean }>();
   #changes = new Map<string, ParentChanges>();
 
@@ -415,6 +500,7 @@ export class ForeignKeys {
   ) {
     this.#others = others ?? new Map();
     this.#others.set(table.id, this);
+    this.uniques = new UniqueChecks(table, catalog.constraintsOf(table.id));
     const outgoing: Reference[] = [];
     const watched = new Set<number>();
     for (const constraint of catalog.constraintsOf(table.id)) {
@@ -450,6 +536,7 @@ export class ForeignKeys {
     for (const keys of this.#others.values()) {
       keys.#pending = new Map();
       keys.#changes = new Map();
+      keys.uniques.reset();
     }
   }
 
@@ -468,7 +555,7 @@ export class ForeignKeys {
       pending = { work, deferred };
       this.#pending.set(reference, pending);
       const run = (): void => work.run(context);
-      if (deferred) context.atCommit!(run);
+      if (deferred) context.atCommit!(run, reference.constraint, this.table.id);
       else context.afterStatement(run);
     }
     pending.work.push(row, context);
@@ -523,17 +610,11 @@ export class ForeignKeys {
         if (this.#changes.get(id) === made) this.#changes.delete(id);
         made.run(context);
       };
-      if (deferred) context.atCommit!(run);
+      if (deferred) context.atCommit!(run, constraint, this.table.id);
       else context.afterStatement(run);
     }
     changes.push(oldKey, newKey, context);
   }
-}
-
-function isDeferred(constraint: ForeignKey, context: ExecContext): boolean {
-  if (context.atCommit === undefined) return false;
-  if (context.isDeferred !== undefined) return context.isDeferred(constraint);
-  return constraint.deferrable === true && constraint.initiallyDeferred === true;
 }
 
 function changed(

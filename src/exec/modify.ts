@@ -249,6 +249,7 @@ export class Modify implements Operator {
     } catch (thrown) {
       throw withKeyDetail(thrown, context.catalog, this.#desc, this.#table, values, context.eval);
     }
+    if (this.#table.suspects.length > 0) this.#suspected(context);
     conflict?.touched(this.#rowId);
     return true;
   }
@@ -284,6 +285,7 @@ export class Modify implements Operator {
       }
       throw withKeyDetail(thrown, context.catalog, this.#desc, this.#table, this.#newRow, context.eval);
     }
+    if (outcome === "done" && this.#table.suspects.length > 0) this.#suspected(context);
     return this.#settled(outcome, rowId, context, "noKeyUpdate");
   }
 
@@ -353,11 +355,18 @@ export class Modify implements Operator {
     for (let i = 0; i < columns.length; i++) after[columns[i]!] = values[i]!;
     this.#check(after, context);
     this.#rowId = rowId;
+    let outcome: WriteOutcome;
     try {
-      return this.#table.update(context.transaction, snapshot, rowId, columns, values);
+      outcome = this.#table.update(context.transaction, snapshot, rowId, columns, values);
     } catch (thrown) {
       throw withKeyDetail(thrown, context.catalog, this.#desc, this.#table, after, context.eval);
     }
+    if (outcome === "done" && this.#table.suspects.length > 0) this.#suspected(context);
+    return outcome;
+  }
+  /** The row just written may have a key of a deferrable constraint that is there already. */
+  #suspected(context: ExecContext): void {
+    this.#foreignKeys.uniques.written(this.#rowId, this.#table.suspects, context);
   }
   get table(): Table {
     return this.#table;

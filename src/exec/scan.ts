@@ -174,7 +174,7 @@ export class IndexRangeScan implements Operator {
     assert(spec !== undefined, "a plan uses an index that its table does not have");
     this.#index = spec;
     const given = this.#equals.length + (this.#anyOf === undefined ? 0 : 1);
-    this.#single = spec.unique && given === spec.columns.length;
+    this.#single = spec.unique && spec.deferrable !== true && given === spec.columns.length;
   }
   rescan(): void {
     this.#scan = undefined;

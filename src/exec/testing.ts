@@ -136,6 +136,9 @@ export class FakeEngine implements Partial<Engine> {
 }
 
 export class FakeTable implements Table {
+  /** No index of its is deferrable. */
+  readonly suspects: readonly number[] = [];
+  checkKey(): void {}
   readonly rows: Version[][] = [];
   constructor(
     readonly engine: FakeEngine,

@@ -3,9 +3,10 @@
  * sequences. Synchronous; whatever cannot go on throws `Wait` before its first change (base/wait.ts).
  */
 
-import type { ErrorFields } from "../base/errors.js";
+import type { DbError, ErrorFields } from "../base/errors.js";
 import type { TypeRef } from "../model/schema.js";
 import type { Value } from "../model/value.js";
+import type { WaitParty } from "./wait-graph.js";
 
 /** Row address: page * 4096 + slot, a safe integer. Stable for the row's life (MGA-9). */
 export type RowId = number;
@@ -28,6 +29,8 @@ export interface TransactionOptions {
   readonly deferrable?: boolean;
   /** Milliseconds; 0 waits without limit, -1 does not wait (NO WAIT). */
   lockTimeoutMs: number;
+  /** In whose name the transaction waits for locks; without it, in its own. */
+  readonly party?: WaitParty | undefined;
 }
 
 export interface Transaction {
@@ -62,6 +65,8 @@ export interface IndexSpec {
   readonly storageId: number;
   readonly unique: boolean;
   readonly nullsNotDistinct: boolean;
+  /** Writes let a key be there twice and note it (`suspects`); whoever writes has it checked later (`checkKey`). */
+  readonly deferrable?: boolean;
   readonly columns: readonly {
     readonly type: TypeRef;
     readonly descending: boolean;
@@ -110,6 +115,8 @@ export interface PageScan {
   readOld?(slot: number, columns: readonly number[], into: Value[][], at: number): void;
   /** Appends the wanted columns of the visible rows to `into`, from index `at` on; returns how many rows. */
   materialize(columns: readonly number[], into: Value[][], at: number, rowIds: Value[] | undefined): number;
+  /** Goes on with a newer snapshot after a Wait: one that nothing holds back may have lost its versions meanwhile. */
+  renew?(snapshot: Snapshot): void;
 }
 
 export interface IndexScan {
@@ -117,6 +124,8 @@ export interface IndexScan {
   next(into: RowId[], max: number): number;
   /** Gives the cursor's buffers back before the end is reached; the scan is at its end then. */
   close?(): void;
+  /** As a page scan's. A row whose key moves within the range meanwhile may be given again. */
+  renew?(snapshot: Snapshot): void;
 }
 
 export interface KeyRange {
@@ -141,6 +150,16 @@ export interface Table {
     from: number,
     count: number,
   ): number;
+  /**
+   * Ids of deferrable unique indexes in which another row may have the key that the last insert or update wrote. Good
+   * until the next call.
+   */
+  readonly suspects: readonly number[];
+  /**
+   * The row still has the version that `transaction` wrote, and another row has its key in this index: throws DbError
+   * uniqueViolation, or Wait for an active writer of the key.
+   */
+  checkKey(transaction: Transaction, row: RowId, indexId: number): void;
   /** First conflict with a unique index of `indexIds` (all when empty); for ON CONFLICT. Throws Wait. */
   findConflict(
     transaction: Transaction,
@@ -220,6 +239,8 @@ export interface Engine {
   /** First half of a commit that the catalog decides (D8): durable, in limbo. */
   prepare(transaction: Transaction): Promise<void>;
   resolve(transactionId: number, committed: boolean): void;
+  /** Nobody here will learn the outcome of a transaction in limbo before a restart: who waits for it fails with `error`. */
+  lose(transactionId: number, error: DbError): void;
   readonly limbo: readonly number[];
 
   createTable(spec: TableSpec): void;
@@ -255,6 +276,8 @@ export interface IndexBuild {
 
 export interface Sweep {
   step(): boolean;
+  /** Not to be finished: another one may begin. `step` does so itself when it fails. */
+  abandon(): void;
   readonly report: SweepReport;
 }
 

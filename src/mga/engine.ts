@@ -42,11 +42,12 @@ import type { SpillFactory } from "./key-sort.js";
 import { LockManager } from "./locks.js";
 import { EngineSequence, sequenceRoot } from "./sequence.js";
 import { type SerializableState, SerializableTracker } from "./ssi.js";
-import { Collector, EngineSweep } from "./sweep.js";
+import { type CollectItem, Collector, EngineSweep } from "./sweep.js";
 import { EngineTable } from "./table.js";
 import { TableState } from "./table-state.js";
 import { HeldSnapshot, TransactionRecord, undoKind } from "./transaction.js";
 import { verifyTable } from "./verify.js";
+import { WaitGraph } from "./wait-graph.js";
 
 /** Kinds of storage objects in the shard's directory. */
 export const ObjectKind = { table: 1, index: 2, sequence: 3, doomedTable: 17, doomedIndex: 18 } as const;
@@ -62,6 +63,10 @@ export interface EngineOptions {
   readonly openSpill?: SpillFactory | undefined;
   /** Milliseconds between slices of background collection; 0: only `collect()` collects. */
   readonly collectEveryMs?: number | undefined;
+  /** Where waits for rows are seen beside those for other locks; its own without it. */
+  readonly waits?: WaitGraph | undefined;
+  /** Background collection met damage, and left it where it is. */
+  readonly onDamage?: ((error: DbError) => void) | undefined;
 }
 
 const bitmapBytes = 512;
@@ -113,7 +118,7 @@ export class EngineCore implements Engine {
     this.store = options.store;
     this.clock = options.clock;
     this.inventory = new Inventory(options.store);
-    this.locks = new LockManager(options.clock);
+    this.locks = new LockManager(options.clock, options.waits ?? new WaitGraph(options.clock));
     this.collector = new Collector(this);
     const { scratch } = options.memory;
     this.#bitmaps = scratch.start + scratch.bytes - bitmapBytes * bitmapCount;
@@ -302,14 +307,21 @@ export class EngineCore implements Engine {
         // Fenced: whether it is committed shows after the restart. Nobody may build on it or wait for it.
         const at = this.#commits.indexOf(record);
         if (at >= 0) this.#commits.splice(at, 1);
-        this.#releaseAll(record);
-        this.locks.release(
-          record,
-          new DbError("ioError", "the transaction waited for could not be made durable", {}, error),
-        );
+        this.#lose(record, undurable(error));
         throw error;
       },
     );
+  }
+  #lose(record: TransactionRecord, error: DbError): void {
+    this.#releaseAll(record);
+    record.lose(error);
+    this.locks.release(record, error);
+  }
+  lose(transactionId: number, error: DbError): void {
+    const record = this.#records.get(transactionId);
+    if (record === undefined) return;
+    assert(record.state === "limbo", `transaction ${transactionId} is ${record.state}, not in limbo`);
+    this.#lose(record, error);
   }
 
   /** Makes transactions visible, in log order, up to and including `record`: all before it are durable too. */
@@ -458,7 +470,10 @@ export class EngineCore implements Engine {
     this.inventory.setOutcome(record.id, stateLimbo);
     this.inventory.limbo.add(record.id);
     record.state = "limbo";
-    return this.store.durable();
+    return this.store.durable().catch((error: unknown) => {
+      this.#lose(record, undurable(error));
+      throw error;
+    });
   }
 
   /** The decision is durable elsewhere (the catalog): visible at once. Throws Wait before any change. */
@@ -487,6 +502,7 @@ export class EngineCore implements Engine {
   }
   /** Durable with the next group. Throws Wait before any change. */
   noteCatalogIndex(index: number): void {
+    if (index <= this.inventory.catalogIndex) return;
     this.store.beginOperation();
     this.store.reserve(1);
     this.inventory.catalogIndex = index;
@@ -721,16 +737,20 @@ export class EngineCore implements Engine {
   }
 
   #mayDrop = true;
-  #dropping: { readonly step: () => boolean } | undefined;
+  #dropping: { readonly storageId: number; readonly step: () => boolean } | undefined;
+  /** Dropped objects whose pages cannot all be reached any more: they stay until the next open. */
+  readonly #undroppable = new Set<number>();
   /** One unit of freeing dropped objects' pages. */
   #dropStep(): boolean {
     if (!this.#mayDrop) return false;
     if (this.#dropping === undefined) {
       for (const { storageId, kind, rootPage } of this.store.objects()) {
+        if (this.#undroppable.has(storageId)) continue;
         if (kind === ObjectKind.doomedIndex) {
           const release = BTree.stored(this.store, rootPage, storageId).release();
           let first = true;
           this.#dropping = {
+            storageId,
             step: () => {
               this.store.reserve(4);
               const done = release.step(16);
@@ -745,6 +765,7 @@ export class EngineCore implements Engine {
         if (kind === ObjectKind.doomedTable) {
           const space = new TableSpace(this.store, storageId, rootPage);
           this.#dropping = {
+            storageId,
             step: () => {
               const done = space.freeStep();
               if (done) this.store.dropObject(storageId);
@@ -901,9 +922,15 @@ export class EngineCore implements Engine {
     return this.collector.step() || this.#dropStep();
   }
 
-  #wakeCollector(leastMs = 0): void {
-    const every = Math.max(this.#options.collectEveryMs ?? 10, leastMs);
-    if (this.#options.collectEveryMs === 0 || this.#timer !== undefined || this.#closed) return;
+  /** The last slice ended in a wait; its end wakes the next one. */
+  #collectWaits = false;
+  /** Least time to the next slice, once. */
+  #retryAfter = 0;
+  #wakeCollector(): void {
+    const every = Math.max(this.#options.collectEveryMs ?? 10, this.#retryAfter);
+    this.#retryAfter = 0;
+    if (this.#options.collectEveryMs === 0 || this.#timer !== undefined) return;
+    if (this.#closed || this.#collectWaits) return;
     if (this.collector.idle && !this.#mayDrop) return;
     this.#timer = this.clock.after(every, () => {
       this.#timer = undefined;
@@ -913,24 +940,57 @@ export class EngineCore implements Engine {
   #collectSlice(): void {
     if (this.#closed) return;
     const end = this.clock.monotonic() + collectSliceMs;
+    let waits: Promise<void> | undefined;
     try {
       while (this.collect()) {
         if (this.clock.monotonic() >= end) break;
       }
     } catch (thrown) {
-      if (thrown instanceof DbError) {
-        // Every writer of a fenced node meets the fence itself, and there is nothing left to collect for.
-        if (thrown.condition === "ioError" || thrown.condition === "adminShutdown") return;
-        // Giving pages back may want a page first: as soon as the disk has room.
-        if (thrown.condition === "diskFull") {
-          this.#wakeCollector(collectRetryMs);
-          return;
-        }
-      }
-      if (!isWait(thrown)) throw thrown;
+      if (isWait(thrown)) waits = thrown.ready;
+      else if (!this.#collectFailed(thrown, this.collector.working)) return;
     }
-    this.#wakeCollector();
+    if (waits === undefined) {
+      this.#wakeCollector();
+      return;
+    }
+    // What is waited for may turn out to be damaged: then it would be waited for again and again.
+    const item = this.collector.working;
+    const goOn = (error?: unknown): void => {
+      this.#collectWaits = false;
+      if (error === undefined || this.#collectFailed(error, item)) this.#wakeCollector();
+    };
+    this.#collectWaits = true;
+    waits.then(() => goOn(), goOn);
   }
+
+  /** Whether there is more to be done. Throws what is no answer of storage: a broken invariant. */
+  #collectFailed(thrown: unknown, item: CollectItem | undefined): boolean {
+    if (!(thrown instanceof DbError)) throw thrown;
+    switch (thrown.condition) {
+      // Every writer of a fenced node meets the fence itself, and there is nothing left to collect for.
+      case "ioError":
+      case "adminShutdown":
+        return false;
+      // Giving pages back may want a page first: as soon as the disk, or the pool, has room.
+      case "diskFull":
+      case "outOfMemory":
+        this.#retryAfter = collectRetryMs;
+        return true;
+      default:
+        this.#options.onDamage?.(thrown);
+        if (item !== undefined) this.collector.setAside(item);
+        else if (this.#dropping !== undefined) {
+          this.#undroppable.add(this.#dropping.storageId);
+          this.#dropping = undefined;
+        }
+        return true;
+    }
+  }
+}
+
+/** What those get who meet a transaction whose group did not reach the disk. */
+function undurable(cause: unknown): DbError {
+  return new DbError("ioError", "the transaction waited for could not be made durable", {}, cause);
 }
 
 /** Whether a row's flags say that nothing of it is left. */

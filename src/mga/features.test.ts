@@ -4,6 +4,8 @@ import { isWait, type Wait } from "../base/wait.js";
 import type { Value } from "../model/value.js";
 import { Interval, Numeric } from "../model/value.js";
 import type { Clock, Timer } from "../platform/index.js";
+import { SimDisk } from "../sim/disk.js";
+import { openTestStorage } from "../storage/testing.js";
 import type { EngineMemory } from "../wasm/index.js";
 import type { RowId, Snapshot, Table, TableSpec, Transaction } from "./contract.js";
 import { EngineCore } from "./engine.js";
@@ -685,4 +687,60 @@ describe("objects", () => {
     expect(await verifyTable(second.engine, spec)).toEqual([]);
     expect(second.engine.markers.oldestInteresting).toBe(second.engine.markers.next);
   });
+});
+
+describe("damage met by background collection", () => {
+  for (const readMs of [0, 5]) {
+    it(`is told and left where it is, and the rest goes on (reads of ${readMs} ms)`, async () => {
+      const disk = new SimDisk();
+      const specs = [100, 200].map((id) => tableSpec(id, [types.int4, types.text]));
+      const first = openTestEngine({ disk });
+      const pages: number[] = [];
+      for (const spec of specs) {
+        first.engine.createTable(spec);
+        const table = first.engine.table(spec);
+        const writer = first.engine.begin(rc);
+        const row = table.insert(writer, [1, "x".repeat(9000)]);
+        await first.engine.commit(writer);
+        const deleter = first.engine.begin(rc);
+        statement(first.engine, deleter, (snapshot) => table.delete(deleter, snapshot, row));
+        await first.engine.commit(deleter);
+        pages.push(Math.floor(row / 4096));
+      }
+      await first.storage.close();
+      disk.flipBit("shards/shard_001/pages", pages[0]! * 16384 + 6000, 1);
+      disk.readMs = readMs;
+      const storage = openTestStorage({ disk, storage: { inlineReadMs: readMs === 0 ? 1000 : 0 } });
+      const told: string[] = [];
+      const engine = new EngineCore({
+        store: storage.shards[0]!,
+        clock: disk.clock,
+        memory: storage.frames.memory,
+        collectEveryMs: 10,
+        onDamage: (error) => told.push(error.sqlstate),
+      });
+      await retrying(() => engine.load());
+      const tables = [];
+      for (const spec of specs) tables.push(await retrying(() => engine.engineTable(spec)));
+      for (const [at, table] of tables.entries()) engine.noteGarbage(table, pages[at]!);
+      for (let turn = 0; turn < 100 && engine.collector.versionsRemoved === 0; turn++)
+        await new Promise<void>((resolve) => disk.clock.after(10, resolve));
+      expect(told).toEqual(["XX001"]);
+      expect(engine.collector.versionsRemoved).toBe(2);
+      // A sweep that fails ends: another may begin, and fails for the same reason.
+      for (let round = 0; round < 2; round++) {
+        const sweep = engine.sweep(false);
+        const run = async (): Promise<void> => {
+          try {
+            while (!(await retrying(() => sweep.step())));
+          } finally {
+            sweep.abandon();
+          }
+        };
+        await expect(run()).rejects.toThrow(/damaged|checksum/);
+      }
+      engine.close();
+      storage.abandon();
+    });
+  }
 });

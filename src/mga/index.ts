@@ -26,3 +26,4 @@ export {
   type PageColumns,
   writerArray,
 } from "./vectors.js";
+export { LockWait, WaitGraph, WaitParty } from "./wait-graph.js";

@@ -12,7 +12,7 @@
  * | update        | x        | x     | x           | x      |
  *
  * Waiters queue per row, first come first served: whose turn it is holds a reservation until his statement has used or
- * left it. After a second of waiting a cycle in the wait-for graph fails the one who closed it with 40P01.
+ * left it. Deadlocks are found by the graph that all kinds of locks share (`wait-graph.ts`).
  *
  * Invariants: a transaction waits at one row at a time; its end wakes whoever may go on; no entry outlives its last
  * holder and waiter.
@@ -22,6 +22,7 @@ import { Wait } from "../base/wait.js";
 import type { Clock, Timer } from "../platform/index.js";
 import type { LockStrength } from "./contract.js";
 import type { TransactionRecord } from "./transaction.js";
+import { LockWait, type WaitGraph, type WaitParty } from "./wait-graph.js";
 
 export const strengthOf: Record<LockStrength, number> = { keyShare: 0, share: 1, noKeyUpdate: 2, update: 3 };
 /** Bit s of entry r: strengths r and s conflict. */
@@ -31,17 +32,35 @@ export function conflict(a: number, b: number): boolean {
   return (conflicts[a]! & (1 << b)) !== 0;
 }
 
-export const deadlockCheckMs = 1000;
-
-export interface Waiter {
-  readonly transaction: TransactionRecord;
-  readonly strength: number;
-  readonly lock: RowLock;
-  readonly order: number;
+export class Waiter extends LockWait {
   readonly promise: Promise<void>;
-  readonly resolve: () => void;
-  readonly reject: (error: DbError) => void;
-  timers: Timer[];
+  resolve!: () => void;
+  reject!: (error: DbError) => void;
+  /** lock_timeout. */
+  limit: Timer | undefined;
+  constructor(
+    readonly manager: LockManager,
+    readonly transaction: TransactionRecord,
+    readonly strength: number,
+    readonly lock: RowLock,
+  ) {
+    super(transaction.party);
+    this.promise = new Promise<void>((resolve, reject) => {
+      this.resolve = resolve;
+      this.reject = reject;
+    });
+    // Whoever waits gets the rejection from his own await; a statement cancelled meanwhile has nobody awaiting.
+    this.promise.catch(() => undefined);
+  }
+  *blockers(): Generator<WaitParty> {
+    for (const blocker of this.manager.blockersOf(this)) yield blocker.party;
+  }
+  describe(): string {
+    return `a row of relation "${this.lock.tableName}"`;
+  }
+  fail(error: DbError): void {
+    this.manager.fail(this, error);
+  }
 }
 
 interface Holder {
@@ -69,9 +88,10 @@ export class RowLock {
 
 export class LockManager {
   readonly #clock: Clock;
-  #order = 0;
-  constructor(clock: Clock) {
+  readonly #waits: WaitGraph;
+  constructor(clock: Clock, waits: WaitGraph) {
     this.#clock = clock;
+    this.#waits = waits;
   }
 
   #entry(map: Map<number, RowLock>, row: number, tableName: string): RowLock {
@@ -143,7 +163,7 @@ export class LockManager {
 
   /**
    * Makes `transaction` wait for the row: for `writer` (an active writer of its newest version), or for the holders.
-   * Never returns: throws Wait, or DbError 55P03.
+   * Never returns: throws Wait, or DbError: 55P03 from one who does not wait, 58030 for a writer whose outcome is lost.
    */
   wait(
     map: Map<number, RowLock>,
@@ -156,6 +176,7 @@ export class LockManager {
     if (transaction.options.lockTimeoutMs === -1) {
       throw new DbError("lockNotAvailable", `could not obtain lock on row in relation "${tableName}"`);
     }
+    if (writer?.lost !== undefined) throw writer.lost;
     const lock = this.#entry(map, row, tableName);
     if (writer !== undefined && lock.writer !== writer) {
       lock.writer = writer;
@@ -173,24 +194,7 @@ export class LockManager {
       if (other !== lock && other.reserved.some((turn) => turn.transaction === transaction))
         this.#leaveTurn(other, transaction);
     }
-    let resolve!: () => void;
-    let reject!: (error: DbError) => void;
-    const promise = new Promise<void>((yes, no) => {
-      resolve = yes;
-      reject = no;
-    });
-    // Whoever waits gets the rejection from his own await; a statement cancelled meanwhile has nobody awaiting.
-    promise.catch(() => undefined);
-    const waiter: Waiter = {
-      transaction,
-      strength,
-      lock,
-      order: ++this.#order,
-      promise,
-      resolve,
-      reject,
-      timers: [],
-    };
+    const waiter = new Waiter(this, transaction, strength, lock);
     // A reservation that could not be used (the row was changed under it) keeps its place at the head.
     const turn = lock.reserved.findIndex((holder) => holder.transaction === transaction);
     if (turn >= 0) {
@@ -199,24 +203,23 @@ export class LockManager {
     } else lock.queue.push(waiter);
     transaction.waiter = waiter;
     transaction.locks.add(lock);
-    waiter.timers.push(this.#clock.after(deadlockCheckMs, () => this.#checkDeadlock(waiter)));
     if (transaction.options.lockTimeoutMs > 0) {
-      waiter.timers.push(
-        this.#clock.after(transaction.options.lockTimeoutMs, () =>
-          this.#fail(waiter, new DbError("lockNotAvailable", "canceling statement due to lock timeout")),
-        ),
+      waiter.limit = this.#clock.after(transaction.options.lockTimeoutMs, () =>
+        this.fail(waiter, new DbError("lockNotAvailable", "canceling statement due to lock timeout")),
       );
     }
-    throw new Wait("row", promise);
+    this.#waits.begin(waiter);
+    throw new Wait("row", waiter.promise);
   }
 
   #settle(waiter: Waiter): void {
-    for (const timer of waiter.timers) timer.cancel();
-    waiter.timers = [];
+    waiter.limit?.cancel();
+    this.#waits.end(waiter);
     if (waiter.transaction.waiter === waiter) waiter.transaction.waiter = undefined;
   }
 
-  #fail(waiter: Waiter, error: DbError): void {
+  /** Ends a wait from outside. */
+  fail(waiter: Waiter, error: DbError): void {
     const at = waiter.lock.queue.indexOf(waiter);
     if (at < 0) return;
     waiter.lock.queue.splice(at, 1);
@@ -250,14 +253,14 @@ export class LockManager {
       const at = lock.holders.findIndex((holder) => holder.transaction === transaction);
       if (at >= 0) lock.holders.splice(at, 1);
       lock.reserved = lock.reserved.filter((turn) => turn.transaction !== transaction);
-      if (error !== undefined) for (const waiter of [...lock.queue]) this.#fail(waiter, error);
+      if (error !== undefined) for (const waiter of [...lock.queue]) this.fail(waiter, error);
       this.#advance(lock);
     }
     transaction.locks.clear();
   }
 
   /**
-   * Wakes whoever conflicts with no holder, no turn and nobody before him in the queue: the same that `#blockersOf` says,
+   * Wakes whoever conflicts with no holder, no turn and nobody before him in the queue: the same that `blockersOf` says,
    * or a wait would be in no graph.
    */
   #advance(lock: RowLock): void {
@@ -284,7 +287,8 @@ export class LockManager {
     if (lock.idle && lock.map.get(lock.row) === lock) lock.map.delete(lock.row);
   }
 
-  #blockersOf(waiter: Waiter): TransactionRecord[] {
+  /** Whom a wait has to do with before it can end. */
+  blockersOf(waiter: Waiter): TransactionRecord[] {
     const { lock } = waiter;
     const found: TransactionRecord[] = [];
     if (lock.writer !== undefined) found.push(lock.writer);
@@ -298,40 +302,5 @@ export class LockManager {
       if (conflict(other.strength, waiter.strength)) found.push(other.transaction);
     }
     return found.filter((one) => one !== waiter.transaction);
-  }
-
-  /** Looks for a cycle through `waiter`; its youngest wait is the one that closed it. */
-  #checkDeadlock(waiter: Waiter): void {
-    const path: Waiter[] = [];
-    const seen = new Set<Waiter>();
-    const search = (at: Waiter): boolean => {
-      path.push(at);
-      for (const blocker of this.#blockersOf(at)) {
-        const next = blocker.waiter;
-        if (next === undefined) continue;
-        if (next === waiter) return true;
-        if (seen.has(next)) continue;
-        seen.add(next);
-        if (search(next)) return true;
-      }
-      path.pop();
-      return false;
-    };
-    if (!search(waiter)) {
-      waiter.timers.push(this.#clock.after(deadlockCheckMs, () => this.#checkDeadlock(waiter)));
-      return;
-    }
-    let victim = waiter;
-    for (const one of path) if (one.order > victim.order) victim = one;
-    const detail = path
-      .map((one, index) => {
-        const blocker = path[(index + 1) % path.length]!.transaction;
-        return `Transaction ${one.transaction.id} waits for a row of relation "${one.lock.tableName}"; blocked by transaction ${blocker.id}.`;
-      })
-      .join("\n");
-    this.#fail(victim, new DbError("deadlockDetected", "deadlock detected", { detail }));
-    if (victim !== waiter && waiter.lock.queue.includes(waiter)) {
-      waiter.timers.push(this.#clock.after(deadlockCheckMs, () => this.#checkDeadlock(waiter)));
-    }
   }
 }

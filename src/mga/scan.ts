@@ -38,10 +38,14 @@ export class EnginePageScan implements PageScan {
 
   constructor(
     readonly table: EngineTable,
-    readonly snapshot: Snapshot,
+    public snapshot: Snapshot,
   ) {
     const reader = snapshot instanceof HeldSnapshot ? snapshot.owner.serializable : undefined;
     if (reader !== undefined) table.core.serializable.readTable(reader, table.spec.storageId);
+  }
+
+  renew(snapshot: Snapshot): void {
+    this.snapshot = snapshot;
   }
 
   next(): boolean {
@@ -224,7 +228,7 @@ export class EngineIndexScan implements IndexScan {
 
   constructor(
     readonly table: EngineTable,
-    readonly snapshot: Snapshot,
+    public snapshot: Snapshot,
     readonly index: IndexState,
     range: KeyRange,
     backward: boolean,
@@ -237,6 +241,7 @@ export class EngineIndexScan implements IndexScan {
     const { spec } = index;
     this.#single =
       spec.unique &&
+      spec.deferrable !== true &&
       range.lower !== undefined &&
       range.lower.length === spec.columns.length &&
       lower === upper &&
@@ -252,6 +257,10 @@ export class EngineIndexScan implements IndexScan {
         upper < 0 ? undefined : Buffer.from(upperKey.subarray(0, upper)),
       );
     }
+  }
+
+  renew(snapshot: Snapshot): void {
+    this.snapshot = snapshot;
   }
 
   next(into: RowId[], max: number): number {

@@ -24,7 +24,7 @@ import type { EngineCore } from "./engine.js";
 import type { IndexState } from "./index-state.js";
 import { commitNumberEnd, stateAborted } from "./inventory.js";
 import type { EngineTable } from "./table.js";
-import { Place, type TableState } from "./table-state.js";
+import { Place, TableState } from "./table-state.js";
 import type { Orphan, TransactionRecord } from "./transaction.js";
 
 const queueMax = 65536;
@@ -35,10 +35,15 @@ interface DeadEntry {
   readonly key: Buffer;
 }
 
+/** What a step of background collection is at work on. */
+export type CollectItem = Orphan | TableState | { readonly state: TableState; readonly page: number };
+
 export class Collector {
   readonly #core: EngineCore;
+  /** Of the step that failed or waits; undefined between steps. */
+  working: CollectItem | undefined;
   /** Pages to look at, in order; and where they stand, by table. */
-  #queue: { state: TableState; page: number }[] = [];
+  #queue: { readonly state: TableState; readonly page: number }[] = [];
   #head = 0;
   /** Pages whose garbage an old snapshot may still read: looked at again when the horizon is there. */
   readonly #later: { state: TableState; page: number; until: number }[] = [];
@@ -76,19 +81,25 @@ export class Collector {
 
   /** One unit of background work; false when there is nothing left to do. May throw Wait. */
   step(): boolean {
+    this.working = undefined;
     const orphan = this.orphans[this.orphans.length - 1];
     if (orphan !== undefined) {
+      this.working = orphan;
       this.#removeOrphan(orphan);
       this.orphans.pop();
+      this.working = undefined;
       return true;
     }
     for (const state of this.#doomedTables) {
+      this.working = state;
       if (state.dropped || !state.space.freeDoomed()) {
         this.#doomedTables.delete(state);
         continue;
       }
+      this.working = undefined;
       return true;
     }
+    this.working = undefined;
     const late = this.#later[0];
     if (late !== undefined && late.until <= this.#core.horizon()) {
       this.#later.shift();
@@ -98,19 +109,43 @@ export class Collector {
     const next = this.#queue[this.#head];
     if (next === undefined) return false;
     const { state, page } = next;
+    this.working = next;
     const rest = !state.dropped && state.view !== undefined && this.collectPage(state.view, page);
-    this.#queued.get(state)?.delete(page);
-    this.#head++;
+    this.#passed();
     if (rest && this.#later.length < laterMax) {
       // What stayed although the horizon is at its newest belongs to an open transaction: nothing changes before a commit.
       const until = Math.max(this.#core.inventory.commitNumber, this.#core.horizon() + 1);
       this.#later.push({ state, page, until });
     }
+    return true;
+  }
+
+  /** The queue's head is done with. */
+  #passed(): void {
+    const { state, page } = this.#queue[this.#head]!;
+    this.#queued.get(state)?.delete(page);
+    this.#head++;
+    this.working = undefined;
     if (this.#head > 1024 && this.#head * 2 > this.#queue.length) {
       this.#queue = this.#queue.slice(this.#head);
       this.#head = 0;
     }
-    return true;
+  }
+
+  /** The item cannot be done (damage): it is left to whoever meets it again, a scan or the sweep, and the rest goes on. */
+  setAside(item: CollectItem): void {
+    if (this.working === item) this.working = undefined;
+    if (item instanceof TableState) {
+      // The chain that cannot be freed must not stand before those that come later.
+      item.space.doomed.pop();
+      this.#doomedTables.delete(item);
+      this.noteDoomed(item);
+    } else if ("page" in item) {
+      if (this.#queue[this.#head] === item) this.#passed();
+    } else {
+      const at = this.orphans.indexOf(item);
+      if (at >= 0) this.orphans.splice(at, 1);
+    }
   }
 
   /** Collects all rows of a page; true when some garbage had to stay. Throws Wait; what was done stays done. */
@@ -567,6 +602,20 @@ export class EngineSweep implements Sweep {
   }
 
   step(): boolean {
+    try {
+      return this.#step();
+    } catch (thrown) {
+      if (!isWait(thrown)) this.abandon();
+      throw thrown;
+    }
+  }
+
+  /** Not to be finished: another sweep may begin. */
+  abandon(): void {
+    this.#core.sweepEnded(this);
+  }
+
+  #step(): boolean {
     if (this.#done) return true;
     const table = this.#tables[this.#tables.length - 1];
     const { collector, inventory } = this.#core;

@@ -306,17 +306,18 @@ export class EngineTable implements Table {
    * Row other than `self` that holds the index's key at hand, in the newest committed state and own changes; throws Wait
    * for an active transaction that adds or removes the key.
    */
-  findKey(transaction: TransactionRecord, index: IndexState, self: RowId): RowId | undefined {
+  findKey(transaction: TransactionRecord, index: IndexState, self: RowId, waits = true): RowId | undefined {
     const { cursor } = index;
     cursor.openKey(index.key, index.keyLength);
     while (cursor.nextEntry()) {
       const row = cursor.row;
-      if (row !== self && this.#holdsKey(transaction, index, row)) return row;
+      if (row !== self && this.#holdsKey(transaction, index, row, waits)) return row;
     }
     return undefined;
   }
 
-  #holdsKey(transaction: TransactionRecord, index: IndexState, row: RowId): boolean {
+  /** `waits` false: a row of an active transaction that adds or removes the key counts as one that has it. */
+  #holdsKey(transaction: TransactionRecord, index: IndexState, row: RowId, waits: boolean): boolean {
     const { state } = this;
     const page = Math.floor(row / slotsMax);
     const slot = row - page * slotsMax;
@@ -335,6 +336,7 @@ export class EngineTable implements Table {
       (flags & rowFlag.chain) !== 0 && this.#predecessorHasKey(index, format, address, slot, flags);
     if (outcome === stateAborted) return before;
     if (before || (live && this.#newestHasKey(index, format, address, slot, flags))) {
+      if (!waits) return true;
       this.core.locks.wait(
         state.locks,
         row,
@@ -408,9 +410,37 @@ export class EngineTable implements Table {
   #checkUnique(transaction: TransactionRecord, index: IndexState, self: RowId, row: readonly Value[]): void {
     if (!index.spec.unique || index.pending !== undefined || (index.hasNull && !index.spec.nullsNotDistinct))
       return;
+    if (index.spec.deferrable === true) {
+      if (this.findKey(transaction, index, self, false) !== undefined) this.suspects.push(index.spec.id);
+      return;
+    }
     const found = this.findKey(transaction, index, self);
     if (found === undefined) return;
     throw this.core.uniqueViolation(this.spec, index.spec, this.#keyValues(index, row));
+  }
+
+  readonly suspects: number[] = [];
+
+  checkKey(transaction: Transaction, row: RowId, indexId: number): void {
+    const record = this.core.reader(transaction);
+    this.store.beginOperation();
+    const index = this.indexOf(indexId);
+    const { state } = this;
+    const page = Math.floor(row / slotsMax);
+    const slot = row - page * slotsMax;
+    const address = state.pageAddress(page);
+    const format = state.formatAt(address);
+    if (slot >= format.rows(address)) return;
+    const flags = format.flags(address, slot);
+    // Deleted or taken back since: what stands there now is not what was written.
+    if ((flags & (rowFlag.free | rowFlag.stub)) !== 0) return;
+    if (state.writerOf(format, address, slot) !== record.id) return;
+    const values: Value[] = [];
+    for (const column of index.dependsOn)
+      values[column] = this.newestValue(format, address, slot, flags, column);
+    if (!index.setKey(values) || (index.hasNull && !index.spec.nullsNotDistinct)) return;
+    if (this.findKey(record, index, row) === undefined) return;
+    throw this.core.uniqueViolation(this.spec, index.spec, this.#keyValues(index, values));
   }
   #keyValues(index: IndexState, row: readonly Value[]): readonly Value[] {
     return index.spec.tableColumns?.map((column) => row[column]!) ?? index.spec.key(row) ?? [];
@@ -457,6 +487,7 @@ export class EngineTable implements Table {
     const { image } = state;
     state.space.load();
     const format = this.format;
+    if (this.suspects.length > 0) this.suspects.length = 0;
     image.clear();
     const { columns } = this.spec;
     assert(row.length === columns.length, "a row has one value per column");
@@ -862,6 +893,7 @@ export class EngineTable implements Table {
     const { state } = this;
     state.space.load();
     this.#touchFormat();
+    if (this.suspects.length > 0) this.suspects.length = 0;
     const { image } = state;
     image.clear();
     for (let index = 0; index < columns.length; index++) {

@@ -19,6 +19,7 @@ import type { Snapshot, Transaction, TransactionOptions } from "./contract.js";
 import type { RowLock, Waiter } from "./locks.js";
 import type { SerializableState } from "./ssi.js";
 import type { TableState } from "./table-state.js";
+import { WaitParty } from "./wait-graph.js";
 
 export const undoKind = { insert: 1, change: 2, overwrite: 3, erase: 4 } as const;
 
@@ -107,6 +108,12 @@ export class TransactionRecord implements Transaction {
     return this.#locks !== undefined && this.#locks.size > 0;
   }
   waiter: Waiter | undefined;
+  #party: WaitParty | undefined;
+  /** In whose name it waits: its session's, else its own. */
+  get party(): WaitParty {
+    this.#party ??= this.options.party ?? new WaitParty(`Transaction ${this.id}`);
+    return this.#party;
+  }
   serializable: SerializableState | undefined;
   /** Set when another transaction's check chose this one: its next call fails with it. */
   doomed: DbError | undefined;
@@ -128,18 +135,27 @@ export class TransactionRecord implements Transaction {
     return this.state === "committed" || this.state === "aborted";
   }
 
+  /** Set when the outcome shows only after a restart: it never ends here, and nobody may wait for it. */
+  lost: DbError | undefined;
   #ended: Promise<void> | undefined;
   #tellEnded: (() => void) | undefined;
-  /** Resolves when the transaction is over. */
+  #tellLost: ((error: DbError) => void) | undefined;
+  /** Resolves when the transaction is over; rejects when its outcome is lost. */
   ended(): Promise<void> {
-    this.#ended ??= new Promise((resolve) => {
+    if (this.lost !== undefined) return Promise.reject(this.lost);
+    this.#ended ??= new Promise((resolve, reject) => {
       this.#tellEnded = resolve;
+      this.#tellLost = reject;
       if (this.over) resolve();
     });
     return this.#ended;
   }
   tellEnded(): void {
     this.#tellEnded?.();
+  }
+  lose(error: DbError): void {
+    this.lost = error;
+    this.#tellLost?.(error);
   }
 
   tableIndex(table: TableState): number {

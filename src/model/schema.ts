@@ -72,6 +72,8 @@ export interface IndexDesc {
   readonly unique: boolean;
   readonly primary: boolean;
   readonly nullsNotDistinct?: boolean | undefined;
+  /** Of a deferrable constraint: within a transaction several rows may have a key (PostgreSQL's indimmediate, negated). */
+  readonly deferrable?: boolean | undefined;
   readonly predicateSql?: string | undefined;
   /** building: writers maintain it, readers do not use it yet (rule P2). */
   readonly state: "building" | "ready";

@@ -319,12 +319,16 @@ export class HostDisk implements Disk {
     this.#run("write", path, (full) => {
       const temporary = `${full}.new`;
       const fd = openSync(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC, mode);
+      let whole = false;
       try {
         let done = 0;
         while (done < content.length) done += writeSync(fd, content, done, content.length - done, done);
         fsyncSync(fd);
+        whole = true;
       } finally {
         closeSync(fd);
+        // Half a file would only take room on a disk that has none.
+        if (!whole) rmSync(temporary, { force: true });
       }
       renameSync(temporary, full);
     });

@@ -5,7 +5,7 @@
  * otherwise; a missing list means the kind's defaults (owner all; PUBLIC as PostgreSQL's `acldefault`).
  */
 import { DbError } from "../base/errors.js";
-import type { AclItem, CatalogReader, ObjectId, RoleDesc } from "../model/schema.js";
+import type { AclItem, CatalogObject, CatalogReader, ObjectId, RoleDesc } from "../model/schema.js";
 
 /** Letters as in aclitem text, per object kind. */
 export const allPrivileges = {
@@ -17,6 +17,11 @@ export const allPrivileges = {
   column: "arwx",
 } as const;
 export type AclKind = keyof typeof allPrivileges;
+
+/** What kind of list an object that has one carries. */
+export function aclKindOf({ kind }: CatalogObject): AclKind {
+  return kind === "sequence" || kind === "schema" || kind === "database" ? kind : "table";
+}
 
 const publicDefaults: Record<AclKind, string> = {
   table: "",
@@ -151,17 +156,76 @@ export function checkNeeds(catalog: CatalogReader, roleId: ObjectId, needs: read
   }
 }
 
-/** The list after a grant. `existing` undefined: the kind's defaults stand before it. */
+/** What lists are changed for: one kind of object and its owner. */
+export interface AclTarget {
+  readonly catalog: CatalogReader;
+  readonly kind: AclKind;
+  readonly owner: ObjectId;
+}
+
+/** Of the letters, those that the role itself may grant, whatever it is a member of. */
+function ownOptions(acl: readonly AclItem[], roleId: ObjectId, owner: ObjectId, letters: string): string {
+  if (roleId === owner) return letters;
+  const items = acl.filter((item) => item.grantee === roleId);
+  return [...letters].filter((letter) => items.some((item) => item.grantable.includes(letter))).join("");
+}
+
+/** The same with what it holds by inheritance. */
+function heldOptions(
+  { catalog, owner }: AclTarget,
+  acl: readonly AclItem[],
+  roleId: ObjectId,
+  letters: string,
+): string {
+  if (hasRights(catalog, roleId, owner)) return letters;
+  const roles = rolesOf(catalog, roleId, true);
+  const items = acl.filter((item) => roles.has(item.grantee));
+  return [...letters].filter((letter) => items.some((item) => item.grantable.includes(letter))).join("");
+}
+
+/**
+ * In whose name the role grants or revokes the letters, and which of them: the owner for whoever acts with his rights,
+ * else the first role it holds that may grant all of them, or the one that may grant most.
+ */
+export function bestGrantor(
+  target: AclTarget,
+  acl: readonly AclItem[],
+  roleId: ObjectId,
+  letters: string,
+): { readonly grantor: ObjectId; readonly letters: string } {
+  const { catalog, owner } = target;
+  if (roleId === owner || isSuperuser(catalog, roleId)) return { grantor: owner, letters };
+  let best = { grantor: roleId, letters: "" };
+  for (const role of rolesOf(catalog, roleId, true)) {
+    const options = ownOptions(acl, role, owner, letters);
+    if (options.length > best.letters.length) best = { grantor: role, letters: options };
+    if (options.length === letters.length) break;
+  }
+  return best;
+}
+
+/** The list after a grant. Throws 0LP01 for a grant option given back to whom the grantor has his own from. */
 export function granted(
-  kind: AclKind,
-  owner: ObjectId,
+  target: AclTarget,
   existing: readonly AclItem[] | undefined,
   grantee: ObjectId,
   grantor: ObjectId,
   letters: string,
   grantOption: boolean,
 ): AclItem[] {
+  const { kind, owner } = target;
   const acl = [...(existing ?? defaultAcl(kind, owner))];
+  if (grantOption && grantor !== owner) {
+    // What the grantor has without all that hangs on the grantee's options.
+    let without: AclItem[] = acl;
+    for (const item of acl) {
+      if (item.grantee === grantee && item.grantable !== "")
+        without = taken(target, without, grantee, item.grantor, "", item.grantable, true);
+    }
+    if (heldOptions(target, without, grantor, letters).length < letters.length) {
+      throw new DbError("invalidGrantOperation", "grant options cannot be granted back to your own grantor");
+    }
+  }
   const place = acl.findIndex((item) => item.grantee === grantee && item.grantor === grantor);
   const before = acl[place] ?? { grantee, grantor, privileges: "", grantable: "" };
   const item = {
@@ -174,26 +238,105 @@ export function granted(
   return acl;
 }
 
+/**
+ * The list after what `grantor` granted is taken back. What the grantee granted on by an option that goes and that he has
+ * from nobody else goes with it (`cascade`), or stands in the way (2BP01).
+ */
 export function revoked(
-  kind: AclKind,
-  owner: ObjectId,
+  target: AclTarget,
   existing: readonly AclItem[] | undefined,
   grantee: ObjectId,
+  grantor: ObjectId,
   letters: string,
   grantOptionOnly: boolean,
+  cascade: boolean,
 ): AclItem[] {
-  const without = (held: string): string => [...held].filter((letter) => !letters.includes(letter)).join("");
-  return (existing ?? defaultAcl(kind, owner))
-    .map((item) =>
-      item.grantee === grantee
-        ? {
-            ...item,
-            privileges: grantOptionOnly ? item.privileges : without(item.privileges),
-            grantable: without(item.grantable),
-          }
-        : item,
-    )
-    .filter((item) => item.privileges !== "");
+  const acl = [...(existing ?? defaultAcl(target.kind, target.owner))];
+  return taken(target, acl, grantee, grantor, grantOptionOnly ? "" : letters, letters, cascade);
+}
+
+function taken(
+  target: AclTarget,
+  acl: AclItem[],
+  grantee: ObjectId,
+  grantor: ObjectId,
+  privileges: string,
+  options: string,
+  cascade: boolean,
+): AclItem[] {
+  const place = acl.findIndex((item) => item.grantee === grantee && item.grantor === grantor);
+  const before = acl[place];
+  if (before === undefined) return acl;
+  const after = {
+    ...before,
+    privileges: without(before.privileges, privileges),
+    grantable: without(before.grantable, options),
+  };
+  const gone = after.privileges === "" && after.grantable === "";
+  let rest = gone
+    ? acl.filter((item) => item !== before)
+    : acl.map((item) => (item === before ? after : item));
+  // The owner can always grant; everybody else may have the option from another grantor too.
+  const lost = without(before.grantable, after.grantable);
+  if (lost === "" || grantee === target.owner || grantee === publicRoleId) return rest;
+  const dead = without(lost, heldOptions(target, rest, grantee, lost));
+  for (;;) {
+    const hanging = rest.find(
+      (item) => item.grantor === grantee && [...dead].some((letter) => item.privileges.includes(letter)),
+    );
+    if (hanging === undefined) return rest;
+    if (!cascade) {
+      throw new DbError("dependentObjectsStillExist", "dependent privileges exist", {
+        hint: "Use CASCADE to revoke them too.",
+      });
+    }
+    rest = taken(target, rest, hanging.grantee, grantee, dead, dead, true);
+  }
+}
+
+function without(held: string, letters: string): string {
+  return [...held].filter((letter) => !letters.includes(letter)).join("");
+}
+
+/** The list without anything that was granted to the role, or by it. */
+export function withoutRole(
+  target: AclTarget,
+  existing: readonly AclItem[],
+  roleId: ObjectId,
+): readonly AclItem[] {
+  let acl = [...existing];
+  for (const item of existing) {
+    if (item.grantee === roleId)
+      acl = taken(target, acl, roleId, item.grantor, item.privileges, item.grantable, true);
+  }
+  return acl;
+}
+
+/** The list when the object has a new owner: he takes the place of the old one, who granted what the owner granted. */
+export function withOwner(
+  kind: AclKind,
+  existing: readonly AclItem[] | undefined,
+  before: ObjectId,
+  after: ObjectId,
+): readonly AclItem[] | undefined {
+  if (existing === undefined || before === after) return existing;
+  const named = (id: ObjectId): ObjectId => (id === before ? after : id);
+  const acl: AclItem[] = [];
+  for (const item of existing) {
+    const grantee = named(item.grantee);
+    const grantor = named(item.grantor);
+    const place = acl.findIndex((one) => one.grantee === grantee && one.grantor === grantor);
+    const same = acl[place];
+    if (same === undefined) acl.push({ ...item, grantee, grantor });
+    else {
+      acl[place] = {
+        ...same,
+        privileges: inOrder(kind, same.privileges + item.privileges),
+        grantable: inOrder(kind, same.grantable + item.grantable),
+      };
+    }
+  }
+  return acl;
 }
 
 function inOrder(kind: AclKind, letters: string): string {

@@ -1,49 +1,85 @@
 /**
  * Advisory locks: numbers that applications lock by agreement (PostgreSQL manual, 13.3.5). Held by sessions, counted per
  * session; transaction-level ones end with the transaction.
+ *
+ * Invariant: whoever waits is told of every release of his lock and looks again; deadlocks with other locks are found by
+ * the node's wait graph.
  */
+import { DbError } from "../base/errors.js";
 import { Wait } from "../base/wait.js";
+import { LockWait, type WaitGraph, type WaitParty } from "../mga/index.js";
 import type { Wide } from "../model/value.js";
+import type { Clock, Timer } from "../platform/index.js";
 import type { Notice } from "./contract.js";
 
+type Mode = "exclusive" | "shared";
+
 interface Holder {
+  readonly waitParty: WaitParty;
   notice(notice: Notice): void;
+  lockTimeoutMs(): number;
 }
 
 interface Held {
   readonly holder: Holder;
-  readonly mode: "exclusive" | "shared";
+  readonly mode: Mode;
   readonly scope: "session" | "transaction";
   count: number;
 }
 
+class Waiting extends LockWait {
+  readonly ready: Promise<void>;
+  resolve!: () => void;
+  reject!: (error: DbError) => void;
+  /** lock_timeout. */
+  limit: Timer | undefined;
+  constructor(
+    readonly locks: AdvisoryLocks,
+    readonly holder: Holder,
+    readonly name: string,
+    readonly mode: Mode,
+  ) {
+    super(holder.waitParty);
+    this.ready = new Promise<void>((resolve, reject) => {
+      this.resolve = resolve;
+      this.reject = reject;
+    });
+    // A statement cancelled meanwhile has nobody awaiting.
+    this.ready.catch(() => undefined);
+  }
+  *blockers(): Generator<WaitParty> {
+    yield* this.locks.blockersOf(this);
+  }
+  describe(): string {
+    return `${this.mode === "exclusive" ? "ExclusiveLock" : "ShareLock"} on advisory lock [${this.name}]`;
+  }
+  fail(error: DbError): void {
+    this.locks.fail(this, error);
+  }
+}
+
 export class AdvisoryLocks {
   readonly #held = new Map<string, Held[]>();
-  readonly #waiting = new Map<string, (() => void)[]>();
+  readonly #waiting = new Map<string, Waiting[]>();
+
+  constructor(
+    private readonly clock: Clock,
+    private readonly waits: WaitGraph,
+  ) {}
 
   /** Throws Wait when it must be waited for. */
   lock(
     holder: Holder,
     key: readonly Wide[],
-    mode: "exclusive" | "shared",
+    mode: Mode,
     scope: "session" | "transaction",
     tryOnly: boolean,
   ): boolean {
     const name = key.join(",");
     const held = this.#held.get(name) ?? [];
-    const blocked = held.some(
-      (one) => one.holder !== holder && (mode === "exclusive" || one.mode === "exclusive"),
-    );
-    if (blocked) {
+    if (held.some((one) => blocks(one, holder, mode))) {
       if (tryOnly) return false;
-      throw new Wait(
-        "lock",
-        new Promise((resolve) => {
-          const queue = this.#waiting.get(name) ?? [];
-          queue.push(resolve);
-          this.#waiting.set(name, queue);
-        }),
-      );
+      throw this.#wait(new Waiting(this, holder, name, mode));
     }
     const own = held.find((one) => one.holder === holder && one.mode === mode && one.scope === scope);
     if (own !== undefined) own.count++;
@@ -52,7 +88,42 @@ export class AdvisoryLocks {
     return true;
   }
 
-  unlock(holder: Holder, key: readonly Wide[], mode: "exclusive" | "shared"): boolean {
+  #wait(waiting: Waiting): Wait {
+    const queue = this.#waiting.get(waiting.name) ?? [];
+    queue.push(waiting);
+    this.#waiting.set(waiting.name, queue);
+    const timeoutMs = waiting.holder.lockTimeoutMs();
+    if (timeoutMs > 0) {
+      waiting.limit = this.clock.after(timeoutMs, () =>
+        this.fail(waiting, new DbError("lockNotAvailable", "canceling statement due to lock timeout")),
+      );
+    }
+    this.waits.begin(waiting);
+    return new Wait("lock", waiting.ready);
+  }
+
+  #settle(waiting: Waiting): void {
+    waiting.limit?.cancel();
+    this.waits.end(waiting);
+  }
+
+  *blockersOf(waiting: Waiting): Generator<WaitParty> {
+    for (const held of this.#held.get(waiting.name) ?? [])
+      if (blocks(held, waiting.holder, waiting.mode)) yield held.holder.waitParty;
+  }
+
+  /** Ends a wait from outside: cancel, time-out, deadlock. */
+  fail(waiting: Waiting, error: DbError): void {
+    const queue = this.#waiting.get(waiting.name);
+    const at = queue?.indexOf(waiting) ?? -1;
+    if (queue === undefined || at < 0) return;
+    queue.splice(at, 1);
+    if (queue.length === 0) this.#waiting.delete(waiting.name);
+    this.#settle(waiting);
+    waiting.reject(error);
+  }
+
+  unlock(holder: Holder, key: readonly Wide[], mode: Mode): boolean {
     const name = key.join(",");
     const held = this.#held.get(name) ?? [];
     const own = held.find((one) => one.holder === holder && one.mode === mode && one.scope === "session");
@@ -84,6 +155,13 @@ export class AdvisoryLocks {
     // All are woken: each looks again, and who does not get it waits anew.
     const queue = this.#waiting.get(name) ?? [];
     this.#waiting.delete(name);
-    for (const wake of queue) wake();
+    for (const waiting of queue) {
+      this.#settle(waiting);
+      waiting.resolve();
+    }
   }
+}
+
+function blocks(held: Held, holder: Holder, mode: Mode): boolean {
+  return held.holder !== holder && (mode === "exclusive" || held.mode === "exclusive");
 }

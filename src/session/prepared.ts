@@ -5,6 +5,7 @@
  * made from: catalog version, search path and role. A portal that stays open while its plan is wanted again keeps its
  * operators; the plan gets new ones.
  */
+import { DbError } from "../base/errors.js";
 import type { Execution, Operator } from "../exec/index.js";
 import type { Value } from "../model/value.js";
 import type { LockMode } from "../shard/index.js";
@@ -70,7 +71,7 @@ export interface Portal {
   readonly params: readonly Value[];
   readonly formats: readonly number[];
   planned: Planned | undefined;
-  state: "ready" | "open" | "done";
+  state: "ready" | "open" | "done" | "failed";
   rows: number;
   execution: Execution | undefined;
   /** Where its rows go now: the sink of the running call. */
@@ -81,6 +82,10 @@ export interface Portal {
   utility: UtilityResult | undefined;
   /** A cursor made by DECLARE. */
   readonly cursor?: CursorInfo | undefined;
+}
+
+export function portalFailed(name: string): DbError {
+  return new DbError("objectNotInPrerequisiteState", `portal "${name}" cannot be run`);
 }
 
 export interface CursorInfo {

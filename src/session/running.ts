@@ -20,7 +20,7 @@ export interface RunningHost {
   virtualRows(relationId: ObjectId): Iterable<readonly Value[]>;
   openSpill(): SpillFile;
   checkInterrupt(): void;
-  deferToCommit(check: () => void): void;
+  deferToCommit(check: () => void, constraint: ConstraintDesc, tableId: ObjectId): void;
   /** Waits unless the statement is cancelled first; shown in pg_stat_activity. */
   waitFor(ready: Promise<void>, type: string, event: string): Promise<void>;
   isDeferred(constraint: ConstraintDesc): boolean;
@@ -65,8 +65,8 @@ export class RunningContext implements ExecContext {
   afterStatement(check: () => void): void {
     this.checks.push(check);
   }
-  atCommit(check: () => void): void {
-    this.host.deferToCommit(check);
+  atCommit(check: () => void, constraint: ConstraintDesc, tableId: ObjectId): void {
+    this.host.deferToCommit(check, constraint, tableId);
   }
   isDeferred(constraint: ConstraintDesc): boolean {
     return this.host.isDeferred(constraint);

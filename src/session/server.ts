@@ -59,7 +59,7 @@ export class Server implements SessionHost {
   readonly disk: Disk;
   readonly control: ControlPlane;
   readonly shards: readonly Shard[];
-  readonly advisory = new AdvisoryLocks();
+  readonly advisory: AdvisoryLocks;
   readonly sweeper: Sweeper;
   readonly workMemory: WorkMemoryPool;
   readonly heavy: HeavyGate;
@@ -77,6 +77,7 @@ export class Server implements SessionHost {
     this.control = options.control;
     this.shards = options.shards;
     this.startedAt = microsNow(options.clock);
+    this.advisory = new AdvisoryLocks(options.clock, this.home.locks.waits);
     this.sweeper = new Sweeper(this);
     this.workMemory = new WorkMemoryPool(options.workMemory);
     this.heavy = new HeavyGate(options.heavyStatements);
@@ -323,20 +324,7 @@ export class Sweeper {
         durationMs: 0,
       };
       for (const shard of this.server.shards) {
-        const sweep = shard.engine.sweep(false);
-        for (;;) {
-          let done: boolean;
-          try {
-            done = sweep.step();
-          } catch (thrown) {
-            if (!isWait(thrown)) throw thrown;
-            await thrown.ready;
-            continue;
-          }
-          if (done) break;
-          await breathe();
-        }
-        const { report } = sweep;
+        const report = await this.#sweep(shard, breathe);
         this.#last.set(shard, { at: microsNow(this.server.clock), report });
         total.versionsRemoved += report.versionsRemoved;
         total.recordsBackedOut += report.recordsBackedOut;
@@ -347,6 +335,26 @@ export class Sweeper {
       return total;
     } finally {
       this.#running = false;
+    }
+  }
+
+  async #sweep(shard: Shard, breathe: () => Promise<void>): Promise<SweepReport> {
+    const sweep = shard.engine.sweep(false);
+    try {
+      for (;;) {
+        let done: boolean;
+        try {
+          done = sweep.step();
+        } catch (thrown) {
+          if (!isWait(thrown)) throw thrown;
+          await thrown.ready;
+          continue;
+        }
+        if (done) return sweep.report;
+        await breathe();
+      }
+    } finally {
+      sweep.abandon();
     }
   }
 

@@ -23,6 +23,7 @@ import {
   WorkMemory,
 } from "../exec/index.js";
 import type { Engine, Isolation, Table } from "../mga/contract.js";
+import type { WaitParty } from "../mga/index.js";
 import type { Batch } from "../model/batch.js";
 import {
   type ConstraintDesc,
@@ -60,6 +61,7 @@ import type { DdlSession } from "./ddl/context.js";
 import { isDdl, runDdl } from "./ddl/index.js";
 import { microsNow, SessionEvalContext } from "./eval-context.js";
 import { type GatePlace, heavyCost } from "./heavy-gate.js";
+import { InsertParts } from "./insert-parts.js";
 import {
   type CursorInfo,
   isPlannable,
@@ -67,6 +69,7 @@ import {
   type Planned,
   type Portal,
   type Prepared,
+  portalFailed,
   selectIntoTable,
   type TableLock,
   type UtilityResult,
@@ -199,8 +202,15 @@ export class ServerSession implements Session, DdlSession, RunningHost {
         settingsEnd: (committed) => (committed ? settings.commit() : settings.rollback()),
         settingsMark: () => settings.mark(),
         settingsRollbackTo: (mark) => settings.rollbackTo(mark as number),
+        portalsMark: () => new Set(this.#allPortals()),
+        portalsRollbackTo: (mark) => {
+          const earlier = mark as ReadonlySet<Portal>;
+          for (const portal of this.#allPortals()) if (!earlier.has(portal)) this.#dropPortal(portal);
+        },
         defaults: () => this.#transactionDefaults(),
-        lockTimeoutMs: () => settings.number("lock_timeout"),
+        lockTimeoutMs: () => this.lockTimeoutMs(),
+        waitFor: (ready) => this.waitFor(ready, "Lock", "transactionid"),
+        deadlockTimeoutMs: () => settings.number("deadlock_timeout"),
         ended: () => this.#transactionEnded(),
       },
       pid,
@@ -236,6 +246,13 @@ export class ServerSession implements Session, DdlSession, RunningHost {
   }
   get engine(): Engine {
     return this.shard.engine;
+  }
+  /** In whose name the session waits for locks of any kind. */
+  get waitParty(): WaitParty {
+    return this.transaction.locks.party;
+  }
+  lockTimeoutMs(): number {
+    return this.settings.number("lock_timeout");
   }
   get catalog() {
     return this.transaction.catalog;
@@ -476,7 +493,8 @@ export class ServerSession implements Session, DdlSession, RunningHost {
 
   /**
    * An INSERT with a long list of VALUES: some rows are parsed, planned and run at a time, so that neither memory nor the
-   * loop's delay grows with the text. One statement all the same: checks come at its end, and it fails as a whole.
+   * loop's delay grows with the text. One statement all the same: checks come at its end, it fails as a whole, and with
+   * the error that it would fail with if it were read as a whole before anything is run.
    */
   async #longInsert(text: string, scan: InsertScan, sink: ResultSink): Promise<void> {
     while (!scan.skip(skipRows)) await this.breathe();
@@ -484,17 +502,25 @@ export class ServerSession implements Session, DdlSession, RunningHost {
     if (list === undefined) return this.#parsed(text, sink);
     this.#refuseWhenFailed(list.insert);
     if (this.transaction.state === "none") this.#beginTransaction("implicit");
-    const { source } = list.insert;
-    assert(source?.kind === "values", "a list of VALUES was found");
+    const parts = new InsertParts(list, (insert) => planQuery(insert, this.bindEnv([]), this));
+    let rows: number;
+    try {
+      rows = await this.#runParts(parts, sink);
+    } catch (error) {
+      throw this.#cancelled === undefined ? await parts.toldFirst(error, () => this.breathe()) : error;
+    }
+    return this.#finishSimple(`INSERT 0 ${rows}`, sink);
+  }
+
+  async #runParts(parts: InsertParts, sink: ResultSink): Promise<number> {
     const checks: CheckQueue[] = [];
     let rows = 0;
     let described = false;
     let partRows = 16;
     for (;;) {
       const started = this.clock.monotonic();
-      const part = list.next(partRows);
-      if (part.length === 0) break;
-      const plan = planQuery({ ...list.insert, source: { ...source, rows: part } }, this.bindEnv([]), this);
+      const plan = parts.next(partRows);
+      if (plan === undefined) break;
       const planned = this.plannedOf(plan);
       const { context } = planned;
       if (!described && planned.returnsRows) sink.rowDescription(plan.columns);
@@ -521,7 +547,7 @@ export class ServerSession implements Session, DdlSession, RunningHost {
       partRows = Math.max(1, Math.min(1024, Math.round((partRows * insertPartMs) / Math.max(spent, 0.5))));
     }
     for (const queue of checks) await this.retrying(() => queue.run());
-    return this.#finishSimple(`INSERT 0 ${rows}`, sink);
+    return rows;
   }
 
   #runShaped(prepared: Prepared, params: readonly Value[], sink: ResultSink): MaybePromise<void> {
@@ -816,7 +842,7 @@ export class ServerSession implements Session, DdlSession, RunningHost {
       started = this.#open(portal);
     } catch (thrown) {
       if (!isWait(thrown)) throw thrown;
-      started = thrown.ready.then(() => this.#openSlowly(portal));
+      started = this.waitFor(thrown.ready, "Lock", "relation").then(() => this.#openSlowly(portal));
     }
     if (started instanceof Promise) return started.then(() => this.#drive(portal, maxRows, sink));
     return this.#drive(portal, maxRows, sink);
@@ -831,6 +857,11 @@ export class ServerSession implements Session, DdlSession, RunningHost {
         await this.waitFor(thrown.ready, "Lock", "relation");
       }
     }
+  }
+
+  /** A cursor sees what was there when it was declared, whenever its rows are fetched. */
+  openCursor(portal: Portal): Promise<void> {
+    return this.#openSlowly(portal);
   }
 
   /** Locks, snapshot, operators. Throws Wait for a table lock; running it again goes on. */
@@ -876,7 +907,7 @@ export class ServerSession implements Session, DdlSession, RunningHost {
       return sent.then(
         () => this.#driven(portal),
         (error: unknown) => {
-          this.#closePortal(portal);
+          this.#failPortal(portal);
           throw error;
         },
       );
@@ -935,6 +966,12 @@ export class ServerSession implements Session, DdlSession, RunningHost {
       this.engine.releaseSnapshot(rows);
   }
 
+  /** Its query failed, or went down with the savepoint behind which it was opened. */
+  #failPortal(portal: Portal): void {
+    this.#closePortal(portal);
+    portal.state = "failed";
+  }
+
   #dropPortal(portal: Portal): void {
     this.#closePortal(portal);
     if (portal.name === "") this.#unnamed = undefined;
@@ -960,7 +997,7 @@ export class ServerSession implements Session, DdlSession, RunningHost {
       };
       const stop = (error: DbError): void => {
         leave();
-        this.shard.locks.cancel(this.transaction.locks, error);
+        this.waitParty.waiting?.fail(error);
         reject(error);
       };
       this.#cancelWaiters.add(stop);
@@ -1136,6 +1173,11 @@ export class ServerSession implements Session, DdlSession, RunningHost {
     return { columns: this.#columnsOf(portal.prepared), formats: portal.formats };
   }
 
+  #allPortals(): Portal[] {
+    return this.#unnamed === undefined
+      ? [...this.portals.values()]
+      : [this.#unnamed, ...this.portals.values()];
+  }
   #portalNamed(name: string): Portal | undefined {
     return name === "" ? this.#unnamed : this.portals.get(name);
   }
@@ -1166,6 +1208,7 @@ export class ServerSession implements Session, DdlSession, RunningHost {
       sink.complete(tagOf(portal, 0));
       return undefined;
     }
+    if (portal.state === "failed") throw portalFailed(portal.name);
     const before = portal.rows;
     const finished = this.runPortal(portal, maxRows, sink);
     if (finished instanceof Promise)
@@ -1244,8 +1287,12 @@ export class ServerSession implements Session, DdlSession, RunningHost {
     this.#cancelled = undefined;
     if (this.transaction.state === "implicit") this.transaction.rollback();
     else if (this.transaction.state === "block") {
-      if (this.#unnamed?.state === "open") this.#closePortal(this.#unnamed);
-      for (const portal of this.portals.values()) if (portal.state === "open") this.#closePortal(portal);
+      // What was opened before the newest savepoint is there again after ROLLBACK TO, unless it is what failed.
+      const earlier = this.transaction.newestPortals as ReadonlySet<Portal> | undefined;
+      for (const portal of this.#allPortals()) {
+        if (portal.state !== "open") continue;
+        if (portal.execution!.ended || earlier?.has(portal) !== true) this.#failPortal(portal);
+      }
       this.transaction.fail();
     }
   }
@@ -1262,8 +1309,7 @@ export class ServerSession implements Session, DdlSession, RunningHost {
     this.#timer?.cancel();
     this.#idleTimer?.cancel();
     const end = (): void => {
-      if (this.#unnamed !== undefined) this.#dropPortal(this.#unnamed);
-      for (const portal of [...this.portals.values()]) this.#dropPortal(portal);
+      for (const portal of this.#allPortals()) this.#dropPortal(portal);
       this.transaction.rollback();
       this.server.closed(this);
     };
@@ -1348,8 +1394,8 @@ export class ServerSession implements Session, DdlSession, RunningHost {
     this.spills.limit = limit < 0 ? tempFileLimit : Math.min(limit * 1024, tempFileLimit);
     return this.spills.open();
   }
-  deferToCommit(check: () => void): void {
-    this.transaction.deferToCommit(check);
+  deferToCommit(check: () => void, constraint: ConstraintDesc, tableId: ObjectId): void {
+    this.transaction.deferToCommit(check, constraint.id, tableId);
   }
   isDeferred(constraint: ConstraintDesc): boolean {
     if (constraint.deferrable !== true) return false;

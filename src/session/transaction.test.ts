@@ -72,8 +72,12 @@ function made(options: { waits: number; refuseResolve?: boolean; readerFails?: b
     settingsEnd: () => undefined,
     settingsMark: () => undefined,
     settingsRollbackTo: () => undefined,
+    portalsMark: () => undefined,
+    portalsRollbackTo: () => undefined,
     defaults: () => ({ isolation: "readCommitted", readOnly: false, deferrable: false }),
     lockTimeoutMs: () => 0,
+    waitFor: (ready) => ready,
+    deadlockTimeoutMs: () => 1000,
     ended: (committed) => ended.push(committed),
   };
   const transaction = new SessionTransaction(

@@ -12,7 +12,7 @@ import { assert, DbError } from "../base/errors.js";
 import { isWait } from "../base/wait.js";
 import type { CatalogChange, CatalogDraft, CatalogState, ControlPlane, DraftMark } from "../cluster/index.js";
 import type { Isolation, SavepointMark, Transaction } from "../mga/contract.js";
-import type { CatalogObject, CatalogReader } from "../model/schema.js";
+import type { CatalogObject, CatalogReader, ObjectId } from "../model/schema.js";
 import type { Clock } from "../platform/index.js";
 import { LockHolder, type LockMode, type Shard } from "../shard/index.js";
 import type { MaybePromise } from "./contract.js";
@@ -29,9 +29,15 @@ export interface TransactionHooks {
   settingsEnd(committed: boolean): void;
   settingsMark(): unknown;
   settingsRollbackTo(mark: unknown): void;
+  /** Portals and cursors that are there now; `portalsRollbackTo` closes those that came later. */
+  portalsMark(): unknown;
+  portalsRollbackTo(mark: unknown): void;
   /** Values of the session's defaults for a new transaction. */
   defaults(): TransactionSettings;
   lockTimeoutMs(): number;
+  /** Waits, unless the statement is cancelled first. */
+  waitFor(ready: Promise<void>): Promise<void>;
+  deadlockTimeoutMs(): number;
   /** After the end, whichever: temporary state of the transaction goes. */
   ended(committed: boolean): void;
 }
@@ -43,6 +49,15 @@ interface SavepointEntry {
   readonly created: number;
   readonly deferred: number;
   readonly settings: unknown;
+  readonly portals: unknown;
+}
+
+interface DeferredCheck {
+  readonly check: () => void;
+  readonly constraintId: ObjectId;
+  readonly tableId: ObjectId;
+  /** It holds, unless a savepoint is gone back to. */
+  done: boolean;
 }
 
 export type BlockState = "none" | "implicit" | "block" | "failed";
@@ -71,8 +86,8 @@ export class SessionTransaction {
   /** Storage ids made by this transaction, in order. */
   #created: number[] = [];
   #committing = false;
-  /** Checks that wait for COMMIT (deferred constraints). */
-  #deferred: (() => void)[] = [];
+  /** Checks that wait for COMMIT (deferred constraints), in order. */
+  #deferred: DeferredCheck[] = [];
 
   constructor(
     readonly control: ControlPlane,
@@ -81,7 +96,7 @@ export class SessionTransaction {
     readonly hooks: TransactionHooks,
     pid: number,
   ) {
-    this.locks = new LockHolder(pid);
+    this.locks = new LockHolder(pid, hooks.deadlockTimeoutMs);
   }
 
   /** The catalog as this transaction sees it. */
@@ -146,6 +161,7 @@ export class SessionTransaction {
         readOnly,
         deferrable,
         lockTimeoutMs: this.hooks.lockTimeoutMs(),
+        party: this.locks.party,
       });
     }
     this.#rows.options.lockTimeoutMs = this.hooks.lockTimeoutMs();
@@ -165,15 +181,33 @@ export class SessionTransaction {
     this.#created.push(storageId);
   }
 
-  deferToCommit(check: () => void): void {
-    this.#deferred.push(check);
+  deferToCommit(check: () => void, constraintId: ObjectId, tableId: ObjectId): void {
+    this.#deferred.push({ check, constraintId, tableId, done: false });
   }
 
-  /** SET CONSTRAINTS IMMEDIATE: run now what was put off. */
-  async runDeferred(): Promise<void> {
-    const checks = this.#deferred;
-    this.#deferred = [];
-    for (const check of checks) await retrying(check);
+  /** Runs now what was put off of the constraints that `due` names: SET CONSTRAINTS IMMEDIATE, and COMMIT for all. */
+  async runDeferred(due: (constraintId: ObjectId) => boolean): Promise<void> {
+    for (const one of this.#deferred) {
+      if (one.done || !due(one.constraintId)) continue;
+      // Dropped meanwhile, and what it asked for with it.
+      if (this.catalog.get(one.constraintId) !== undefined) await this.#runCheck(one.check);
+      one.done = true;
+    }
+  }
+  /** Rows of the table wait to be checked: it must stay as it is until then. */
+  hasPendingChecks(tableId: ObjectId): boolean {
+    return this.#deferred.some((one) => one.tableId === tableId && !one.done);
+  }
+  async #runCheck(check: () => void): Promise<void> {
+    for (;;) {
+      try {
+        check();
+        return;
+      } catch (thrown) {
+        if (!isWait(thrown)) throw thrown;
+        await this.hooks.waitFor(thrown.ready);
+      }
+    }
   }
 
   lock(tableId: number, mode: LockMode, name: string, noWait = false): void {
@@ -191,6 +225,7 @@ export class SessionTransaction {
       created: this.#created.length,
       deferred: this.#deferred.length,
       settings: this.hooks.settingsMark(),
+      portals: this.hooks.portalsMark(),
     });
   }
 
@@ -213,7 +248,14 @@ export class SessionTransaction {
     this.state = "block";
   }
 
+  /** What `portalsMark` answered at the newest savepoint. */
+  get newestPortals(): unknown {
+    return this.#savepoints.at(-1)?.portals;
+  }
+
   #undoTo(entry: SavepointEntry): void {
+    // Their snapshots count the transaction's own changes, some of which go now.
+    this.hooks.portalsRollbackTo(entry.portals);
     if (this.#rows !== undefined && entry.rows !== undefined)
       this.shard.engine.rollbackTo(this.#rows, entry.rows);
     if (this.#draft !== undefined) {
@@ -222,6 +264,8 @@ export class SessionTransaction {
     }
     this.#dropStorage(this.#created.splice(entry.created));
     this.#deferred.length = Math.min(this.#deferred.length, entry.deferred);
+    // What they have seen may be undone now.
+    for (const one of this.#deferred) one.done = false;
     this.hooks.settingsRollbackTo(entry.settings);
   }
 
@@ -276,7 +320,7 @@ export class SessionTransaction {
     this.#committing = true;
     try {
       await after;
-      await this.runDeferred();
+      await this.runDeferred(() => true);
       const draft = this.#draft;
       if (draft === undefined || draft.isEmpty) {
         await this.#commitRows();
@@ -319,7 +363,12 @@ export class SessionTransaction {
     } finally {
       // Without an outcome the rows stay in limbo: the log, read at the next open, decides.
       const outcome = this.control.state.outcomeOf(transaction.shard, transaction.id);
-      if (outcome !== undefined) {
+      if (outcome === undefined) {
+        engine.lose(
+          rows.id,
+          new DbError("ioError", "whether the transaction waited for is committed shows after a restart"),
+        );
+      } else {
         // What a committed entry names stays, whatever happens to the rest of this.
         if (outcome) this.#created = [];
         await retrying(() => engine.resolve(rows.id, outcome));

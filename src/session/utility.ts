@@ -30,7 +30,7 @@ import { runCreateTableAs } from "./create-table-as.js";
 import { DdlContext } from "./ddl/context.js";
 import { placeIndex } from "./ddl/tables.js";
 import { explain, explainColumns } from "./explain.js";
-import { isPlannable, type Portal, type Prepared, type UtilityResult } from "./prepared.js";
+import { isPlannable, type Portal, type Prepared, portalFailed, type UtilityResult } from "./prepared.js";
 import { constantArguments, resolveTypeName } from "./queries.js";
 import type { ServerSession } from "./session.js";
 import { retrying, type TransactionSettings } from "./transaction.js";
@@ -409,7 +409,12 @@ async function setConstraints(
       session.deferral.one.set(constraint.id, deferred);
     }
   }
-  if (!deferred) await session.transaction.runDeferred();
+  if (!deferred) {
+    await session.transaction.runDeferred((id) => {
+      const constraint = session.catalog.get(id);
+      return constraint?.kind !== "constraint" || !session.isDeferred(constraint);
+    });
+  }
   return { tag: "SET CONSTRAINTS" };
 }
 
@@ -577,7 +582,11 @@ function newPortal(name: string, prepared: Prepared, params: readonly Value[]): 
   };
 }
 
-function declare(session: ServerSession, ast: DeclareCursor, prepared: Prepared): UtilityResult {
+async function declare(
+  session: ServerSession,
+  ast: DeclareCursor,
+  prepared: Prepared,
+): Promise<UtilityResult> {
   if (!ast.hold) requireBlock(session, "DECLARE CURSOR");
   if (ast.hold) throw notSupported("DECLARE CURSOR WITH HOLD", ast.position);
   const inner: Prepared = {
@@ -591,13 +600,19 @@ function declare(session: ServerSession, ast: DeclareCursor, prepared: Prepared)
   const planned = session.plan(inner);
   inner.planned = planned;
   inner.columns = planned.plan.columns;
-  session.addCursor(ast.name, inner, {
+  const portal = session.addCursor(ast.name, inner, {
     text: prepared.text,
     hold: ast.hold,
     scroll: ast.scroll,
     binary: ast.binary,
     createdAt: session.now(),
   });
+  try {
+    await session.openCursor(portal);
+  } catch (error) {
+    session.closePortal(ast.name);
+    throw error;
+  }
   return { tag: "DECLARE CURSOR" };
 }
 
@@ -607,6 +622,7 @@ async function fetch(session: ServerSession, ast: Fetch, sink: ResultSink): Prom
   if (portal === undefined) throw new DbError("invalidCursorName", `cursor "${ast.cursor}" does not exist`);
   if (ast.direction !== "forward" || (ast.count ?? 1) < 0)
     throw notSupported("scrolling cursors", ast.position);
+  if (portal.state === "failed") throw portalFailed(ast.cursor);
   const word = ast.move ? "MOVE" : "FETCH";
   if (ast.count === 0) throw notSupported(`${word} 0`, ast.position);
   const planned = portal.planned ?? portal.prepared.planned!;

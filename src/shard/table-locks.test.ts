@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { DbError } from "../base/errors.js";
 import { isWait } from "../base/wait.js";
+import { WaitGraph } from "../mga/index.js";
 import { SimClock } from "../sim/clock.js";
 import { LockHolder, type LockMode, lockModes, TableLocks } from "./table-locks.js";
 
@@ -57,6 +58,8 @@ function ask(
   }
 }
 
+const graphed = (clock: SimClock, deadlockMs: number): TableLocks =>
+  new TableLocks(clock, new WaitGraph(clock, deadlockMs));
 const heldBy = (locks: TableLocks, pid: number): string[] =>
   [...locks.list()].filter((lock) => lock.pid === pid && lock.granted).map(({ mode }) => mode);
 
@@ -122,7 +125,7 @@ test("lock_timeout is 55P03 and lets those behind go on", async () => {
 });
 
 test("a circle ends with 40P01 for one of its members", async () => {
-  const locks = new TableLocks(new SimClock(), 100);
+  const locks = graphed(new SimClock(), 100);
   const [a, b] = [new LockHolder(1), new LockHolder(2)];
   ask(locks, a, "Exclusive", { table: 1 });
   ask(locks, b, "Exclusive", { table: 2 });
@@ -139,7 +142,7 @@ test("a circle ends with 40P01 for one of its members", async () => {
 
 test("a long wait without a circle is no deadlock", async () => {
   const clock = new SimClock();
-  const locks = new TableLocks(clock, 10);
+  const locks = graphed(clock, 10);
   const [a, b, c] = [new LockHolder(1), new LockHolder(2), new LockHolder(3)];
   ask(locks, a, "Exclusive");
   const second = ask(locks, b, "Exclusive")!;
@@ -156,7 +159,7 @@ test("a cancelled wait leaves the queue", async () => {
   const [a, b, c] = [new LockHolder(1), new LockHolder(2), new LockHolder(3)];
   ask(locks, a, "AccessShare");
   const wait = ask(locks, b, "AccessExclusive")!;
-  locks.cancel(b, new DbError("queryCanceled", "canceled"));
+  b.waitingFor!.fail(new DbError("queryCanceled", "canceled"));
   expect(await wait).toBe("57014");
   expect(b.waitingFor).toBeUndefined();
   expect(ask(locks, c, "AccessShare")).toBeUndefined();
@@ -171,7 +174,7 @@ test("whatever is asked and released, no two holders have locks that conflict, a
   });
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
-      const locks = new TableLocks(new SimClock(), 1e9);
+      const locks = graphed(new SimClock(), 1e9);
       const holders = [1, 2, 3, 4].map((pid) => new LockHolder(pid));
       const check = (): void => {
         const granted = [...locks.list()].filter((lock) => lock.granted);
@@ -184,13 +187,13 @@ test("whatever is asked and released, no two holders have locks that conflict, a
       };
       for (const { holder: at, table, mode, release } of steps) {
         const holder = holders[at]!;
-        if (holder.waitingFor !== undefined) locks.cancel(holder, new DbError("queryCanceled", "canceled"));
+        if (holder.waitingFor !== undefined) holder.waitingFor.fail(new DbError("queryCanceled", "canceled"));
         if (release) locks.releaseAll(holder);
         else void ask(locks, holder, mode, { table });
         check();
       }
       for (const holder of holders) {
-        if (holder.waitingFor !== undefined) locks.cancel(holder, new DbError("queryCanceled", "canceled"));
+        if (holder.waitingFor !== undefined) holder.waitingFor.fail(new DbError("queryCanceled", "canceled"));
         locks.releaseAll(holder);
         check();
       }

@@ -7,7 +7,8 @@
  */
 import { assert, DbError } from "../base/errors.js";
 import { Wait } from "../base/wait.js";
-import type { Clock } from "../platform/index.js";
+import { LockWait, WaitGraph, WaitParty } from "../mga/index.js";
+import type { Clock, Timer } from "../platform/index.js";
 
 export const lockModes = [
   "AccessShare",
@@ -39,15 +40,46 @@ export class LockHolder {
   /** Table id -> bits of the modes held. */
   readonly held = new Map<number, number>();
   waitingFor: Request | undefined;
-  constructor(readonly pid: number) {}
+  readonly party: WaitParty;
+  /** `timeoutMs`: its deadlock_timeout. */
+  constructor(
+    readonly pid: number,
+    timeoutMs?: () => number,
+  ) {
+    this.party = new WaitParty(`Process ${pid}`, timeoutMs);
+  }
 }
 
-interface Request {
-  readonly holder: LockHolder;
-  readonly table: number;
-  readonly mode: number;
-  readonly grant: () => void;
-  readonly fail: (error: DbError) => void;
+class Request extends LockWait {
+  readonly ready: Promise<void>;
+  resolve!: () => void;
+  reject!: (error: DbError) => void;
+  /** lock_timeout. */
+  limit: Timer | undefined;
+  constructor(
+    readonly locks: TableLocks,
+    readonly holder: LockHolder,
+    readonly table: number,
+    readonly mode: number,
+    readonly name: string,
+  ) {
+    super(holder.party);
+    this.ready = new Promise<void>((resolve, reject) => {
+      this.resolve = resolve;
+      this.reject = reject;
+    });
+    // A statement cancelled meanwhile has nobody awaiting.
+    this.ready.catch(() => undefined);
+  }
+  *blockers(): Generator<WaitParty> {
+    yield* this.locks.blockersOf(this);
+  }
+  describe(): string {
+    return `${lockModes[this.mode]}Lock on relation "${this.name}"`;
+  }
+  fail(error: DbError): void {
+    this.locks.fail(this, error);
+  }
 }
 
 interface TableState {
@@ -59,16 +91,18 @@ interface TableState {
 export class TableLocks {
   readonly #tables = new Map<number, TableState>();
   readonly #clock: Clock;
-  readonly #deadlockMs: number;
 
-  constructor(clock: Clock, deadlockMs = 1000) {
+  constructor(
+    clock: Clock,
+    /** Shared with all other locks of the node: it finds the deadlocks. */
+    readonly waits = new WaitGraph(clock),
+  ) {
     this.#clock = clock;
-    this.#deadlockMs = deadlockMs;
   }
 
   /**
    * Returns when granted at once, else throws Wait: run again once it is ready. `timeoutMs` -1: do not wait (55P03),
-   * 0: no limit. A deadlock ends the one who closes the circle (40P01).
+   * 0: no limit.
    */
   acquire(holder: LockHolder, table: number, mode: LockMode, timeoutMs: number, name: string): void {
     const bit = lockModes.indexOf(mode);
@@ -87,7 +121,7 @@ export class TableLocks {
       return;
     }
     if (timeoutMs < 0) throw new DbError("lockNotAvailable", `could not obtain lock on relation "${name}"`);
-    throw this.#wait(state, holder, table, bit, timeoutMs);
+    throw this.#wait(state, new Request(this, holder, table, bit, name), timeoutMs);
   }
 
   releaseAll(holder: LockHolder): void {
@@ -135,57 +169,36 @@ export class TableLocks {
     holder.held.set(table, bits);
   }
 
-  #wait(state: TableState, holder: LockHolder, table: number, bit: number, timeoutMs: number): Wait {
+  #wait(state: TableState, request: Request, timeoutMs: number): Wait {
+    const { holder } = request;
     assert(holder.waitingFor === undefined, "a session waits for one lock at a time");
-    const timers: { cancel(): void }[] = [];
-    const ready = new Promise<void>((resolve, reject) => {
-      const leave = (): void => {
-        holder.waitingFor = undefined;
-        for (const timer of timers) timer.cancel();
-      };
-      const request: Request = {
-        holder,
-        table,
-        mode: bit,
-        grant: () => {
-          leave();
-          resolve();
-        },
-        fail: (error) => {
-          leave();
-          const place = state.queue.indexOf(request);
-          if (place >= 0) state.queue.splice(place, 1);
-          this.#advance(table, state);
-          reject(error);
-        },
-      };
-      holder.waitingFor = request;
-      state.queue.push(request);
-      if (timeoutMs > 0) {
-        timers.push(
-          this.#clock.after(timeoutMs, () =>
-            request.fail(new DbError("lockNotAvailable", "canceling statement due to lock timeout")),
-          ),
-        );
-      }
-      timers.push(
-        this.#clock.after(this.#deadlockMs, () => {
-          if (this.#isCircle(holder))
-            request.fail(
-              new DbError("deadlockDetected", "deadlock detected", {
-                detail: `Process ${holder.pid} waits for a lock in a circle of waiting processes.`,
-                hint: "See server log for query details.",
-              }),
-            );
-        }),
+    holder.waitingFor = request;
+    state.queue.push(request);
+    if (timeoutMs > 0) {
+      request.limit = this.#clock.after(timeoutMs, () =>
+        this.fail(request, new DbError("lockNotAvailable", "canceling statement due to lock timeout")),
       );
-    });
-    return new Wait("lock", ready);
+    }
+    this.waits.begin(request);
+    return new Wait("lock", request.ready);
   }
 
-  /** Ends a wait from outside: cancel, time-out, lost connection. */
-  cancel(holder: LockHolder, error: DbError): void {
-    holder.waitingFor?.fail(error);
+  #settle(request: Request): void {
+    request.holder.waitingFor = undefined;
+    request.limit?.cancel();
+    this.waits.end(request);
+  }
+
+  /** Ends a wait from outside: cancel, time-out, deadlock, lost connection. */
+  fail(request: Request, error: DbError): void {
+    const { table } = request;
+    const state = this.#tables.get(table);
+    const place = state?.queue.indexOf(request) ?? -1;
+    if (state === undefined || place < 0) return;
+    this.#settle(request);
+    state.queue.splice(place, 1);
+    this.#advance(table, state);
+    request.reject(error);
   }
 
   #advance(table: number, state: TableState): void {
@@ -199,33 +212,22 @@ export class TableLocks {
       }
       state.queue.splice(place, 1);
       this.#give(state, request.holder, table, request.mode);
-      request.grant();
+      this.#settle(request);
+      request.resolve();
     }
   }
 
-  #isCircle(start: LockHolder): boolean {
-    const seen = new Set<LockHolder>();
-    const stack = [start];
-    for (let holder = stack.pop(); holder !== undefined; holder = stack.pop()) {
-      const request = holder.waitingFor;
-      if (request === undefined) continue;
-      const state = this.#tables.get(request.table)!;
-      const mask = conflicts[request.mode]!;
-      const blockers = [...state.granted]
-        .filter(([other, bits]) => other !== holder && (bits & mask) !== 0)
-        .map(([other]) => other);
-      for (const earlier of state.queue) {
-        if (earlier === request) break;
-        if ((mask & (1 << earlier.mode)) !== 0) blockers.push(earlier.holder);
-      }
-      for (const blocker of blockers) {
-        if (blocker === start) return true;
-        if (!seen.has(blocker)) {
-          seen.add(blocker);
-          stack.push(blocker);
-        }
-      }
+  /** Who holds what conflicts, and who asked before for what conflicts. */
+  *blockersOf(request: Request): Generator<WaitParty> {
+    const state = this.#tables.get(request.table);
+    if (state === undefined) return;
+    const mask = conflicts[request.mode]!;
+    for (const [other, bits] of state.granted) {
+      if (other !== request.holder && (bits & mask) !== 0) yield other.party;
     }
-    return false;
+    for (const earlier of state.queue) {
+      if (earlier === request) break;
+      if ((mask & (1 << earlier.mode)) !== 0) yield earlier.party;
+    }
   }
 }

@@ -97,6 +97,7 @@ export function indexSpec(catalog: CatalogReader, table: TableDesc, index: Index
     storageId: index.storageId,
     unique: index.unique,
     nullsNotDistinct: index.nullsNotDistinct === true,
+    deferrable: index.deferrable === true,
     columns: index.columns.map(({ type, descending, nullsFirst }) => ({ type, descending, nullsFirst })),
   };
   if (plain) {

@@ -432,10 +432,13 @@ export class SimDisk implements Disk {
   }
 
   writeFileSync(path: string, content: Uint8Array): void {
-    this.removeSync(path);
-    const file = this.openSync(path, { create: true, durableWrites: true });
+    // As on a real disk: what was there stays until the new content is whole.
+    const draft = `${path}.new`;
+    this.removeSync(draft);
+    const file = this.openSync(draft, { create: true, durableWrites: true });
     file.writeSync(content, 0);
     file.closeSync();
+    this.renameSync(draft, path);
   }
 
   lockSync(path: string): () => void {

@@ -395,9 +395,14 @@ function arbiterIndexes(
         position: clause.position,
       });
     }
+    if (constraint.deferrable === true) throw deferrableArbiter();
     return [constraint.indexId];
   }
-  if (clause.columns === undefined) return [];
+  if (clause.columns === undefined) {
+    if (binder.catalog.indexesOf(table.id).some((index) => index.deferrable === true))
+      throw deferrableArbiter();
+    return [];
+  }
   const wanted = new Set<string>();
   for (const element of clause.columns) {
     if (element.column !== undefined) {
@@ -444,7 +449,15 @@ function arbiterIndexes(
       { position: undefined },
     );
   }
+  if (found.some((index) => index.deferrable === true)) throw deferrableArbiter();
   return found.map((index) => index.id);
+}
+
+function deferrableArbiter(): DbError {
+  return new DbError(
+    "objectNotInPrerequisiteState",
+    "ON CONFLICT does not support deferrable unique constraints/exclusion constraints as arbiters",
+  );
 }
 
 // ---------------------------------------------------------------------------------------------------- UPDATE, DELETE

@@ -120,7 +120,7 @@ export interface InsertRows {
 
 /**
  * Opens a long INSERT .. VALUES (..), (..): memory is bounded by the rows asked for at a time, and so is the time of one
- * call (M3). Head and tail are parsed at once. Undefined when the text is no such statement.
+ * call (M3). Head and tail are parsed at once. Undefined when the text is no such statement, or more than one.
  */
 export function openInsertRows(text: string): InsertRows | undefined {
   const scan = scanInsertRows(text);
@@ -209,9 +209,8 @@ function openList(
     if (type === End) break;
     if (type !== Semicolon) continue;
     tail[tail.length - 1] = new Token(End, ";", rows.start, rows.end, false);
-    if (rows.next() !== End) {
-      throw new DbError("syntaxError", "cannot insert multiple commands into a prepared statement");
-    }
+    // Several statements: whoever can run them reads them whole.
+    if (rows.next() !== End) return undefined;
     break;
   }
   parser.begin([...head, ...firstRow, ...tail]);

@@ -468,7 +468,8 @@ function matchCost(
     );
   }
   // A unique index with all its columns fixed yields one row at most.
-  const single = match.index.unique && match.fixed === match.index.columns.length;
+  const single =
+    match.index.unique && match.index.deferrable !== true && match.fixed === match.index.columns.length;
   if (single) {
     fraction = Math.min(fraction, 1 / Math.max(1, rel.tableRows));
   }

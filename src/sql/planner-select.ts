@@ -207,7 +207,13 @@ export class SelectPlanner implements JoinHost {
     if (indexes.length > 1) indexes = [...indexes].sort((a, b) => a.id - b.id);
     let unique: Set<number> | undefined;
     for (const index of indexes) {
-      if (!index.unique || index.columns.length !== 1 || index.predicateSql !== undefined) continue;
+      if (
+        !index.unique ||
+        index.deferrable === true ||
+        index.columns.length !== 1 ||
+        index.predicateSql !== undefined
+      )
+        continue;
       const { column } = index.columns[0]!;
       if (column !== undefined) (unique ??= new Set()).add(column);
     }

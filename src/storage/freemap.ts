@@ -8,6 +8,7 @@
  * - A page given back is not given out again before the group that freed it is durable (`withheld`): until then
  *   something durable may point to it.
  * - The file is extended before pages of the new stretch can be taken: allocating never meets a full disk.
+ * - Every page below the total has its map page: a range begins with it.
  * - Pages of a bulk load are taken in memory only; their bits are set by the operation that links them, so that a
  *   crash before it leaves them free.
  */
@@ -106,14 +107,16 @@ export class FreeMap {
     while (from < total) {
       const k = Math.floor(from / this.coverage);
       const end = Math.min(total, (k + 1) * this.coverage);
-      this.#store.setPagesTotal(end);
       if (this.#maps[k] === undefined) {
-        this.#maps.push(this.#store.makePinned(this.#mapPage(k), PageType.freeMap));
-        this.#free.push(0);
-        this.#free[k] = end - from;
+        // May wait for a frame: before anything says that the range is there.
+        const address = this.#store.makePinned(this.#mapPage(k), PageType.freeMap);
+        this.#store.setPagesTotal(end);
+        this.#maps.push(address);
+        this.#free.push(end - from);
         this.#freeTotal += end - from;
         this.set(this.#mapPage(k));
       } else {
+        this.#store.setPagesTotal(end);
         this.#free[k] = this.#free[k]! + end - from;
         this.#freeTotal += end - from;
       }

@@ -1,9 +1,12 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { isWait } from "../base/wait.js";
+import { isWait, Wait } from "../base/wait.js";
 import { SimDisk } from "../sim/disk.js";
 import { EngineMemory } from "../wasm/index.js";
 import { PageType } from "./contract.js";
+import { FreeMap } from "./freemap.js";
+import { pageBodyStart } from "./layouts.js";
+import type { ShardStore } from "./pager.js";
 import { FrameFlag, FramePool } from "./pool.js";
 import { openTestStorage, openTestStore } from "./testing.js";
 
@@ -61,6 +64,118 @@ describe("pages in the pool", () => {
       expect(again.shards[0]!.pool.u8[address + 8000]).toBe(i);
     }
     again.abandon();
+  });
+});
+
+describe("pages freed while they are read", () => {
+  const slowDisk = async (pages: number) => {
+    const disk = new SimDisk();
+    const first = openTestStorage({ disk, frames: 256 });
+    const made = first.shards[0]!;
+    const numbers: number[] = [];
+    made.beginOperation();
+    made.reserve(pages);
+    for (let at = 0; at < pages; at++) numbers.push(made.allocate(PageType.data, 77));
+    await first.close();
+    disk.readMs = 5;
+    const storage = openTestStorage({ disk, frames: 256, storage: { inlineReadMs: 0 } });
+    const store = storage.shards[0]!;
+    // The first read tells that the disk is slow.
+    expect(storage.readTimes.slow).toBe(true);
+    return { storage, store, numbers };
+  };
+
+  it("leave nothing behind, and the page may be made anew before the read is over", async () => {
+    const { storage, store, numbers } = await slowDisk(8);
+    const held = storage.frames.heldCount;
+    store.readAhead(numbers);
+    expect(store.loadsRunning).toBe(8);
+    store.beginOperation();
+    store.reserve(2);
+    for (const page of numbers.slice(0, 4)) store.free(page);
+    await storage.durable();
+    // The same numbers, while the reads of what they were are under way.
+    store.beginOperation();
+    store.reserve(4);
+    const again = Array.from({ length: 4 }, () => store.allocate(PageType.tip, 5));
+    for (const page of again) {
+      const address = store.page(page, PageType.tip);
+      store.pool.u8[address + 3000] = 7;
+      store.changed(address, 3000, 1);
+    }
+    await store.loadsDone();
+    for (const page of again) {
+      store.beginOperation();
+      expect(store.pool.u8[store.page(page, PageType.tip) + 3000]).toBe(7);
+    }
+    for (const page of numbers.slice(4)) {
+      store.beginOperation();
+      store.page(page, PageType.data);
+    }
+    await storage.checkpoint();
+    expect(storage.frames.heldCount).toBe(held);
+    await storage.close();
+  });
+
+  it("do not fail for what the read finds", async () => {
+    const { storage, store, numbers } = await slowDisk(2);
+    storage.disk.flipBit(store.path, numbers[0]! * store.pageSize + 900, 1);
+    store.readAhead(numbers);
+    store.beginOperation();
+    store.reserve(1);
+    store.free(numbers[0]!);
+    await store.loadsDone();
+    await storage.close();
+  });
+});
+
+describe("the free map", () => {
+  it("says that a range is there only when its map page is, whatever has to be waited for", () => {
+    // Map pages of 8 bytes: 64 pages each.
+    const pageSize = pageBodyStart + 8;
+    const pool = new Uint8Array(16 * 256);
+    let frames = 1;
+    const starts: number[] = [];
+    const store = {
+      pageSize,
+      path: "shard",
+      pagesTotal: 60,
+      pool: { u8: pool, u32: new Uint32Array(pool.buffer) },
+      pinned: () => 0,
+      extendFile: () => undefined,
+      changed: () => undefined,
+      setPagesTotal: (pages: number) => {
+        store.pagesTotal = pages;
+      },
+      makePinned: (page: number) => {
+        if (frames-- <= 0) throw new Wait("frames", Promise.resolve());
+        starts.push(page);
+        return starts.length * 256;
+      },
+    };
+    const map = new FreeMap(store as unknown as ShardStore);
+    map.load();
+    frames = 0;
+    let waited: unknown;
+    try {
+      map.ensure(70);
+    } catch (thrown) {
+      waited = thrown;
+    }
+    expect(isWait(waited)).toBe(true);
+    expect(store.pagesTotal).toBe(64);
+    for (let page = map.peek(); page !== 63; page = map.peek()) map.set(page);
+    frames = 9;
+    map.ensure(70);
+    expect(starts).toEqual([64, 128]);
+    expect(map.isAllocated(64)).toBe(true);
+    const taken: number[] = [];
+    for (let at = 0; at < 70 && map.available > 0; at++) {
+      const page = map.peek();
+      map.set(page);
+      taken.push(page);
+    }
+    expect(taken.slice(0, 3)).toEqual([63, 65, 66]);
   });
 });
 

@@ -6,7 +6,7 @@
  *
  * Invariants: a frame's address is stable as long as its page stays (the operation's pages stay until the next
  * `beginOperation`, pinned ones for ever); whatever is read from disk was verified; freeing a page voids what was
- * marked on it.
+ * marked on it, and what a read under way brings of it.
  */
 import { assert, type DbError } from "../base/errors.js";
 import { Wait } from "../base/wait.js";
@@ -61,6 +61,8 @@ export class ShardStore implements PageStore, BulkPages {
   readonly #u16: Uint16Array;
   /** Reads under way, by frame. */
   readonly #loading = new Map<number, Promise<void>>();
+  /** Those of them whose page was freed meanwhile: what they read is nobody's. */
+  readonly #abandoned = new Set<number>();
   #headerAddress = -1;
   #systemAddress = -1;
   pagesTotal = 0;
@@ -165,6 +167,7 @@ export class ShardStore implements PageStore, BulkPages {
     const loading = this.file.read(pageNumber, this.#frames.addressOf(frame)).then(
       () => {
         this.#loading.delete(frame);
+        if (this.#reclaimed(frame)) return;
         this.#frames.setLoading(frame, false);
         this.#keepBulk(pageNumber, frame);
         // Whoever waits is to find it: it counts as used by the operation now under way.
@@ -172,6 +175,7 @@ export class ShardStore implements PageStore, BulkPages {
       },
       (error: unknown) => {
         this.#loading.delete(frame);
+        if (this.#reclaimed(frame)) return;
         this.#frames.drop(frame);
         throw error;
       },
@@ -180,6 +184,21 @@ export class ShardStore implements PageStore, BulkPages {
     loading.catch(() => undefined);
     this.#loading.set(frame, loading);
     return loading;
+  }
+
+  #reclaimed(frame: number): boolean {
+    if (!this.#abandoned.delete(frame)) return false;
+    this.#frames.reclaim(frame);
+    return true;
+  }
+
+  /** The frame of a page that is freed or made anew; a read under way goes on into a frame that is nobody's. */
+  #unlessLoading(page: number): number {
+    const frame = this.#frames.find(this.shard, page);
+    if (frame < 0 || (this.#flags[frame]! & FrameFlag.loading) === 0) return frame;
+    this.#frames.abandon(frame);
+    this.#abandoned.add(frame);
+    return -1;
   }
 
   /** A bulk page that was evicted and comes back is one still. */
@@ -209,7 +228,7 @@ export class ShardStore implements PageStore, BulkPages {
 
   /** A zero page with its head, in a frame. */
   #format(page: number, type: PageType, owner: number, flags: number): number {
-    let frame = this.#frames.find(this.shard, page);
+    let frame = this.#unlessLoading(page);
     if (frame < 0) frame = this.#frames.assign(this.shard, page);
     else {
       // Left over from before it was freed: its copy may still be on the way to the disk.
@@ -236,12 +255,9 @@ export class ShardStore implements PageStore, BulkPages {
   }
 
   free(pageNumber: number): void {
-    const frame = this.#frames.find(this.shard, pageNumber);
+    const frame = this.#unlessLoading(pageNumber);
     if (frame >= 0) {
-      assert(
-        (this.#flags[frame]! & (FrameFlag.pinned | FrameFlag.loading)) === 0,
-        "a pinned page cannot be freed",
-      );
+      assert((this.#flags[frame]! & FrameFlag.pinned) === 0, "a pinned page cannot be freed");
       this.#frames.clearLines(frame);
       this.#frames.setInPlace(frame);
       if ((this.#flags[frame]! & FrameFlag.writing) === 0) this.#frames.drop(frame);

@@ -259,6 +259,25 @@ export class FramePool {
     this.#free[this.#freeCount++] = frame;
   }
 
+  /**
+   * The frame's page is nobody's any more while a read still fills it: the page is forgotten, the frame stays held until
+   * `reclaim`.
+   */
+  abandon(frame: number): void {
+    assert(
+      (this.flags[frame]! & heldMask) === FrameFlag.loading,
+      "only a frame that is being read is abandoned",
+    );
+    // It goes on counting as held: only its flags are gone.
+    this.#remove(frame);
+  }
+  /** The read of an abandoned frame has ended. */
+  reclaim(frame: number): void {
+    assert(this.flags[frame] === 0, "an abandoned frame is nobody's");
+    this.heldCount--;
+    this.#free[this.#freeCount++] = frame;
+  }
+
   raise(frame: number, bits: number): void {
     const before = this.flags[frame]!;
     const after = before | bits;

@@ -172,7 +172,6 @@ GRANT g_alice TO g_staff; GRANT g_staff TO g_alice;
 GRANT ROLE
 ERROR 0LP01: role "g_staff" is a member of role "g_alice"
 
--- open: privileges that depend on a grant option are not followed
 REVOKE SELECT ON t FROM g_staff;
 ----
 ERROR 2BP01: dependent privileges exist

@@ -236,12 +236,10 @@ CREATE TABLE uq (a int UNIQUE DEFERRABLE INITIALLY IMMEDIATE); INSERT INTO uq VA
 CREATE TABLE
 INSERT 0 3
 
--- open: deferrable unique constraints are checked at once
 UPDATE uq SET a = a + 1;
 ----
 UPDATE 3
 
--- open: deferrable unique constraints are checked at once
 SELECT * FROM uq ORDER BY a;
 ----
 a
@@ -249,7 +247,6 @@ a
 3
 4
 
--- open: deferrable unique constraints are checked at once
 BEGIN; SET CONSTRAINTS uq_a_key DEFERRED; INSERT INTO uq VALUES (2); DELETE FROM uq WHERE a = 2; INSERT INTO uq VALUES (2); COMMIT;
 ----
 BEGIN
@@ -259,14 +256,12 @@ DELETE 2
 INSERT 0 1
 COMMIT
 
--- open: follows from what is open before
 BEGIN; SET CONSTRAINTS uq_a_key DEFERRED; INSERT INTO uq VALUES (2);
 ----
 BEGIN
 SET CONSTRAINTS
 INSERT 0 1
 
--- open: follows from what is open before
 COMMIT;
 ----
 ERROR 23505: duplicate key value violates unique constraint "uq_a_key"
@@ -326,3 +321,33 @@ ALTER TABLE mc DROP CONSTRAINT extra; ALTER TABLE mc ADD CONSTRAINT extra FOREIG
 ----
 ALTER TABLE
 ALTER TABLE
+
+-- a referring row that somebody else made refer elsewhere is left alone by the action that waited for it
+CREATE TABLE gp (id int PRIMARY KEY); INSERT INTO gp VALUES (1), (2); CREATE TABLE gc (n int, id int REFERENCES gp ON DELETE CASCADE ON UPDATE CASCADE); INSERT INTO gc VALUES (1, 1), (2, 1);
+----
+CREATE TABLE
+INSERT 0 2
+CREATE TABLE
+INSERT 0 2
+
+a: BEGIN; UPDATE gc SET id = 2 WHERE n = 1;
+----
+BEGIN
+UPDATE 1
+
+b&: DELETE FROM gp WHERE id = 1;
+----
+(waits)
+
+a: COMMIT;
+----
+COMMIT
+
+b wait
+----
+DELETE 1
+
+SELECT * FROM gc ORDER BY n;
+----
+n	id
+1	2

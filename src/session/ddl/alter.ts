@@ -13,7 +13,7 @@ import type {
   TableDesc,
 } from "../../model/schema.js";
 import type { Value } from "../../model/value.js";
-import { rolesOf } from "../../security/privileges.js";
+import { aclKindOf, rolesOf, withOwner } from "../../security/privileges.js";
 import { tableSpec } from "../../shard/index.js";
 import type {
   AlterObjectSchema,
@@ -79,7 +79,7 @@ export async function alterTable(ddl: DdlContext, statement: AlterTable): Promis
     statement.actions.some((action) => action.kind !== "ownerTo")
   )
     throw wrongKind(target, "a table");
-  await ddl.lock(target.id, "AccessExclusive", target.name);
+  await ddl.lockWhole(target.id, "AccessExclusive", target.name, "ALTER TABLE");
   for (const action of statement.actions) await alterAction(ddl, target.id, action);
 }
 
@@ -670,11 +670,27 @@ export function changeOwner(ddl: DdlContext, object: CatalogObject, owner: Objec
       `must be able to SET ROLE "${ddl.draft.roleById(owner)?.name}"`,
     );
   }
-  ddl.draft.put({ ...object, owner });
+  ddl.draft.put(ownedBy(object, owner));
   if (object.kind !== "table") return;
   for (const other of [...ddl.draft.objects()]) {
-    if (other.kind === "sequence" && other.ownedBy?.tableId === object.id) ddl.draft.put({ ...other, owner });
+    if (other.kind === "sequence" && other.ownedBy?.tableId === object.id)
+      ddl.draft.put(ownedBy(other, owner));
   }
+}
+
+/** The object under its new owner, who takes the old one's place among the grantors too. */
+function ownedBy<T extends CatalogObject & { readonly owner: ObjectId }>(object: T, owner: ObjectId): T {
+  const before = object.owner;
+  let owned: T = { ...object, owner };
+  if ("acl" in object && object.kind !== "cluster")
+    owned = { ...owned, acl: withOwner(aclKindOf(object), object.acl, before, owner) };
+  if (object.kind === "table" || object.kind === "view") {
+    const columns = object.columns.map((column) =>
+      column.acl === undefined ? column : { ...column, acl: withOwner("column", column.acl, before, owner) },
+    );
+    owned = { ...owned, columns };
+  }
+  return owned;
 }
 
 export async function alterOwner(ddl: DdlContext, statement: AlterOwner): Promise<void> {

@@ -79,6 +79,13 @@ export class DdlContext {
     return this.session.lockTable(tableId, mode, name);
   }
 
+  /** For changes of a table that no row may wait through. */
+  async lockWhole(tableId: ObjectId, mode: LockMode, name: string, command: string): Promise<void> {
+    await this.lock(tableId, mode, name);
+    if (!this.transaction.hasPendingChecks(tableId)) return;
+    throw new DbError("objectInUse", `cannot ${command} "${name}" because it has pending trigger events`);
+  }
+
   notice(message: string, sqlstate = "00000", detail?: string): void {
     this.session.notice({ severity: "NOTICE", sqlstate, message, detail });
   }

@@ -232,7 +232,8 @@ async function lockForDrop(ddl: DdlContext, target: Target): Promise<void> {
   const object = ddl.draft.get(target.id) as CatalogObject | undefined;
   const tableId = object?.kind === "index" || object?.kind === "constraint" ? object.tableId : target.id;
   const relation = ddl.draft.relationById(tableId);
-  if (relation !== undefined) await ddl.lock(relation.id, "AccessExclusive", relation.name);
+  if (relation !== undefined)
+    await ddl.lockWhole(relation.id, "AccessExclusive", relation.name, "DROP TABLE");
 }
 
 function remove(ddl: DdlContext, target: Target): void {

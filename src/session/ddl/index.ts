@@ -291,7 +291,8 @@ async function truncate(ddl: DdlContext, statement: Truncate): Promise<void> {
       }
     }
   }
-  for (const table of tables.values()) await ddl.lock(table.id, "AccessExclusive", table.name);
+  for (const table of tables.values())
+    await ddl.lockWhole(table.id, "AccessExclusive", table.name, "TRUNCATE");
   for (const table of tables.values()) {
     await emptyTable(ddl, ddl.draft.relationById(table.id) as TableDesc);
     if (!statement.restartIdentity) continue;

@@ -30,7 +30,7 @@ export async function createIndex(ddl: DdlContext, statement: CreateIndex): Prom
   if (statement.name !== undefined && alreadyThere(ddl, schema, statement.name, statement.ifNotExists))
     return;
   // Writers go on while it is built when nobody else waits for this transaction's commit.
-  await ddl.lock(table.id, "Share", table.name);
+  await ddl.lockWhole(table.id, "Share", table.name, "CREATE INDEX");
   if (statement.elements.length > keyColumnsMax) {
     throw new DbError("tooManyColumns", `cannot use more than ${keyColumnsMax} columns in an index`);
   }

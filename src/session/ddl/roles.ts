@@ -11,7 +11,11 @@ import type {
 } from "../../model/schema.js";
 import {
   type AclKind,
+  type AclTarget,
+  aclKindOf,
   allPrivileges,
+  bestGrantor,
+  defaultAcl,
   granted,
   hasRights,
   holdsPrivileges,
@@ -19,6 +23,7 @@ import {
   publicRoleId,
   revoked,
   rolesOf,
+  withoutRole,
 } from "../../security/privileges.js";
 import type {
   AlterGroup,
@@ -328,7 +333,9 @@ function roleUses(ddl: DdlContext, roleId: ObjectId): string[] {
       lines.push(`privileges for ${label}`);
     else if (
       object.kind === "table" &&
-      object.columns.some((column) => column.acl?.some((item) => item.grantee === roleId) === true)
+      object.columns.some(
+        (column) => column.acl?.some((item) => item.grantee === roleId || item.grantor === roleId) === true,
+      )
     )
       lines.push(`privileges for ${label}`);
   }
@@ -351,17 +358,37 @@ export async function dropOwned(ddl: DdlContext, statement: DropOwned): Promise<
     const role = ddl.role(spec);
     if (!hasRights(ddl.draft, ddl.roleId, role.id))
       throw new DbError("insufficientPrivilege", "permission denied to drop objects");
-    for (const object of [...ddl.draft.objects()]) {
-      if ("acl" in object && object.kind !== "cluster" && object.acl !== undefined) {
-        const acl = object.acl.filter((item) => item.grantee !== role.id);
-        if (acl.length !== object.acl.length) ddl.draft.put({ ...object, acl } as CatalogObject);
-      }
-    }
+    for (const object of [...ddl.draft.objects()]) dropGrants(ddl, object, role.id);
     const owned: Target[] = [...ddl.draft.objects()]
       .filter((object) => "owner" in object && object.owner === role.id && object.kind !== "database")
       .map((object) => ({ kind: "object", id: object.id }));
     if (owned.length > 0) await dropTargets(ddl, owned, statement.cascade);
   }
+}
+
+/** What was granted to the role, on the object and its columns, and what it granted on. */
+function dropGrants(ddl: DdlContext, object: CatalogObject, roleId: ObjectId): void {
+  if (!("owner" in object)) return;
+  const names = (item: AclItem): boolean => item.grantee === roleId;
+  const { owner } = object;
+  let changed: CatalogObject = object;
+  if ("acl" in object && object.acl?.some(names) === true) {
+    const acl = withoutRole({ catalog: ddl.draft, kind: aclKindOf(object), owner }, object.acl, roleId);
+    changed = { ...object, acl } as CatalogObject;
+  }
+  if (
+    (changed.kind === "table" || changed.kind === "view") &&
+    changed.columns.some((column) => column.acl?.some(names) === true)
+  ) {
+    const target = { catalog: ddl.draft, kind: "column", owner } as const;
+    changed = {
+      ...changed,
+      columns: changed.columns.map((column) =>
+        column.acl === undefined ? column : { ...column, acl: withoutRole(target, column.acl, roleId) },
+      ),
+    };
+  }
+  if (changed !== object) ddl.draft.put(changed);
 }
 
 // --- GRANT and REVOKE on objects ------------------------------------------------------------------------------------
@@ -404,6 +431,8 @@ function lettersOf(
 }
 
 export async function grant(ddl: DdlContext, statement: Grant): Promise<void> {
+  if (statement.grantedBy !== undefined && ddl.role(statement.grantedBy).id !== ddl.roleId)
+    throw new DbError("featureNotSupported", "grantor must be current user");
   const grantees = statement.grantees.map((spec) => granteeOf(ddl, spec));
   if (statement.grantOption && statement.grant && grantees.includes(publicRoleId)) {
     throw new DbError("invalidGrantOperation", "grant options can only be granted to roles");
@@ -467,114 +496,126 @@ function grantTargets(ddl: DdlContext, statement: Grant): Grantable[] {
   });
 }
 
-function grantOne(ddl: DdlContext, statement: Grant, object: Grantable, grantees: readonly ObjectId[]): void {
-  const kind: AclKind =
-    object.kind === "sequence"
-      ? "sequence"
-      : object.kind === "schema"
-        ? "schema"
-        : object.kind === "database"
-          ? "database"
-          : "table";
+/** Letters of the whole object, and by column. */
+interface Wanted {
+  readonly whole: string;
+  readonly columns: ReadonlyMap<number, string>;
+  /** ALL: what cannot be granted of it is passed over in silence. */
+  readonly all: boolean;
+}
+
+function wantedOf(statement: Grant, object: Grantable, kind: AclKind): Wanted {
   const label = object.kind === "view" ? "relation" : object.kind;
-  const grantor = grantorOf(ddl, object);
+  let whole = "";
+  const columns = new Map<number, string>();
+  for (const { letters, columns: names } of lettersOf(kind, statement.privileges, label)) {
+    if (names.length === 0) whole += letters;
+    for (const name of names) {
+      const relation = object as TableDesc | ViewDesc;
+      const place = relation.columns.findIndex((column) => column.name === name && column.dropped !== true);
+      if (place < 0) {
+        throw new DbError(
+          "undefinedColumn",
+          `column "${name}" of relation "${relation.name}" does not exist`,
+        );
+      }
+      columns.set(place, (columns.get(place) ?? "") + letters);
+    }
+  }
+  return { whole, columns, all: statement.privileges.some((one) => one.name === undefined) };
+}
+
+function grantOne(ddl: DdlContext, statement: Grant, object: Grantable, grantees: readonly ObjectId[]): void {
+  const kind = aclKindOf(object);
+  const wanted = wantedOf(statement, object, kind);
   let current: Grantable = object;
-  for (const { letters, columns } of lettersOf(kind, statement.privileges, label)) {
-    if (columns.length > 0) {
-      current = grantColumns(
-        ddl,
-        statement,
-        current as TableDesc | ViewDesc,
-        letters,
-        columns,
-        grantees,
-        grantor,
-      );
-      continue;
-    }
-    const mine = mayGrant(
-      ddl,
-      kind,
-      object,
-      letters,
-      statement.privileges.some((one) => one.name === undefined),
-    );
-    if (mine === "") continue;
-    let acl = current.acl;
-    for (const grantee of grantees) {
-      acl = statement.grant
-        ? granted(kind, object.owner, acl, grantee, grantor, mine, statement.grantOption)
-        : revoked(kind, object.owner, acl, grantee, mine, statement.grantOption);
-    }
-    current = { ...current, acl: acl ?? [] } as Grantable;
-    // What is taken from the whole relation is taken from its columns too.
-    if (!statement.grant && (current.kind === "table" || current.kind === "view")) {
-      const { owner, columns: all } = current;
-      current = {
-        ...current,
-        columns: all.map((column) => {
-          if (column.acl === undefined) return column;
-          let left: typeof column.acl = column.acl;
-          for (const grantee of grantees)
-            left = revoked("column", owner, left, grantee, mine, statement.grantOption) ?? [];
-          return { ...column, acl: left };
-        }),
-      };
-    }
+  if (wanted.whole !== "") {
+    const target = { catalog: ddl.draft, kind, owner: object.owner };
+    const what = { name: `"${object.name}"`, refused: `${object.kind} ${object.name}` };
+    const acl = object.acl ?? defaultAcl(kind, object.owner);
+    const by = mayGrant(ddl, target, acl, wanted.whole, wanted.all, statement.grant, what);
+    if (by.letters !== "")
+      current = { ...current, acl: changed(target, object.acl, statement, grantees, by) };
+  }
+  if (current.kind === "table" || current.kind === "view") {
+    current = grantColumns(ddl, statement, current, wanted, grantees);
   }
   ddl.draft.put(current);
 }
 
-/** The role in whose name rights are given: the owner, for whoever acts with his rights. */
-function grantorOf(ddl: DdlContext, object: Grantable): ObjectId {
-  return hasRights(ddl.draft, ddl.roleId, object.owner) ? object.owner : ddl.roleId;
-}
-
-function mayGrant(ddl: DdlContext, kind: AclKind, object: Grantable, letters: string, all: boolean): string {
-  if (hasRights(ddl.draft, ddl.roleId, object.owner)) return letters;
-  const mine = [...letters]
-    .filter((letter) =>
-      holdsPrivileges(ddl.draft, ddl.roleId, kind, object.owner, object.acl, letter, { grantOption: true }),
-    )
-    .join("");
-  if (mine === "") {
-    if (
-      !holdsPrivileges(ddl.draft, ddl.roleId, kind, object.owner, object.acl, allPrivileges[kind], {
-        any: true,
-      })
-    ) {
-      throw new DbError("insufficientPrivilege", `permission denied for ${object.kind} ${object.name}`);
-    }
-    ddl.warning(`no privileges were granted for "${object.name}"`, "01007");
-  } else if (mine !== letters && all) {
-    ddl.warning(`not all privileges were granted for "${object.name}"`, "01007");
+function changed(
+  target: AclTarget,
+  existing: readonly AclItem[] | undefined,
+  { grant, grantOption, cascade }: Grant,
+  grantees: readonly ObjectId[],
+  { grantor, letters }: { readonly grantor: ObjectId; readonly letters: string },
+): AclItem[] {
+  let acl = existing;
+  for (const grantee of grantees) {
+    acl = grant
+      ? granted(target, acl, grantee, grantor, letters, grantOption)
+      : revoked(target, acl, grantee, grantor, letters, grantOption, cascade);
   }
-  return mine;
+  return [...(acl ?? [])];
 }
 
+/** In whose name, and which of the letters; says so when it is not all of them. Throws 42501 for who has nothing there. */
+function mayGrant(
+  ddl: DdlContext,
+  target: AclTarget,
+  acl: readonly AclItem[],
+  letters: string,
+  all: boolean,
+  granting: boolean,
+  what: { readonly name: string; readonly refused: string },
+): ReturnType<typeof bestGrantor> {
+  const by = bestGrantor(target, acl, ddl.roleId, letters);
+  const { catalog, kind, owner } = target;
+  if (
+    by.letters === "" &&
+    !holdsPrivileges(catalog, ddl.roleId, kind, owner, acl, allPrivileges[kind], { any: true })
+  ) {
+    throw new DbError("insufficientPrivilege", `permission denied for ${what.refused}`);
+  }
+  const done = granting ? "were granted" : "could be revoked";
+  const code = granting ? "01007" : "01006";
+  if (by.letters === "") ddl.warning(`no privileges ${done} for ${what.name}`, code);
+  else if (!all && by.letters.length < new Set(letters).size)
+    ddl.warning(`not all privileges ${done} for ${what.name}`, code);
+  return by;
+}
+
+/** Grants on columns rest on the table's grant options too; what is taken from the whole is taken from its columns. */
 function grantColumns(
   ddl: DdlContext,
   statement: Grant,
   relation: TableDesc | ViewDesc,
-  letters: string,
-  names: readonly string[],
+  wanted: Wanted,
   grantees: readonly ObjectId[],
-  grantor: ObjectId,
 ): TableDesc | ViewDesc {
-  ddl.mustOwn(relation, relation.kind, relation.name);
-  const columns = relation.columns.map((column) => ({ ...column }));
-  for (const name of names) {
-    const place = columns.findIndex((column) => column.name === name && column.dropped !== true);
-    if (place < 0)
-      throw new DbError("undefinedColumn", `column "${name}" of relation "${relation.name}" does not exist`);
-    let acl = columns[place]!.acl;
-    for (const grantee of grantees) {
-      acl = statement.grant
-        ? granted("column", relation.owner, acl, grantee, grantor, letters, statement.grantOption)
-        : revoked("column", relation.owner, acl, grantee, letters, statement.grantOption);
+  const { owner } = relation;
+  const target = { catalog: ddl.draft, kind: "column", owner } as const;
+  const whole = relation.acl ?? defaultAcl("table", owner);
+  const implied = statement.grant
+    ? ""
+    : [...allPrivileges.column].filter((letter) => wanted.whole.includes(letter)).join("");
+  if (implied === "" && wanted.columns.size === 0) return relation;
+  const columns = relation.columns.map((column, place) => {
+    const named = wanted.columns.get(place) ?? "";
+    const both = [...(column.acl ?? []), ...whole];
+    let { acl } = column;
+    if (implied !== "" && acl !== undefined) {
+      const by = bestGrantor(target, both, ddl.roleId, implied);
+      if (by.letters !== "") acl = changed(target, acl, statement, grantees, by);
     }
-    columns[place] = { ...columns[place]!, acl };
-  }
+    if (named !== "") {
+      const what = `column "${column.name}" of relation "${relation.name}"`;
+      const all = new Set(named).size === allPrivileges.column.length;
+      const by = mayGrant(ddl, target, both, named, all, statement.grant, { name: what, refused: what });
+      if (by.letters !== "") acl = changed(target, acl, statement, grantees, by);
+    }
+    return acl === column.acl ? column : { ...column, acl };
+  });
   return { ...relation, columns };
 }
 

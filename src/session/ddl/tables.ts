@@ -626,6 +626,7 @@ async function addKey(ddl: DdlContext, tableId: ObjectId, key: PendingKey, fresh
     unique: true,
     primary: key.primary,
     ...(key.nullsNotDistinct ? { nullsNotDistinct: true } : {}),
+    ...(key.deferrable === true ? { deferrable: true } : {}),
     state: "ready",
   };
   await placeIndex(ddl, table, index, fresh);
@@ -733,14 +734,15 @@ async function addForeignKey(
       "number of referencing and referenced columns for foreign key disagree",
     );
   }
-  const proof = ddl.draft
+  const proofs = ddl.draft
     .constraintsOf(target.id)
-    .find(
+    .filter(
       (one): one is ConstraintDesc & { type: "primaryKey" | "unique" } =>
         (one.type === "primaryKey" || one.type === "unique") &&
         one.columns.length === referenced.length &&
         referenced.every((place) => one.columns.includes(place)),
     );
+  const proof = proofs.find((one) => one.deferrable !== true);
   const proofIndex =
     proof?.indexId ??
     ddl.draft
@@ -748,10 +750,18 @@ async function addForeignKey(
       .find(
         (index) =>
           index.unique &&
+          index.deferrable !== true &&
           index.predicateSql === undefined &&
           index.columns.length === referenced.length &&
           index.columns.every((part) => part.column !== undefined && referenced.includes(part.column)),
       )?.id;
+  if (proofIndex === undefined && proofs.length > 0) {
+    const what = key.referenced.length === 0 ? "primary key" : "unique constraint";
+    throw new DbError(
+      "objectNotInPrerequisiteState",
+      `cannot use a deferrable ${what} for referenced table "${target.name}"`,
+    );
+  }
   if (proofIndex === undefined) {
     throw new DbError(
       "invalidForeignKey",
