@@ -581,11 +581,39 @@ function sameRepresentation(left: number, element: number): boolean {
 function compileArray(type: TypeRef, elements: readonly Expr[], frame: Frame): Evaluate {
   const compiled = elements.map((element) => compile(element, frame));
   const elementType = elementOid(type.oid);
-  return (columns, row) =>
+  const make: Evaluate = (columns, row) =>
     makeArray(
       elementType,
       compiled.map((element) => element(columns, row)),
     );
+  if (!elements.every(isOfExecution)) return make;
+  // One array for all rows of an execution, so that who looks for members makes one set of it.
+  const { runtime } = frame.scope;
+  let execution = -1;
+  let array: Value = null;
+  return (columns, row) => {
+    if (execution !== runtime.execution) {
+      array = make(columns, row);
+      execution = runtime.execution;
+    }
+    return array;
+  };
+}
+
+/** The expression has one value in an execution: it is made of constants and parameters. */
+function isOfExecution(expr: Expr): boolean {
+  switch (expr.kind) {
+    case "const":
+    case "param":
+      return true;
+    case "relabel":
+    case "ioCast":
+      return isOfExecution(expr.arg);
+    case "call":
+      return expr.fn.volatility !== "volatile" && expr.args.every(isOfExecution);
+    default:
+      return false;
+  }
 }
 
 function elementOid(arrayOid: number): number {

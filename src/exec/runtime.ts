@@ -42,6 +42,8 @@ export class Runtime {
   eval!: EvalContext;
   params: readonly Value[] = [];
   execParams: Value[] = [];
+  /** Rises with each execution: what depends on its parameters alone is computed once in it. */
+  execution = 0;
   /** Plans inside expressions, opened on first use in an execution. */
   readonly subplans: Resettable[] = [];
   /** execParams that keep one value during an execution (init plans): they never force a recomputation. */
@@ -53,6 +55,7 @@ export class Runtime {
     this.eval = context.eval;
     this.params = context.params;
     this.execParams = context.execParams;
+    this.execution++;
     this.#credit = ticksPerCheck;
     for (const subplan of this.subplans) subplan.reset();
   }
