@@ -1073,7 +1073,9 @@ export class ExprList {
   readonly #evaluate: Evaluate[] = [];
   readonly #own: Value[][] = [];
   readonly #rowWise: boolean;
+  /** Where a Wait came: what was evaluated before it is not evaluated again, for it may have had effects. */
   #row = 0;
+  #column = 0;
 
   constructor(exprs: readonly Expr[], scope: ExprScope) {
     this.#rowWise = exprs.some(mayWait);
@@ -1090,12 +1092,16 @@ export class ExprList {
   }
   reset(): void {
     this.#row = 0;
+    this.#column = 0;
   }
   evaluate(columns: Value[][], length: number): Value[][] {
     const count = this.#evaluate.length;
     if (this.#rowWise) {
       for (; this.#row < length; this.#row++) {
-        for (let c = 0; c < count; c++) this.#own[c]![this.#row] = this.#evaluate[c]!(columns, this.#row);
+        for (; this.#column < count; this.#column++) {
+          this.#own[this.#column]![this.#row] = this.#evaluate[this.#column]!(columns, this.#row);
+        }
+        this.#column = 0;
       }
       this.#row = 0;
       return this.columns;

@@ -253,14 +253,17 @@ class ParentChanges {
       this.#search = new ChildSearch(context, child, constraint.columns, childKey, refuses ? 1 : undefined);
     }
     const search = this.#search;
-    const children = search.run(context);
+    let children = search.run(context);
     if (refuses) {
-      this.#search = undefined;
-      if (children.length > 0) {
-        this.#at = 0;
-        throw this.#stillReferenced(oldKey, context);
+      // A row that somebody is about to take away or to change: his end decides.
+      while (children.length > 0 && !this.#remains(search, children[0]!, context)) {
+        search.pass();
+        children = search.run(context);
       }
-      return;
+      this.#search = undefined;
+      if (children.length === 0) return;
+      this.#at = 0;
+      throw this.#stillReferenced(oldKey, context);
     }
     for (; this.#childAt < children.length; this.#childAt++) {
       if ((this.#childAt & 63) === 63) giveWay(context);
@@ -274,6 +277,16 @@ class ParentChanges {
     this.#after = undefined;
     this.#search = undefined;
     this.#childAt = 0;
+  }
+  /** Locks a row that was found referring; false when it does no longer. Throws Wait. */
+  #remains(search: ChildSearch, row: RowId, context: ExecContext): boolean {
+    const { engine, transaction } = context;
+    const table = context.table(this.child.id);
+    if (table.lock(transaction, newestSnapshot(engine, transaction), row, "keyShare", false) === "deleted")
+      return false;
+    const all = this.child.columns.map((_, position) => position);
+    const now = readNewest(table, transaction, row, all);
+    return now !== undefined && search.refers(now);
   }
   #keyIsBack(key: readonly Value[], context: ExecContext): boolean {
     const { constraint } = this;
@@ -407,6 +420,12 @@ class ChildSearch {
       const value: Value = row[this.columns[c]!]!;
       return value !== null && equal(value, this.key[c]!);
     });
+  }
+
+  /** Those found do not count after all: the search goes on behind them. */
+  pass(): void {
+    this.#found.length = 0;
+    this.#waited = true;
   }
 
   /** All of them, or the first `enough`. Throws Wait; what was found stays found. */

@@ -108,7 +108,9 @@ export class Project implements Operator {
 export class Values implements Operator {
   readonly #rows: Evaluate[][];
   readonly #batch: Batch;
+  /** Where a Wait came: what was evaluated before it is not evaluated again, for it may have had effects. */
   #row = 0;
+  #column = 0;
   #filled = 0;
   constructor(
     node: Node<"values">,
@@ -122,6 +124,7 @@ export class Values implements Operator {
   }
   rescan(): void {
     this.#row = 0;
+    this.#column = 0;
     this.#filled = 0;
   }
   next(): Batch | undefined {
@@ -130,7 +133,10 @@ export class Values implements Operator {
     if (this.#row > 0) this.scope.runtime.tick();
     while (this.#row < rows.length && this.#filled < batchRowsMax) {
       const row = rows[this.#row]!;
-      for (let c = 0; c < row.length; c++) columns[c]![this.#filled] = row[c]!(noColumns, 0);
+      for (; this.#column < row.length; this.#column++) {
+        columns[this.#column]![this.#filled] = row[this.#column]!(noColumns, 0);
+      }
+      this.#column = 0;
       this.#row++;
       this.#filled++;
     }

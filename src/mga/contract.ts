@@ -43,6 +43,8 @@ export interface Transaction {
 
 export interface SavepointMark {
   readonly undoLength: number;
+  /** Place in the log of row locks; undefined: locks taken since stay when it is gone back to. */
+  readonly locks?: number | undefined;
 }
 
 /** Outcome of a write on one row. `updated`/`deleted`: a concurrent transaction got there first and committed. */
@@ -234,7 +236,8 @@ export interface Engine {
   /** Rejects or resolves once durable and visible; undefined when there was nothing to write. */
   commit(transaction: Transaction): Promise<void> | undefined;
   rollback(transaction: Transaction): void;
-  savepoint(transaction: Transaction): SavepointMark;
+  /** `locks`: going back to it gives back the row locks taken since; without it they stay until the end. */
+  savepoint(transaction: Transaction, locks?: boolean): SavepointMark;
   rollbackTo(transaction: Transaction, mark: SavepointMark): void;
   /** First half of a commit that the catalog decides (D8): durable, in limbo. */
   prepare(transaction: Transaction): Promise<void>;

@@ -421,10 +421,12 @@ export class EngineCore implements Engine {
     }
   }
 
-  savepoint(transaction: Transaction): SavepointMark {
+  savepoint(transaction: Transaction, locks = false): SavepointMark {
     const record = this.reader(transaction);
     record.seal();
-    return { undoLength: record.undoLength };
+    if (!locks) return { undoLength: record.undoLength };
+    record.lockLog ??= [];
+    return { undoLength: record.undoLength, locks: record.lockLog.length };
   }
 
   rollbackTo(transaction: Transaction, mark: SavepointMark): void {
@@ -443,6 +445,7 @@ export class EngineCore implements Engine {
             for (let count = record.undoExtras[at]!; count > 0; count--) {
               this.collector.undoInsert(table, row + count - 1);
               record.undoExtras[at] = count - 1;
+              if (mark.locks !== undefined) this.locks.unwritten(state.locks, row + count - 1, record);
             }
             break;
           case undoKind.change:
@@ -456,7 +459,9 @@ export class EngineCore implements Engine {
         }
       }
       record.popUndo();
+      if (mark.locks !== undefined) this.locks.unwritten(state.locks, row, record);
     }
+    if (mark.locks !== undefined) this.locks.releaseTo(record, mark.locks);
   }
 
   prepare(transaction: Transaction): Promise<void> {

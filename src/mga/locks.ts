@@ -137,6 +137,8 @@ export class LockManager {
   ): void {
     const lock = this.#entry(map, row, tableName);
     const mine = lock.holders.find((holder) => holder.transaction === transaction);
+    if (mine === undefined || mine.strength < strength)
+      transaction.lockLog?.push({ lock, before: mine?.strength ?? -1 });
     if (mine === undefined) lock.holders.push({ transaction, strength });
     else if (mine.strength < strength) mine.strength = strength;
     transaction.locks.add(lock);
@@ -242,6 +244,28 @@ export class LockManager {
     for (const lock of transaction.locks) {
       if (lock.reserved.some((turn) => turn.transaction === transaction)) this.#leaveTurn(lock, transaction);
     }
+  }
+
+  /** A savepoint is gone back to: locks that were taken since it go, and who waited for them goes on. */
+  releaseTo(transaction: TransactionRecord, mark: number): void {
+    const log = transaction.lockLog;
+    if (log === undefined) return;
+    while (log.length > mark) {
+      const { lock, before } = log.pop()!;
+      const at = lock.holders.findIndex((holder) => holder.transaction === transaction);
+      if (at < 0) continue;
+      if (before < 0) lock.holders.splice(at, 1);
+      else lock.holders[at]!.strength = before;
+      this.#advance(lock);
+    }
+  }
+  /** What `transaction` wrote on the row is undone: who waits for it looks again. */
+  unwritten(map: Map<number, RowLock>, row: number, transaction: TransactionRecord): void {
+    if (map.size === 0) return;
+    const lock = map.get(row);
+    if (lock?.writer !== transaction) return;
+    lock.writer = undefined;
+    this.#advance(lock);
   }
 
   /** The transaction is over: its locks go, and who waited for it goes on. `error`: its outcome is not known. */

@@ -107,6 +107,8 @@ export class TransactionRecord implements Transaction {
   get hasLocks(): boolean {
     return this.#locks !== undefined && this.#locks.size > 0;
   }
+  /** Row locks taken or made stronger since the first savepoint that gives them back, and what was held before (-1: none). */
+  lockLog: { readonly lock: RowLock; readonly before: number }[] | undefined;
   waiter: Waiter | undefined;
   #party: WaitParty | undefined;
   /** In whose name it waits: its session's, else its own. */

@@ -1,6 +1,6 @@
 /**
  * Advisory locks: numbers that applications lock by agreement (PostgreSQL manual, 13.3.5). Held by sessions, counted per
- * session; transaction-level ones end with the transaction.
+ * session; transaction-level ones end with the transaction, or with a savepoint before them.
  *
  * Invariant: whoever waits is told of every release of his lock and looks again; deadlocks with other locks are found by
  * the node's wait graph.
@@ -26,6 +26,8 @@ interface Held {
   readonly scope: "session" | "transaction";
   count: number;
 }
+
+export type AdvisoryMark = ReadonlyMap<Held, number>;
 
 class Waiting extends LockWait {
   readonly ready: Promise<void>;
@@ -143,6 +145,25 @@ export class AdvisoryLocks {
     if (this.#held.size === 0) return;
     for (const name of [...this.#held.keys()])
       this.#release(name, (one) => one.holder !== holder || (scope !== "all" && one.scope !== scope));
+  }
+
+  /** What the holder's transaction has now, for `releaseTo`. */
+  mark(holder: Holder): AdvisoryMark {
+    const mark = new Map<Held, number>();
+    for (const held of this.#held.values())
+      for (const one of held)
+        if (one.holder === holder && one.scope === "transaction") mark.set(one, one.count);
+    return mark;
+  }
+
+  /** Gives back what the transaction took since the mark, at a savepoint that is gone back to. */
+  releaseTo(holder: Holder, mark: AdvisoryMark): void {
+    for (const [name, held] of [...this.#held]) {
+      for (const one of held) {
+        if (one.holder === holder && one.scope === "transaction") one.count = mark.get(one) ?? 0;
+      }
+      this.#release(name, (one) => one.count > 0);
+    }
   }
 
   #release(name: string, keep: (held: Held) => boolean): void {

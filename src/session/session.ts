@@ -48,6 +48,7 @@ import {
   scanInsertRows,
 } from "../sql/parse.js";
 import type { OutputColumn } from "../sql/plan.js";
+import type { AdvisoryMark } from "./advisory.js";
 import type {
   MaybePromise,
   Notice,
@@ -207,6 +208,8 @@ export class ServerSession implements Session, DdlSession, RunningHost {
           const earlier = mark as ReadonlySet<Portal>;
           for (const portal of this.#allPortals()) if (!earlier.has(portal)) this.#dropPortal(portal);
         },
+        advisoryMark: () => server.advisory.mark(this),
+        advisoryRollbackTo: (mark) => server.advisory.releaseTo(this, mark as AdvisoryMark),
         defaults: () => this.#transactionDefaults(),
         lockTimeoutMs: () => this.lockTimeoutMs(),
         waitFor: (ready) => this.waitFor(ready, "Lock", "transactionid"),

@@ -74,6 +74,8 @@ function made(options: { waits: number; refuseResolve?: boolean; readerFails?: b
     settingsRollbackTo: () => undefined,
     portalsMark: () => undefined,
     portalsRollbackTo: () => undefined,
+    advisoryMark: () => undefined,
+    advisoryRollbackTo: () => undefined,
     defaults: () => ({ isolation: "readCommitted", readOnly: false, deferrable: false }),
     lockTimeoutMs: () => 0,
     waitFor: (ready) => ready,

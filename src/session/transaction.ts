@@ -32,6 +32,9 @@ export interface TransactionHooks {
   /** Portals and cursors that are there now; `portalsRollbackTo` closes those that came later. */
   portalsMark(): unknown;
   portalsRollbackTo(mark: unknown): void;
+  /** Advisory locks of the transaction; `advisoryRollbackTo` gives back those that came later. */
+  advisoryMark(): unknown;
+  advisoryRollbackTo(mark: unknown): void;
   /** Values of the session's defaults for a new transaction. */
   defaults(): TransactionSettings;
   lockTimeoutMs(): number;
@@ -50,6 +53,8 @@ interface SavepointEntry {
   readonly deferred: number;
   readonly settings: unknown;
   readonly portals: unknown;
+  readonly tables: ReadonlyMap<number, number>;
+  readonly advisory: unknown;
 }
 
 interface DeferredCheck {
@@ -220,12 +225,14 @@ export class SessionTransaction {
     const rows = this.rows();
     this.#savepoints.push({
       name,
-      rows: this.shard.engine.savepoint(rows),
+      rows: this.shard.engine.savepoint(rows, true),
       draft: this.#draft?.mark(),
       created: this.#created.length,
       deferred: this.#deferred.length,
       settings: this.hooks.settingsMark(),
       portals: this.hooks.portalsMark(),
+      tables: this.shard.locks.mark(this.locks),
+      advisory: this.hooks.advisoryMark(),
     });
   }
 
@@ -267,6 +274,8 @@ export class SessionTransaction {
     // What they have seen may be undone now.
     for (const one of this.#deferred) one.done = false;
     this.hooks.settingsRollbackTo(entry.settings);
+    this.hooks.advisoryRollbackTo(entry.advisory);
+    this.shard.locks.releaseTo(this.locks, entry.tables);
   }
 
   // --- the end ----------------------------------------------------------------------------------------------------

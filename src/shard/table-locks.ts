@@ -1,6 +1,6 @@
 /**
  * Table locks of one shard: PostgreSQL's eight modes and conflict matrix (its manual, 13.3.1), held to the end of the
- * transaction. Queued first come, first served: a waiting exclusive lock is not starved by later weak ones.
+ * transaction or until a savepoint before them is gone back to. Queued first come, first served: a waiting exclusive lock is not starved by later weak ones.
  *
  * Invariants: a lock is granted only if it conflicts with no granted lock of another holder and no earlier waiter; a
  * holder never conflicts with itself. Taking a lock that is already held costs one look-up.
@@ -34,6 +34,7 @@ const conflicts: readonly number[] = [
   0b11111111, // AccessExclusive: all
 ];
 
+const rowExclusive = lockModes.indexOf("RowExclusive");
 const idleTablesMax = 1024;
 
 export class LockHolder {
@@ -122,6 +123,31 @@ export class TableLocks {
     }
     if (timeoutMs < 0) throw new DbError("lockNotAvailable", `could not obtain lock on relation "${name}"`);
     throw this.#wait(state, new Request(this, holder, table, bit, name), timeoutMs);
+  }
+
+  /** What the holder has now, for `releaseTo`. */
+  mark(holder: LockHolder): ReadonlyMap<number, number> {
+    return new Map(holder.held);
+  }
+
+  /**
+   * Gives back what was taken since the mark, at a savepoint that is gone back to. RowExclusive stays: rows written since
+   * leave traces in the table until the transaction is over, and nobody may change it under them.
+   */
+  releaseTo(holder: LockHolder, mark: ReadonlyMap<number, number>): void {
+    for (const [table, bits] of [...holder.held]) {
+      const kept = (mark.get(table) ?? 0) | (bits & (1 << rowExclusive));
+      if (kept === bits) continue;
+      const state = this.#tables.get(table);
+      if (kept === 0) {
+        holder.held.delete(table);
+        state?.granted.delete(holder);
+      } else {
+        holder.held.set(table, kept);
+        state?.granted.set(holder, kept);
+      }
+      if (state !== undefined && state.queue.length > 0) this.#advance(table, state);
+    }
   }
 
   releaseAll(holder: LockHolder): void {

@@ -351,3 +351,46 @@ SELECT * FROM gc ORDER BY n;
 ----
 n	id
 1	2
+
+-- a referring row that is going away, or stays after all
+CREATE TABLE lp (id int PRIMARY KEY); CREATE TABLE lc (id int REFERENCES lp); INSERT INTO lp VALUES (1), (2); INSERT INTO lc VALUES (1), (2);
+----
+CREATE TABLE
+CREATE TABLE
+INSERT 0 2
+INSERT 0 2
+
+a: BEGIN; DELETE FROM lc WHERE id = 1;
+----
+BEGIN
+DELETE 1
+
+b&: DELETE FROM lp WHERE id = 1;
+----
+(waits)
+
+a: COMMIT;
+----
+COMMIT
+
+b wait
+----
+DELETE 1
+
+a: BEGIN; UPDATE lc SET id = NULL;
+----
+BEGIN
+UPDATE 1
+
+b&: DELETE FROM lp WHERE id = 2;
+----
+ERROR 23503: update or delete on table "lp" violates foreign key constraint "lc_id_fkey" on table "lc"
+DETAIL: Key (id)=(2) is still referenced from table "lc".
+
+a: ROLLBACK;
+----
+ROLLBACK
+
+b wait
+----
+(nothing to wait for)
