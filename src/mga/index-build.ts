@@ -236,7 +236,7 @@ export class EngineIndexBuild implements IndexBuild {
         return;
       }
       if (this.#index.spec.unique) this.#checkUnique(top);
-      const wrote = this.#loader!.addEntry(top.buffer, top.at, top.length + rowBytes);
+      const wrote = this.#loader!.addEntry(top.view, top.at, top.length + rowBytes);
       this.#sort.advance();
       if (wrote) store.beginOperation();
     }

@@ -25,6 +25,8 @@ export type SpillFactory = () => SpillRun;
  */
 export interface EntryReader {
   readonly buffer: Buffer;
+  /** Over the memory of `buffer`. */
+  readonly view: DataView;
   readonly at: number;
   readonly length: number;
   /** False at the end. */
@@ -48,6 +50,10 @@ const slice = 16_384;
 const smallGroup = 48;
 const readBytes = 1 << 18;
 const windowBytes = 6;
+
+function viewOf({ buffer, byteOffset, byteLength }: Buffer): DataView {
+  return new DataView(buffer, byteOffset, byteLength);
+}
 
 /** Order of two keys that agree in their first `from` bytes. */
 export function compareKeys(
@@ -88,6 +94,7 @@ class KeyRun {
   /** Where each entry's bytes begin, counted through all chunks. */
   #places = new Uint32Array(firstEntries);
   readonly #chunks: Buffer[] = [];
+  readonly #views: DataView[] = [];
   /** Bytes of the last chunk that are taken. */
   #used = chunkBytes;
   // While it is sorted: entry numbers in their order so far, six bytes of each key in two words of three, and room for a pass.
@@ -116,6 +123,7 @@ class KeyRun {
   back(mark: RunMark): void {
     this.count = mark.count;
     this.#chunks.length = mark.chunks;
+    this.#views.length = mark.chunks;
     this.#used = mark.used;
   }
 
@@ -124,7 +132,9 @@ class KeyRun {
     const needed = headBytes + bytes + rowBytes;
     assert(needed <= chunkBytes, "a key is longer than a chunk");
     if (this.#used + needed > chunkBytes) {
-      this.#chunks.push(Buffer.allocUnsafeSlow(chunkBytes));
+      const chunk = Buffer.allocUnsafeSlow(chunkBytes);
+      this.#chunks.push(chunk);
+      this.#views.push(viewOf(chunk));
       this.#used = 0;
     }
     this.keyAt = this.#used + headBytes;
@@ -164,6 +174,9 @@ class KeyRun {
 
   chunkOf(entry: number): Buffer {
     return this.#chunks[this.#places[entry]! >>> 20]!;
+  }
+  viewOf(entry: number): DataView {
+    return this.#views[this.#places[entry]! >>> 20]!;
   }
   /** Where the entry's key begins in its chunk; two bytes before that stands its length. */
   startOf(entry: number): number {
@@ -391,10 +404,12 @@ const lookAhead = 64;
 
 class MemoryReader implements EntryReader {
   buffer: Buffer = Buffer.alloc(0);
+  view: DataView = viewOf(this.buffer);
   at = 0;
   length = 0;
   #place = 0;
   readonly #buffers: Buffer[] = new Array<Buffer>(lookAhead).fill(this.buffer);
+  readonly #views: DataView[] = new Array<DataView>(lookAhead).fill(this.view);
   readonly #starts = new Uint32Array(lookAhead);
   readonly #lengths = new Uint16Array(lookAhead);
   /** Looked-up entries given, and how many there are. */
@@ -407,6 +422,7 @@ class MemoryReader implements EntryReader {
     if (this.#given === this.#known && !this.#lookUp()) return false;
     const index = this.#given++;
     this.buffer = this.#buffers[index]!;
+    this.view = this.#views[index]!;
     this.at = this.#starts[index]!;
     this.length = this.#lengths[index]!;
     return true;
@@ -422,6 +438,7 @@ class MemoryReader implements EntryReader {
     for (let index = 0; index < count; index++) {
       const entry = order[this.#place + index]!;
       buffers[index] = run.chunkOf(entry);
+      this.#views[index] = run.viewOf(entry);
       starts[index] = run.startOf(entry);
     }
     let sum = 0;
@@ -444,6 +461,7 @@ class MemoryReader implements EntryReader {
 /** Entries as they lie in a run's chunks, one after another, in order. */
 class FileReader implements EntryReader {
   buffer = Buffer.alloc(readBytes);
+  view = viewOf(this.buffer);
   at = 0;
   length = 0;
   #next = 0;
@@ -469,6 +487,7 @@ class FileReader implements EntryReader {
     const read = this.file.read(next.subarray(rest.length), this.#position);
     this.#position += read;
     this.buffer = next;
+    this.view = viewOf(next);
     this.#next = 0;
     this.#end = rest.length + read;
     return this.#end >= bytes;

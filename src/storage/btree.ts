@@ -126,6 +126,13 @@ function commonLength(
   return same;
 }
 
+/** Copies by words of four bytes, wherever they lie: short strings cost a third of a loop over bytes. */
+function copyBytes(from: DataView, at: number, into: DataView, to: number, length: number): void {
+  let byte = 0;
+  for (; byte + 4 <= length; byte += 4) into.setUint32(to + byte, from.getUint32(at + byte, true), true);
+  for (; byte < length; byte++) into.setUint8(to + byte, from.getUint8(at + byte));
+}
+
 function compareBytes(a: Uint8Array, aLength: number, b: Uint8Array, bLength: number): number {
   const same = commonLength(a, 0, aLength, b, 0, bLength);
   if (same < aLength && same < bLength) return a[same]! - b[same]!;
@@ -161,12 +168,15 @@ function readRow(bytes: Uint8Array, end: number, rowBytes: number): number {
  */
 class EntryList {
   bytes: Uint8Array;
+  /** Over the same memory. */
+  view: DataView;
   /** `ends[i]` is where entry i ends; it begins where its predecessor ends. */
   ends: Uint32Array;
   children: Uint32Array;
   count = 0;
   constructor(bytes: number) {
     this.bytes = new Uint8Array(bytes);
+    this.view = new DataView(this.bytes.buffer);
     this.ends = new Uint32Array(256);
     this.children = new Uint32Array(256);
   }
@@ -189,6 +199,7 @@ class EntryList {
       const grown = new Uint8Array(Math.max(2 * this.bytes.length, at + length));
       grown.set(this.bytes);
       this.bytes = grown;
+      this.view = new DataView(grown.buffer);
     }
     if (this.count === this.ends.length) {
       const ends = new Uint32Array(2 * this.count);
@@ -206,6 +217,10 @@ class EntryList {
   push(from: Uint8Array, at: number, length: number, child: number): void {
     const to = this.extend(length, child);
     for (let byte = 0; byte < length; byte++) this.bytes[to + byte] = from[at + byte]!;
+  }
+  pushView(from: DataView, at: number, length: number): void {
+    const to = this.extend(length, 0);
+    copyBytes(from, at, this.view, to, length);
   }
 }
 
@@ -555,7 +570,7 @@ class TreePages {
         u8[at + 1] = rest >>> 8;
         at += 2;
       }
-      for (let byte = 0; byte < rest; byte++) u8[at + byte] = list.bytes[start + byte]!;
+      copyBytes(list.view, start, view, at, rest);
       u16[(slots >>> 1) + index - from] = heap >>> this.shift;
     }
     assert(address + heap >= slots + 2 * (to - from), "the entries do not fit their tree page");
@@ -1332,6 +1347,7 @@ export class TreeLoader {
   readonly #sizes: number[] = [];
   /** An entry given in parts. */
   readonly #full: Uint8Array;
+  readonly #fullView: DataView;
   /** Bytes that all entries of the leaf being filled share, rows left out. */
   #prefix = 0;
   #entries = 0;
@@ -1343,6 +1359,7 @@ export class TreeLoader {
     this.#room = Math.floor(pages.room * fill);
     const bytes = keyBytesMax(pages.pageSize) + 8;
     this.#full = new Uint8Array(bytes);
+    this.#fullView = new DataView(this.#full.buffer);
   }
   get entries(): number {
     return this.#entries;
@@ -1356,7 +1373,7 @@ export class TreeLoader {
     const full = this.#full;
     if (length > full.length - 8) throw this.#tooLong(length);
     for (let byte = 0; byte < length; byte++) full[byte] = key[at + byte]!;
-    return this.addEntry(full, 0, putRow(row, this.#pages.shape.rowBytes, full, length));
+    return this.addEntry(this.#fullView, 0, putRow(row, this.#pages.shape.rowBytes, full, length));
   }
   #tooLong(length: number): DbError {
     return new DbError(
@@ -1366,7 +1383,7 @@ export class TreeLoader {
   }
 
   /** The same for an entry as it is stored: the key's bytes, then the row's (`rowBytes` of them, high ones first). */
-  addEntry(bytes: Uint8Array, at: number, length: number): boolean {
+  addEntry(bytes: DataView, at: number, length: number): boolean {
     const { rowBytes, keyLength } = this.#pages.shape;
     const keyBytes = length - rowBytes;
     if (keyBytes > this.#full.length - 8) throw this.#tooLong(keyBytes);
@@ -1378,12 +1395,14 @@ export class TreeLoader {
       const last = list.count - 1;
       const start = list.start(last);
       const lastLength = list.length(last);
-      const before = list.bytes;
+      const before = list.view;
       const least = Math.min(length, lastLength);
       let same = 0;
-      while (same < least && before[start + same] === bytes[at + same]) same++;
+      while (same + 4 <= least && before.getUint32(start + same) === bytes.getUint32(at + same)) same += 4;
+      while (same < least && before.getUint8(start + same) === bytes.getUint8(at + same)) same++;
       if (same === length && same === lastLength) return false;
-      const above = same < least ? bytes[at + same]! > before[start + same]! : length > lastLength;
+      const above =
+        same < least ? bytes.getUint8(at + same) > before.getUint8(start + same) : length > lastLength;
       assert(above, "the entries to load are not in order");
       // What the page's entries would still share with this one among them: no more than it shares with the last one.
       prefix = Math.min(this.#prefix, same, keyBytes);
@@ -1396,7 +1415,7 @@ export class TreeLoader {
     }
     this.#prefix = prefix;
     this.#sizes[0]! += this.#pages.entrySize(0, length);
-    list.push(bytes, at, length, 0);
+    list.pushView(bytes, at, length);
     this.#entries++;
     return wrote;
   }
