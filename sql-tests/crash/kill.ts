@@ -56,8 +56,12 @@ export async function runKills(run: KillRun): Promise<KillReport> {
       );
     });
     for (let round = 0; round < run.rounds && failures.length === 0; round++) {
+      const before = answeredBy(books);
       const loads = books.map((book, id) => load(server, id, book, new SimRandom(random.bits())));
       await new Promise((resolve) => setTimeout(resolve, 100 + random.below(500)));
+      // A kill before anything was answered would prove little, however slow the machine is.
+      for (let waited = 0; waited < patienceMs && answeredBy(books) - before < leastAnswered; waited += 20)
+        await new Promise((resolve) => setTimeout(resolve, 20));
       await server.kill();
       for (const error of await Promise.all(loads))
         if (error !== undefined) failures.push(`round ${round}: ${error}`);
@@ -67,7 +71,7 @@ export async function runKills(run: KillRun): Promise<KillReport> {
       for (const problem of problems.failures) failures.push(`seed ${run.seed} round ${round}: ${problem}`);
       unanswered += problems.unanswered;
       run.progress?.(
-        `kill ${round + 1}: ready after ${Math.round(server.startMs)} ms, ${books.reduce((sum, { answered }) => sum + answered, 0)} transfers answered`,
+        `kill ${round + 1}: ready after ${Math.round(server.startMs)} ms, ${answeredBy(books)} transfers answered`,
       );
     }
     await server.stop();
@@ -79,11 +83,19 @@ export async function runKills(run: KillRun): Promise<KillReport> {
   }
   return {
     rounds: startMs.length,
-    answered: books.reduce((sum, { answered }) => sum + answered, 0),
+    answered: answeredBy(books),
     unanswered,
     startMs,
     failures,
   };
+}
+
+/** Transfers a round waits for before its kill, and how long it waits for them at most. */
+const leastAnswered = 10;
+const patienceMs = 10_000;
+
+function answeredBy(books: readonly Book[]): number {
+  return books.reduce((sum, { answered }) => sum + answered, 0);
 }
 
 async function withClient<T>(server: TestServer, work: (client: pg.Client) => Promise<T>): Promise<T> {
