@@ -123,7 +123,11 @@ async function run(
       if (head === undefined) continue;
       const before = row.find((one) => one.actor.state === "committed");
       if (head.actor === actor || head.actor.state === "committed") violates ||= head.data?.[0] === key;
-      else waits ||= head.data?.[0] === key || before?.data?.[0] === key;
+      else {
+        // What an active writer has replaced or deleted itself may come back with a savepoint.
+        const own = row.some((one) => one.actor === head.actor && one.data?.[0] === key);
+        waits ||= own || before?.data?.[0] === key;
+      }
     }
     return { violates, waits };
   };

@@ -335,18 +335,12 @@ export class EngineTable implements Table {
     const before =
       (flags & rowFlag.chain) !== 0 && this.#predecessorHasKey(index, format, address, slot, flags);
     if (outcome === stateAborted) return before;
-    if (before || (live && this.#newestHasKey(index, format, address, slot, flags))) {
-      if (!waits) return true;
-      this.core.locks.wait(
-        state.locks,
-        row,
-        this.spec.name,
-        transaction,
-        strengthOf.keyShare,
-        this.core.recordOf(writer),
-      );
-    }
-    return false;
+    const record = this.core.recordOf(writer);
+    const held = before || (live && this.#newestHasKey(index, format, address, slot, flags));
+    // What the writer has taken away again itself comes back with a savepoint.
+    if (!held && record?.mayBringBack(state, row) !== true) return false;
+    if (!waits) return true;
+    return this.core.locks.wait(state.locks, row, this.spec.name, transaction, strengthOf.keyShare, record);
   }
 
   #newestHasKey(

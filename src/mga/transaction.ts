@@ -241,6 +241,15 @@ export class TransactionRecord implements Transaction {
     this.#entry(undoKind.overwrite, table, row, this.undoBytesUsed, flags);
     this.undoBytesUsed = needed;
   }
+  /** Whether going back in the undo log may restore an own version of the row that is not its newest any more. */
+  mayBringBack(table: TableState, row: number): boolean {
+    for (let at = this.undoLength - 1; at >= 0; at--) {
+      const kind = this.undoKinds[at]!;
+      if ((kind === undoKind.erase || kind === undoKind.overwrite) && this.undoRows[at] === row)
+        if (this.tables[this.undoTables[at]!] === table) return true;
+    }
+    return false;
+  }
   /** Drops the last entry. */
   popUndo(): void {
     this.undoLength--;

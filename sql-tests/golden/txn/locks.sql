@@ -236,3 +236,61 @@ id	v
 2	1
 3	2
 9	10
+
+-- a key that its writer took away again comes back with a savepoint: nobody gets it meanwhile
+a: CREATE TABLE back (k int PRIMARY KEY, v int);
+----
+CREATE TABLE
+
+a: BEGIN; INSERT INTO back VALUES (1, 1), (2, 1); SAVEPOINT s; DELETE FROM back WHERE k = 1; UPDATE back SET k = 3 WHERE k = 2;
+----
+BEGIN
+INSERT 0 2
+SAVEPOINT
+DELETE 1
+UPDATE 1
+
+b&: INSERT INTO back VALUES (1, 2);
+----
+(waits)
+
+c&: INSERT INTO back VALUES (2, 2) ON CONFLICT (k) DO UPDATE SET v = back.v + 10;
+----
+(waits)
+
+a: ROLLBACK TO s; COMMIT;
+----
+ROLLBACK
+COMMIT
+
+b wait
+----
+ERROR 23505: duplicate key value violates unique constraint "back_pkey"
+DETAIL: Key (k)=(1) already exists.
+
+c wait
+----
+INSERT 0 1
+
+a: SELECT * FROM back ORDER BY k;
+----
+k	v
+1	1
+2	11
+
+-- and one that was only there behind the savepoint is free at once
+a: BEGIN; SAVEPOINT s; INSERT INTO back VALUES (9, 1); ROLLBACK TO s;
+----
+BEGIN
+SAVEPOINT
+INSERT 0 1
+ROLLBACK
+
+b: INSERT INTO back VALUES (9, 2);
+----
+INSERT 0 1
+
+a: COMMIT; DROP TABLE back;
+----
+COMMIT
+DROP TABLE
