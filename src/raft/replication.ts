@@ -1,0 +1,485 @@
+/**
+ * The leader's log to everybody's: appends and their answers, commit, heartbeats, snapshots in chunks, changes of members.
+ *
+ * Invariants: a leader never changes its own log but by appending; a follower's committed entries are never cut; a set of
+ * members is in force on a node from the moment it is in its log.
+ */
+import { assert } from "../base/errors.js";
+import type {
+  AppendAnswer,
+  AppendRequest,
+  Entry,
+  Heartbeat,
+  HeartbeatAnswer,
+  MemberId,
+  MemberTarget,
+  SnapshotAnswer,
+  SnapshotChunk,
+} from "./contract.js";
+import type { RaftNode } from "./core.js";
+import { handOverTo } from "./election.js";
+import { entryBytes } from "./log.js";
+import { isJoint, isVoter, isWellFormed, leave, sameMembers, towards } from "./members.js";
+import { becomeProbe, becomeReplicate, becomeSnapshot, newProgress, type Progress } from "./progress.js";
+import { confirmReads, releaseWaitingReads, roundToConfirm } from "./reads.js";
+
+// --- proposing ---------------------------------------------------------------------------------------------------
+
+export function onPropose(node: RaftNode, commands: readonly Uint8Array[]): void {
+  const { out, log, limits } = node;
+  if (!node.isLeader) {
+    out.refused = "notLeader";
+    return;
+  }
+  if (node.transferTarget !== 0) {
+    out.refused = "transferring";
+    return;
+  }
+  let bytes = 0;
+  for (const command of commands) bytes += command.length + 32;
+  // One proposal is taken whatever its size; who bounds that is the caller.
+  if (node.uncommittedBytes > 0 && node.uncommittedBytes + bytes > limits.uncommittedBytesMax) {
+    out.refused = "tooMuch";
+    return;
+  }
+  out.accepted = { index: log.lastIndex + 1, term: node.term };
+  for (const data of commands)
+    node.appendOwn({ kind: "command", index: log.lastIndex + 1, term: node.term, data });
+  broadcast(node);
+  advanceCommit(node);
+}
+
+export function onChangeMembers(node: RaftNode, target: MemberTarget): void {
+  const { out, log, rules } = node;
+  if (!node.isLeader) {
+    out.refused = "notLeader";
+    return;
+  }
+  if (node.transferTarget !== 0) {
+    out.refused = "transferring";
+    return;
+  }
+  const underWay = rules.changeIsUnderWay(log.membersIndex, node.commit, isJoint(log.members));
+  if (underWay || !rules.mayChangeMembers(log.termAt(node.commit) ?? 0, node.term)) {
+    out.refused = "changing";
+    return;
+  }
+  if (!isWellFormed(target)) {
+    out.refused = "badMembers";
+    return;
+  }
+  const from = isJoint(log.members) ? leave(log.members) : log.members;
+  const members = towards(from, target);
+  if (sameMembers(members, log.members)) {
+    out.refused = "badMembers";
+    return;
+  }
+  out.accepted = { index: log.lastIndex + 1, term: node.term };
+  node.appendOwn({ kind: "members", index: log.lastIndex + 1, term: node.term, members });
+  membersChanged(node);
+  broadcast(node);
+  advanceCommit(node);
+}
+
+/** A leader follows the set in its log: newcomers get a progress, who is gone loses it. */
+function membersChanged(node: RaftNode): void {
+  const peers = node.peers();
+  for (const id of peers) {
+    if (node.progress.has(id)) continue;
+    const progress = newProgress(node.log.lastIndex);
+    progress.active = true;
+    node.progress.set(id, progress);
+  }
+  for (const id of [...node.progress.keys()]) if (!peers.includes(id)) node.progress.delete(id);
+  if (node.transferTarget !== 0 && !peers.includes(node.transferTarget)) node.transferTarget = 0;
+}
+
+/** After an election: what depends on the log of a leader. */
+export function becomeEffective(node: RaftNode): void {
+  advanceCommit(node);
+}
+
+// --- sending -----------------------------------------------------------------------------------------------------
+
+function broadcast(node: RaftNode): void {
+  for (const peer of node.peers()) sendAppend(node, peer, false);
+}
+
+/** Sends what the peer lacks, as far as its window allows. `evenEmpty`: an append without entries is worth sending. */
+export function sendAppend(node: RaftNode, to: MemberId, evenEmpty: boolean): void {
+  const progress = node.progress.get(to);
+  if (progress === undefined) return;
+  let empty = evenEmpty;
+  for (;;) {
+    if (progress.state === "snapshot") return;
+    if (progress.state === "probe" && progress.paused) return;
+    if (progress.inflight.length >= node.limits.inflightMax) return;
+    if (progress.next > node.log.lastIndex && !empty) return;
+    const previousIndex = progress.next - 1;
+    const previousTerm = node.log.termAt(previousIndex);
+    if (previousTerm === undefined) {
+      startSnapshot(node, to, progress);
+      return;
+    }
+    const entries =
+      progress.next > node.log.lastIndex ? [] : node.log.slice(progress.next, node.limits.appendBytesMax);
+    node.send({
+      kind: "append",
+      from: node.id,
+      to,
+      term: node.term,
+      previousIndex,
+      previousTerm,
+      entries,
+      commit: node.commit,
+    });
+    empty = false;
+    if (progress.state === "probe") {
+      progress.paused = true;
+      return;
+    }
+    if (entries.length === 0) return;
+    progress.next += entries.length;
+    progress.inflight.push(progress.next - 1);
+  }
+}
+
+function startSnapshot(node: RaftNode, to: MemberId, progress: Progress): void {
+  const { snapshot } = node.log;
+  assert(snapshot !== undefined, "what is gone from the log is in a snapshot");
+  becomeSnapshot(progress, snapshot.index);
+  sendChunk(node, to, progress);
+}
+
+function sendChunk(node: RaftNode, to: MemberId, progress: Progress): void {
+  const { snapshot } = node.log;
+  assert(snapshot !== undefined, "a snapshot is sent because there is one");
+  if (snapshot.index !== progress.snapshotIndex) becomeSnapshot(progress, snapshot.index); // a newer one: from the start
+  const offset = progress.snapshotOffset;
+  node.send({
+    kind: "snapshot",
+    from: node.id,
+    to,
+    term: node.term,
+    index: snapshot.index,
+    snapshotTerm: snapshot.term,
+    members: snapshot.members,
+    offset,
+    total: snapshot.data.length,
+    data: snapshot.data.subarray(offset, offset + node.limits.snapshotChunkBytes),
+  });
+}
+
+export function onHeartbeatTimeout(node: RaftNode): void {
+  if (!node.isLeader) return;
+  node.heartbeatElapsed = 0;
+  sendHeartbeats(node);
+}
+
+export function sendHeartbeats(node: RaftNode): void {
+  const round = roundToConfirm(node);
+  for (const to of node.peers()) {
+    const { match } = node.progress.get(to)!;
+    const commit = node.rules.heartbeatCommit(node.commit, match);
+    node.send({ kind: "heartbeat", from: node.id, to, term: node.term, commit, round });
+  }
+}
+
+export function onQuorumTimeout(node: RaftNode): void {
+  if (!node.isLeader) return;
+  node.elapsed = 0;
+  const heard = node.isQuorum((id) => id === node.id || node.progress.get(id)?.active === true);
+  for (const progress of node.progress.values()) progress.active = false;
+  if (!heard) node.becomeFollower(node.term, 0);
+}
+
+// --- at a follower -----------------------------------------------------------------------------------------------
+
+function followLeader(node: RaftNode, leader: MemberId): void {
+  assert(!node.isLeader, `two leaders in term ${node.term}: ${node.id} and ${leader}`);
+  if (node.role !== "follower") node.becomeFollower(node.term, leader);
+  node.leader = leader;
+  node.elapsed = 0;
+}
+
+export function onAppend(node: RaftNode, request: AppendRequest): void {
+  followLeader(node, request.from);
+  const { log, rules } = node;
+  if (request.previousIndex < node.commit) {
+    // It knows less of us than is committed here, or the message is old.
+    answerAppend(node, request.from, node.commit, true);
+    return;
+  }
+  if (!rules.agrees(log.termAt(request.previousIndex), request.previousTerm)) {
+    const hintIndex = log.lastAtMost(Math.min(request.previousIndex, log.lastIndex), request.previousTerm);
+    node.send({
+      kind: "appendAnswer",
+      from: node.id,
+      to: request.from,
+      term: node.term,
+      index: request.previousIndex,
+      accepted: false,
+      hintIndex,
+      hintTerm: log.termAt(hintIndex) ?? 0,
+    });
+    return;
+  }
+  take(node, request.entries);
+  const last = request.previousIndex + request.entries.length;
+  node.commitTo(rules.followerCommit(request.commit, last, log.lastIndex));
+  answerAppend(node, request.from, last, true);
+}
+
+function take(node: RaftNode, entries: readonly Entry[]): void {
+  const { log, rules } = node;
+  for (const entry of entries) {
+    const here = log.termAt(entry.index);
+    if (entry.index <= log.lastIndex) {
+      if (!rules.contradicts(here, entry.term)) continue;
+      assert(entry.index > node.commit, `entry ${entry.index} is committed and contradicts the leader's`);
+      const { members, membersIndex } = log;
+      log.truncate(entry.index);
+      if (!rules.restoresMembersWhenCut()) {
+        log.members = members;
+        log.membersIndex = Math.min(membersIndex, log.lastIndex);
+      }
+    }
+    log.append(entry);
+    node.out.append.push(entry);
+  }
+}
+
+function answerAppend(node: RaftNode, to: MemberId, index: number, accepted: boolean): void {
+  node.send({
+    kind: "appendAnswer",
+    from: node.id,
+    to,
+    term: node.term,
+    index,
+    accepted,
+    hintIndex: 0,
+    hintTerm: 0,
+  });
+}
+
+export function onHeartbeat(node: RaftNode, beat: Heartbeat): void {
+  followLeader(node, beat.from);
+  if (beat.commit > node.log.lastIndex) {
+    node.out.fault = `the leader knows entry ${beat.commit} to be here, but the log ends at ${node.log.lastIndex}`;
+    return;
+  }
+  node.commitTo(beat.commit);
+  node.send({ kind: "heartbeatAnswer", from: node.id, to: beat.from, term: node.term, round: beat.round });
+}
+
+export function onSnapshotChunk(node: RaftNode, chunk: SnapshotChunk): void {
+  followLeader(node, chunk.from);
+  const { log, rules } = node;
+  if (chunk.index <= node.commit) {
+    node.incoming = undefined;
+    answerAppend(node, chunk.from, node.commit, true);
+    return;
+  }
+  if (rules.keepsLogBehindSnapshot(log.termAt(chunk.index), chunk.snapshotTerm)) {
+    // The log holds all of it: it was only not known to be committed.
+    node.incoming = undefined;
+    node.commitTo(chunk.index);
+    answerAppend(node, chunk.from, chunk.index, true);
+    return;
+  }
+  if (chunk.total > node.limits.snapshotBytesMax) return;
+  if (
+    node.incoming?.index !== chunk.index ||
+    node.incoming.term !== chunk.snapshotTerm ||
+    chunk.offset === 0
+  ) {
+    node.incoming = {
+      index: chunk.index,
+      term: chunk.snapshotTerm,
+      members: chunk.members,
+      total: chunk.total,
+      received: 0,
+      chunks: [],
+    };
+  }
+  const { incoming } = node;
+  if (chunk.offset === incoming.received) {
+    incoming.chunks = [...incoming.chunks, chunk.data];
+    incoming.received += chunk.data.length;
+  }
+  if (incoming.received < incoming.total) {
+    node.send({
+      kind: "snapshotAnswer",
+      from: node.id,
+      to: chunk.from,
+      term: node.term,
+      index: incoming.index,
+      received: incoming.received,
+    });
+    return;
+  }
+  const data = new Uint8Array(incoming.total);
+  let at = 0;
+  for (const part of incoming.chunks) {
+    data.set(part, at);
+    at += part.length;
+  }
+  const { index, term, members } = incoming;
+  node.incoming = undefined;
+  const snapshot = { index, term, members, data };
+  log.install(snapshot);
+  node.commit = index;
+  node.out.install = snapshot;
+  node.out.append.length = 0;
+  answerAppend(node, chunk.from, index, true);
+}
+
+// --- answers at the leader ---------------------------------------------------------------------------------------
+
+export function onAppendAnswer(node: RaftNode, answer: AppendAnswer): void {
+  if (!node.isLeader) return;
+  const progress = node.progress.get(answer.from);
+  if (progress === undefined) return;
+  progress.active = true;
+  if (!answer.accepted) {
+    refusedAppend(node, answer, progress);
+    return;
+  }
+  const match = node.rules.matched(answer.index, Math.max(progress.next - 1, answer.index));
+  if (match > node.log.lastIndex) return; // of no entry that this leader ever sent
+  const moved = match > progress.match;
+  if (moved) {
+    progress.match = match;
+    progress.next = Math.max(progress.next, match + 1);
+  }
+  while (progress.inflight.length > 0 && progress.inflight[0]! <= answer.index) progress.inflight.shift();
+  if (progress.state === "probe") becomeReplicate(progress);
+  else if (progress.state === "snapshot" && progress.match >= progress.snapshotIndex)
+    becomeReplicate(progress);
+  if (moved && advanceCommit(node)) broadcastCommit(node);
+  sendAppend(node, answer.from, false);
+  if (node.transferTarget === answer.from && progress.match === node.log.lastIndex)
+    handOverTo(node, answer.from);
+}
+
+function refusedAppend(node: RaftNode, answer: AppendAnswer, progress: Progress): void {
+  if (answer.index <= progress.match || answer.index >= progress.next) return; // old
+  if (progress.state === "snapshot") return;
+  if (progress.state === "probe" && progress.next - 1 !== answer.index) return;
+  // Neither log can agree behind the hint, nor where ours is of a later term than the hint's.
+  const candidate = node.log.lastAtMost(answer.hintIndex, answer.hintTerm);
+  if (progress.state === "replicate") becomeProbe(progress);
+  else progress.paused = false;
+  progress.next = Math.max(progress.match + 1, Math.min(answer.index, candidate + 1));
+  sendAppend(node, answer.from, true);
+}
+
+export function onHeartbeatAnswer(node: RaftNode, answer: HeartbeatAnswer): void {
+  if (!node.isLeader) return;
+  const progress = node.progress.get(answer.from);
+  if (progress === undefined) return;
+  progress.active = true;
+  progress.paused = false;
+  if (answer.round > progress.round) {
+    progress.round = answer.round;
+    confirmReads(node);
+  }
+  if (progress.state === "snapshot") {
+    sendChunk(node, answer.from, progress);
+    return;
+  }
+  // A window that stays full through a heartbeat has lost its answers.
+  if (progress.state === "replicate" && progress.inflight.length >= node.limits.inflightMax)
+    progress.inflight.shift();
+  if (progress.match < node.log.lastIndex) {
+    if (
+      progress.state === "replicate" &&
+      progress.next > node.log.lastIndex &&
+      progress.inflight.length > 0
+    ) {
+      // All was sent and not all was answered: something is lost on the way, perhaps.
+      becomeProbe(progress);
+    }
+    // A probe with nothing to carry still finds out where the logs agree.
+    sendAppend(node, answer.from, progress.state === "probe");
+  }
+}
+
+export function onSnapshotAnswer(node: RaftNode, answer: SnapshotAnswer): void {
+  if (!node.isLeader) return;
+  const progress = node.progress.get(answer.from);
+  if (progress === undefined || progress.state !== "snapshot") return;
+  progress.active = true;
+  if (answer.index !== progress.snapshotIndex) return;
+  if (answer.received <= progress.snapshotOffset && answer.received !== 0) return; // an answer to an older chunk
+  progress.snapshotOffset = Math.min(answer.received, node.log.snapshot?.data.length ?? 0);
+  sendChunk(node, answer.from, progress);
+}
+
+/** Followers hear of a commit with the next entries or heartbeat; now, when there is nothing else to send. */
+function broadcastCommit(node: RaftNode): void {
+  for (const peer of node.peers()) {
+    const progress = node.progress.get(peer);
+    if (progress === undefined) continue;
+    if (progress.state === "replicate" && progress.next > node.log.lastIndex) sendAppend(node, peer, true);
+    else sendAppend(node, peer, false);
+  }
+}
+
+/** True when more is committed than before. */
+export function advanceCommit(node: RaftNode): boolean {
+  const { log, rules } = node;
+  let moved = false;
+  // The highest index that a quorum holds: walking down from the end finds it soon.
+  for (let index = log.lastIndex; index > node.commit; index--) {
+    if (
+      !node.isQuorum((id) => (id === node.id ? log.lastIndex : (node.progress.get(id)?.match ?? 0)) >= index)
+    )
+      continue;
+    if (!rules.commitsByCount(log.termAt(index)!, node.term)) break;
+    node.commitTo(index);
+    moved = true;
+    break;
+  }
+  if (moved) releaseWaitingReads(node);
+  leaveJoint(node);
+  return moved;
+}
+
+function leaveJoint(node: RaftNode): void {
+  const { log, rules } = node;
+  if (!node.isLeader) return;
+  if (isJoint(log.members)) {
+    if (!rules.mayLeaveJoint(log.membersIndex, node.commit)) return;
+    node.appendOwn({
+      kind: "members",
+      index: log.lastIndex + 1,
+      term: node.term,
+      members: leave(log.members),
+    });
+    membersChanged(node);
+    broadcast(node);
+    advanceCommit(node);
+    return;
+  }
+  if (log.membersIndex <= node.commit && !isVoter(log.members, node.id)) {
+    // Its successors are told that the change is committed before it leaves.
+    for (const peer of node.peers()) {
+      const { match } = node.progress.get(peer)!;
+      node.send({
+        kind: "heartbeat",
+        from: node.id,
+        to: peer,
+        term: node.term,
+        commit: rules.heartbeatCommit(node.commit, match),
+        round: 0,
+      });
+    }
+    node.becomeFollower(node.term, 0);
+  }
+}
+
+/** What an append of these entries weighs; for those who fill a message. */
+export function weightOf(entries: readonly Entry[]): number {
+  return entries.reduce((sum, entry) => sum + entryBytes(entry), 0);
+}

@@ -1,0 +1,812 @@
+/**
+ * Explicit-state exploration of the real `step()`: every order of deliveries, losses, duplicates, timeouts, crashes,
+ * proposals, reads, hand-overs, snapshots and one change of members, within budgets that keep the space finite.
+ *
+ * A world is a set of nodes, the messages under way and what has happened so far as the properties need it. A message
+ * that is never delivered is a lost one, so loss needs no event of its own. A crash loses what `step` did not ask to be
+ * made durable.
+ *
+ * Properties: at most one leader in a term; logs that agree at an entry agree before it; a leader holds everything that
+ * was committed in earlier terms; every node applies the same entry at an index; a read is answered with an index at
+ * least as high as what was committed when it was asked. Broken asserts of the core count as violations.
+ *
+ * Invariant: with the same options and seed the same worlds are visited in the same order.
+ */
+import type { Entry, Input, MemberId, MemberSet, MemberTarget, Message } from "../../raft/index.js";
+import {
+  isVoter,
+  memberSet,
+  RaftNode,
+  type RaftRules,
+  type RaftStart,
+  raftRules,
+  step,
+} from "../../raft/index.js";
+import { SimRandom } from "../random.js";
+import { hashMessage, hashNode, Mixer } from "./hash.js";
+
+export interface Budgets {
+  readonly terms: number;
+  readonly timeouts: number;
+  readonly heartbeats: number;
+  readonly proposals: number;
+  readonly crashes: number;
+  readonly duplicates: number;
+  readonly changes: number;
+  readonly reads: number;
+  readonly transfers: number;
+  readonly compactions: number;
+  /** Messages under way; the oldest beyond it is lost. */
+  readonly bag: number;
+}
+
+export interface Scenario {
+  readonly name: string;
+  readonly nodes: number;
+  readonly members: MemberSet;
+  readonly targets: readonly MemberTarget[];
+  readonly budgets: Budgets;
+}
+
+export const budgets: Budgets = {
+  terms: 3,
+  timeouts: 4,
+  heartbeats: 2,
+  proposals: 2,
+  crashes: 2,
+  duplicates: 2,
+  changes: 1,
+  reads: 1,
+  transfers: 1,
+  compactions: 1,
+  bag: 8,
+};
+
+/** What one walk may use up: more than can be explored exhaustively. */
+const walkBudgets: Budgets = {
+  terms: 6,
+  timeouts: 9,
+  heartbeats: 8,
+  proposals: 4,
+  crashes: 3,
+  duplicates: 4,
+  changes: 2,
+  reads: 4,
+  transfers: 1,
+  compactions: 2,
+  bag: 12,
+};
+const localKinds = new Set([
+  "timeout",
+  "heartbeat",
+  "quorum",
+  "crash",
+  "restart",
+  "compact",
+  "transfer",
+  "ask",
+  "change",
+]);
+
+/** Three nodes; who votes at first, and what the one change may lead to. */
+export const scenarios: readonly Scenario[] = [
+  {
+    name: "three voters",
+    nodes: 3,
+    members: memberSet([1, 2, 3]),
+    targets: [
+      { voters: [1, 2], learners: [] },
+      { voters: [1], learners: [] },
+      { voters: [2, 3], learners: [1] },
+    ],
+    budgets,
+  },
+  {
+    name: "one voter of three nodes",
+    nodes: 3,
+    members: memberSet([1]),
+    targets: [
+      { voters: [1, 2, 3], learners: [] },
+      { voters: [1], learners: [2, 3] },
+      { voters: [2], learners: [] },
+    ],
+    budgets,
+  },
+  {
+    name: "two voters and a learner",
+    nodes: 3,
+    members: memberSet([1, 2], [3]),
+    targets: [
+      { voters: [1, 2, 3], learners: [] },
+      { voters: [1, 3], learners: [2] },
+    ],
+    budgets,
+  },
+];
+
+/** For walks: five nodes, where majorities of neighbouring sets can miss each other. */
+export const fiveNodes: Scenario = {
+  name: "four voters of five nodes",
+  nodes: 5,
+  members: memberSet([1, 2, 3, 4]),
+  targets: [
+    { voters: [1, 2, 3, 4, 5], learners: [] },
+    { voters: [2, 3, 4], learners: [] },
+    { voters: [1, 2, 5], learners: [] },
+  ],
+  budgets,
+};
+
+export const allScenarios: readonly Scenario[] = [...scenarios, fiveNodes];
+
+/** What a crash leaves. */
+export interface Durable {
+  readonly start: Omit<RaftStart, "rules" | "seed" | "limits">;
+}
+
+export interface Member {
+  /** undefined: down. */
+  readonly node: RaftNode | undefined;
+  readonly durable: Durable;
+  readonly high: number;
+  readonly low: number;
+}
+
+export interface Flight {
+  readonly message: Message;
+  readonly high: number;
+  readonly low: number;
+}
+
+export interface Committed {
+  readonly entry: Entry;
+  /** Term of the leader that committed it. */
+  readonly inTerm: number;
+}
+
+export interface World {
+  readonly members: readonly Member[];
+  readonly bag: readonly Flight[];
+  readonly left: Budgets;
+  readonly leaders: readonly MemberId[];
+  readonly committed: readonly Committed[];
+  /** By context: what was committed when the read was asked. */
+  readonly asked: readonly number[];
+  readonly depth: number;
+}
+
+interface Trail {
+  readonly what: string;
+  readonly before: Trail | undefined;
+}
+
+export interface Violation {
+  readonly property: string;
+  readonly trail: readonly string[];
+}
+
+/** A property does not hold. */
+export class Broken extends Error {}
+
+export interface Choice {
+  readonly what: string;
+  readonly make: () => World;
+}
+
+const limits = {
+  electionTicks: 2,
+  heartbeatTicks: 1,
+  // One entry a message: more of them, and more that can go wrong.
+  appendBytesMax: 100,
+  inflightMax: 2,
+  uncommittedBytesMax: 1 << 20,
+  snapshotChunkBytes: 4,
+  snapshotBytesMax: 1 << 20,
+};
+
+function sameEntry(a: Entry, b: Entry): boolean {
+  if (a === b) return true;
+  if (a.kind !== b.kind || a.index !== b.index || a.term !== b.term) return false;
+  if (a.kind === "command" && b.kind === "command") return a.data[0] === b.data[0];
+  if (a.kind === "members" && b.kind === "members")
+    return JSON.stringify(a.members) === JSON.stringify(b.members);
+  return true;
+}
+
+export interface ExploreOptions {
+  readonly scenario: Scenario;
+  readonly seed: number;
+  readonly rules?: RaftRules;
+}
+
+export class Explorer {
+  readonly #scenario: Scenario;
+  readonly #rules: RaftRules;
+  readonly #random: SimRandom;
+  readonly #mixer = new Mixer();
+  /** Events that happened at least once: an exploration that never saw one of them proves little. */
+  readonly seen = new Map<string, number>();
+
+  constructor(options: ExploreOptions) {
+    this.#scenario = options.scenario;
+    this.#rules = options.rules ?? raftRules;
+    this.#random = new SimRandom(options.seed);
+  }
+
+  initial(): World {
+    const members: Member[] = [];
+    for (let id = 1; id <= this.#scenario.nodes; id++) {
+      const start = {
+        id,
+        hard: { term: 0, vote: 0 },
+        base: { index: 0, term: 0, members: this.#scenario.members },
+        applied: 0,
+      };
+      members.push(this.#member(this.#open({ start }), { start }));
+    }
+    return {
+      members,
+      bag: [],
+      left: this.#scenario.budgets,
+      leaders: [],
+      committed: [],
+      asked: [],
+      depth: 0,
+    };
+  }
+
+  #open({ start }: Durable): RaftNode {
+    return new RaftNode({ ...start, limits, rules: this.#rules, seed: 1 });
+  }
+
+  #member(node: RaftNode | undefined, durable: Durable): Member {
+    const mixer = this.#mixer.reset();
+    hashNode(mixer, node, durable.start);
+    return { node, durable, high: mixer.high, low: mixer.low };
+  }
+
+  /** The two halves of a world's hash, left in the mixer. */
+  hash(world: World): Mixer {
+    const mixer = this.#mixer.reset();
+    for (const { high, low } of world.members) mixer.add(high).add(low);
+    let high = 0;
+    let low = 0;
+    for (const flight of world.bag) {
+      high = (high + flight.high) | 0;
+      low = (low + flight.low) | 0;
+    }
+    mixer.add(high).add(low);
+    const { left } = world;
+    mixer.add(left.timeouts | (left.heartbeats << 4) | (left.proposals << 8) | (left.crashes << 12));
+    mixer.add(left.duplicates | (left.changes << 4) | (left.reads << 8) | (left.transfers << 12));
+    mixer.add(left.compactions);
+    for (const leader of world.leaders) mixer.add(leader ?? 0);
+    mixer.add(world.committed.length);
+    for (const { entry, inTerm } of world.committed) mixer.add(entry.term * 16 + inTerm);
+    for (const index of world.asked) mixer.add(index ?? 0);
+    return mixer;
+  }
+
+  /** Everything that may happen next, by number. */
+  *choices(world: World): Generator<Choice> {
+    const { left, members } = world;
+    for (let at = 0; at < members.length; at++) {
+      const { node } = members[at]!;
+      const id = at + 1;
+      if (node === undefined) {
+        yield { what: `restart ${id}`, make: () => this.#restart(world, at) };
+        continue;
+      }
+      if (!node.isLeader && left.timeouts > 0 && node.term < left.terms && isVoter(node.members, id))
+        yield {
+          what: `timeout ${id}`,
+          make: () =>
+            this.#on(world, at, { kind: "electionTimeout" }, { ...left, timeouts: left.timeouts - 1 }, true),
+        };
+      if (node.isLeader) {
+        if (left.heartbeats > 0)
+          yield {
+            what: `heartbeat ${id}`,
+            make: () =>
+              this.#on(world, at, { kind: "heartbeatTimeout" }, { ...left, heartbeats: left.heartbeats - 1 }),
+          };
+        if (left.heartbeats > 0)
+          yield {
+            what: `quorum ${id}`,
+            make: () =>
+              this.#on(world, at, { kind: "quorumTimeout" }, { ...left, heartbeats: left.heartbeats - 1 }),
+          };
+        if (left.proposals > 0) {
+          const data = new Uint8Array([left.proposals * 16 + id]);
+          yield {
+            what: `propose ${id}`,
+            make: () =>
+              this.#on(
+                world,
+                at,
+                { kind: "propose", commands: [data] },
+                { ...left, proposals: left.proposals - 1 },
+              ),
+          };
+        }
+        if (left.changes > 0)
+          for (const target of this.#scenario.targets)
+            yield {
+              what: `change ${id} to ${target.voters}+${target.learners}`,
+              make: () =>
+                this.#on(
+                  world,
+                  at,
+                  { kind: "changeMembers", target },
+                  { ...left, changes: left.changes - 1 },
+                ),
+            };
+        if (left.transfers > 0)
+          for (const target of node.members.voters)
+            if (target !== id)
+              yield {
+                what: `transfer ${id} to ${target}`,
+                make: () =>
+                  this.#on(
+                    world,
+                    at,
+                    { kind: "transfer", target },
+                    { ...left, transfers: left.transfers - 1 },
+                  ),
+              };
+      }
+      if (left.reads > 0)
+        yield {
+          what: `ask ${id}`,
+          make: () => {
+            const asked = [...world.asked, world.committed.length];
+            return this.#on(
+              { ...world, asked },
+              at,
+              { kind: "askRead", context: asked.length - 1 },
+              { ...left, reads: left.reads - 1 },
+            );
+          },
+        };
+      if (left.compactions > 0 && node.handed > node.log.baseIndex)
+        yield {
+          what: `compact ${id}`,
+          make: () => {
+            const data = new Uint8Array(6).fill(node.handed);
+            const event = { kind: "compact", index: node.handed, data, keep: 0 } as const;
+            return this.#on(world, at, event, { ...left, compactions: left.compactions - 1 });
+          },
+        };
+      if (left.crashes > 0)
+        yield {
+          what: `crash ${id}`,
+          make: () => {
+            const next = members.slice();
+            next[at] = this.#member(undefined, members[at]!.durable);
+            return {
+              ...world,
+              members: next,
+              left: { ...left, crashes: left.crashes - 1 },
+              depth: world.depth + 1,
+            };
+          },
+        };
+    }
+    for (let place = 0; place < world.bag.length; place++) {
+      const { message } = world.bag[place]!;
+      const to = message.to - 1;
+      if (to >= members.length || members[to]!.node === undefined) continue;
+      const rest = world.bag.filter((_, n) => n !== place);
+      yield {
+        what: `${message.kind} ${message.from}->${message.to}`,
+        make: () => this.#on({ ...world, bag: rest }, to, message, left),
+      };
+      if (left.duplicates > 0)
+        yield {
+          what: `${message.kind} ${message.from}->${message.to}, and again later`,
+          make: () => this.#on(world, to, message, { ...left, duplicates: left.duplicates - 1 }),
+        };
+    }
+  }
+
+  #restart(world: World, at: number): World {
+    const { durable } = world.members[at]!;
+    const next = world.members.slice();
+    next[at] = this.#member(this.#open(durable), durable);
+    return { ...world, members: next, depth: world.depth + 1 };
+  }
+
+  #on(world: World, at: number, input: Input, left: Budgets, timePassed = false): World {
+    const next = world.members.slice();
+    if (timePassed) {
+      // Long enough for one election timeout is long enough for everybody's belief in a leader to lapse.
+      for (let other = 0; other < next.length; other++) {
+        const { node, durable } = next[other]!;
+        if (node === undefined || node.isLeader || other === at || node.elapsed >= limits.electionTicks)
+          continue;
+        const copy = node.clone();
+        copy.elapsed = limits.electionTicks;
+        next[other] = this.#member(copy, durable);
+      }
+    }
+    const before = next[at]!;
+    const node = before.node!.clone();
+    const wasLeader = node.isLeader;
+    const commitBefore = node.commit;
+    const effects = step(node, input);
+    if (effects.fault !== undefined) throw new Broken(`node ${at + 1}: ${effects.fault}`);
+
+    let { durable } = before;
+    if (effects.hard !== undefined || effects.install !== undefined || effects.append.length > 0) {
+      durable = { start: this.#persist(durable.start, effects) };
+    }
+    if (input.kind === "compact") {
+      const { baseIndex, baseTerm, baseMembers, snapshot, entries } = node.log;
+      durable = {
+        start: {
+          ...durable.start,
+          base: { index: baseIndex, term: baseTerm, members: baseMembers },
+          snapshot,
+          entries: entries.slice(),
+          applied: snapshot!.index,
+        },
+      };
+    }
+    next[at] = this.#member(node, durable);
+
+    let { bag, leaders, committed } = world;
+    if (effects.send.length > 0) bag = this.#send(bag, effects.send, left.bag);
+    if (node.isLeader && !wasLeader) {
+      const known = leaders[node.term];
+      if (known !== undefined && known !== 0 && known !== node.id)
+        throw new Broken(`election safety: ${known} and ${node.id} lead in term ${node.term}`);
+      leaders = leaders.slice();
+      (leaders as MemberId[])[node.term] = node.id;
+      this.#checkComplete(node, committed);
+    }
+    if (node.commit > commitBefore || effects.install !== undefined)
+      committed = this.#commit(node, commitBefore, committed);
+    if (effects.append.length > 0) this.#checkMatching(node, next);
+    for (const { context, index } of effects.reads) {
+      if (index > 0 && index < world.asked[context]!)
+        throw new Broken(
+          `stale read: index ${index}, but ${world.asked[context]} was committed when it was asked`,
+        );
+      if (index > 0) this.#count("a read confirmed");
+    }
+    if (node.members.outgoing.length > 0) this.#count("a joint set");
+    if (effects.install !== undefined) this.#count("a snapshot installed");
+    if (effects.accepted !== undefined && input.kind === "changeMembers") this.#count("a change accepted");
+    return { ...world, members: next, bag, left, leaders, committed, depth: world.depth + 1 };
+  }
+
+  #count(what: string): void {
+    this.seen.set(what, (this.seen.get(what) ?? 0) + 1);
+  }
+
+  #persist(start: Durable["start"], effects: ReturnType<typeof step>): Durable["start"] {
+    const hard = effects.hard ?? start.hard;
+    if (effects.install !== undefined) {
+      const { index, term, members } = effects.install;
+      return {
+        ...start,
+        hard,
+        base: { index, term, members },
+        snapshot: effects.install,
+        entries: effects.append,
+        applied: index,
+      };
+    }
+    if (effects.append.length === 0) return { ...start, hard };
+    const kept = (start.entries ?? []).slice(0, effects.append[0]!.index - start.base.index - 1);
+    return { ...start, hard, entries: [...kept, ...effects.append] };
+  }
+
+  #send(bag: readonly Flight[], messages: readonly Message[], most: number): readonly Flight[] {
+    const next = bag.slice();
+    for (const message of messages) {
+      if (message.to > this.#scenario.nodes) continue;
+      const mixer = this.#mixer.reset();
+      hashMessage(mixer, message);
+      const { high, low } = mixer;
+      if (next.some((flight) => flight.high === high && flight.low === low)) continue;
+      next.push({ message, high, low });
+    }
+    if (next.length > most) next.splice(0, next.length - most);
+    return next;
+  }
+
+  #checkComplete(node: RaftNode, committed: readonly Committed[]): void {
+    for (const { entry, inTerm } of committed) {
+      if (inTerm >= node.term || entry.index < node.log.baseIndex) continue;
+      if (node.log.termAt(entry.index) !== entry.term)
+        throw new Broken(
+          `leader completeness: ${node.id} leads term ${node.term} without entry ${entry.index}`,
+        );
+    }
+  }
+
+  #commit(node: RaftNode, from: number, committed: readonly Committed[]): readonly Committed[] {
+    let next: Committed[] | undefined;
+    for (let index = Math.max(from, node.log.baseIndex) + 1; index <= node.commit; index++) {
+      const entry = node.log.at(index)!;
+      const known = committed[index - 1] ?? next?.[index - 1];
+      if (known !== undefined) {
+        if (!sameEntry(known.entry, entry))
+          throw new Broken(
+            `state machine safety: entry ${index} is of term ${known.entry.term} and, at ${node.id}, of ${entry.term}`,
+          );
+        continue;
+      }
+      next ??= committed.slice();
+      if (next.length !== index - 1)
+        throw new Broken(`entry ${index} is committed before ${next.length + 1}`);
+      next.push({ entry, inTerm: node.term });
+    }
+    const { baseIndex, baseTerm } = node.log;
+    const base = committed[baseIndex - 1];
+    if (baseIndex > 0 && base?.entry.term !== baseTerm)
+      throw new Broken(`a snapshot of entry ${baseIndex}, which is not committed as it says`);
+    return next ?? committed;
+  }
+
+  #checkMatching(node: RaftNode, members: readonly Member[]): void {
+    for (const { node: other } of members) {
+      if (other === undefined || other === node) continue;
+      const low = Math.max(node.log.baseIndex, other.log.baseIndex);
+      let index = Math.min(node.log.lastIndex, other.log.lastIndex);
+      while (index > low && node.log.termAt(index) !== other.log.termAt(index)) index--;
+      for (; index > low; index--) {
+        if (!sameEntry(node.log.at(index)!, other.log.at(index)!))
+          throw new Broken(
+            `log matching: ${node.id} and ${other.id} differ at entry ${index}, and agree behind it`,
+          );
+      }
+    }
+  }
+
+  /**
+   * Follows random choices. Each walk draws what it is fond of (swarm testing), and now and then a set of nodes that the
+   * others do not hear: that is how deep corners are reached.
+   */
+  walk(stepsMax: number): { violation: Violation | undefined; steps: number } {
+    const random = this.#random;
+    let world: World = { ...this.initial(), left: walkBudgets };
+    let trail: Trail | undefined;
+    const fondness = new Map<string, number>();
+    const weightOf = (what: string): number => {
+      const kind = what.slice(0, what.indexOf(" "));
+      let weight = fondness.get(kind);
+      if (weight === undefined) {
+        weight = (localKinds.has(kind) ? 0.3 : 3) * 4 ** (random.fraction() * 2 - 1);
+        fondness.set(kind, weight);
+      }
+      return what.endsWith("later") ? weight * 0.1 : weight;
+    };
+    let island = 0;
+    for (let steps = 0; steps < stepsMax; steps++) {
+      if (random.below(12) === 0)
+        island = random.below(3) === 0 ? 0 : random.below(1 << world.members.length);
+      const choices: Choice[] = [];
+      const weights: number[] = [];
+      let total = 0;
+      for (const choice of this.choices(world)) {
+        const arrow = choice.what.indexOf("->");
+        if (arrow > 0) {
+          const from = Number(choice.what[arrow - 1]);
+          const to = Number(choice.what[arrow + 2]);
+          if (((island >> (from - 1)) & 1) !== ((island >> (to - 1)) & 1)) continue;
+        }
+        const weight = weightOf(choice.what);
+        choices.push(choice);
+        weights.push(weight);
+        total += weight;
+      }
+      if (choices.length === 0) {
+        if (island === 0) return { violation: undefined, steps };
+        island = 0;
+        continue;
+      }
+      let draw = random.fraction() * total;
+      let pick = 0;
+      while (pick < choices.length - 1 && draw >= weights[pick]!) draw -= weights[pick++]!;
+      const { what, make } = choices[pick]!;
+      trail = { what, before: trail };
+      try {
+        world = make();
+      } catch (error) {
+        return { violation: { property: messageOf(error), trail: unroll(trail) }, steps };
+      }
+    }
+    let property: string | undefined;
+    try {
+      property = this.#heals(world);
+    } catch (error) {
+      property = messageOf(error);
+    }
+    const violation = property === undefined ? undefined : { property, trail: unroll(trail) };
+    return { violation, steps: stepsMax };
+  }
+
+  /** Liveness: with everybody up and nothing lost, a leader comes and everybody gets what it has. */
+  #heals(from: World): string | undefined {
+    const left: Budgets = { ...walkBudgets, terms: 99, timeouts: 15, heartbeats: 15, bag: 999 };
+    let world: World = { ...from, left };
+    const happen = (what: string): void => {
+      for (const choice of this.choices(world)) {
+        if (choice.what !== what) continue;
+        world = { ...choice.make(), left };
+        return;
+      }
+    };
+    const nodes = world.members.length;
+    for (let round = 0; round < 12 * nodes; round++) {
+      for (let id = 1; id <= nodes; id++) happen(`restart ${id}`);
+      const leaders = world.members.filter(({ node }) => node?.isLeader === true);
+      if (leaders.length === 0) happen(`timeout ${(round % nodes) + 1}`);
+      for (const { node } of leaders) happen(`heartbeat ${node!.id}`);
+      for (let turn = 0; turn < 400 && world.bag.length > 0; turn++) {
+        const { kind, from: sender, to } = world.bag[0]!.message;
+        happen(`${kind} ${sender}->${to}`);
+      }
+      if (isSettled(world)) return undefined;
+      // Who leads without a quorum finds out.
+      if (round % 4 === 3) for (const { node } of leaders) happen(`quorum ${node!.id}`);
+    }
+    return "does not heal";
+  }
+
+  /**
+   * Visits worlds that were not visited before, until `statesMax` of them or none are left. Of those that wait, the
+   * shallowest, the deepest and any others take turns: the space is swept from its beginning, and reached to its end.
+   */
+  explore(statesMax: number, onProgress?: (states: number) => void): Exploration {
+    const visited = new HashSet(statesMax);
+    const waiting = new Waiting(this.#random, 400_000);
+    let deepest = 0;
+    let transitions = 0;
+    const first = this.initial();
+    const { high, low } = this.hash(first);
+    visited.add(high, low);
+    waiting.add(first);
+    while (waiting.size > 0 && visited.size < statesMax) {
+      const world = waiting.take();
+      if (world.depth > deepest) deepest = world.depth;
+      for (const { what, make } of this.choices(world)) {
+        let next: World;
+        try {
+          next = make();
+        } catch (error) {
+          return {
+            states: visited.size,
+            transitions,
+            deepest,
+            passedOver: waiting.passedOver,
+            complete: false,
+            violation: { property: messageOf(error), trail: [`... ${world.depth} steps`, what] },
+          };
+        }
+        transitions++;
+        const mixer = this.hash(next);
+        if (!visited.add(mixer.high, mixer.low)) continue;
+        if (onProgress !== undefined && visited.size % 100_000 === 0) onProgress(visited.size);
+        waiting.add(next);
+        if (visited.size >= statesMax) break;
+      }
+    }
+    return {
+      states: visited.size,
+      transitions,
+      deepest,
+      passedOver: waiting.passedOver,
+      complete: waiting.size === 0 && waiting.passedOver === 0,
+      violation: undefined,
+    };
+  }
+}
+
+/** Worlds to go on from, by depth. */
+class Waiting {
+  readonly #random: SimRandom;
+  readonly #sizeMax: number;
+  readonly #levels: World[][] = [];
+  #turn = 0;
+  size = 0;
+  passedOver = 0;
+
+  constructor(random: SimRandom, sizeMax: number) {
+    this.#random = random;
+    this.#sizeMax = sizeMax;
+  }
+
+  add(world: World): void {
+    this.#levels[world.depth] ??= [];
+    const level = this.#levels[world.depth]!;
+    if (this.size < this.#sizeMax) {
+      level.push(world);
+      this.size++;
+      return;
+    }
+    // Memory has a bound: one of the same depth makes room.
+    this.passedOver++;
+    if (level.length > 0) level[this.#random.below(level.length)] = world;
+  }
+
+  take(): World {
+    const levels = this.#levels;
+    const turn = this.#turn++ % 3;
+    let at = turn === 0 ? 0 : turn === 1 ? levels.length - 1 : this.#random.below(levels.length);
+    const step = turn === 1 ? -1 : 1;
+    while ((levels[at]?.length ?? 0) === 0) at = (at + step + levels.length) % levels.length;
+    const level = levels[at]!;
+    const pick = this.#random.below(level.length);
+    const world = level[pick]!;
+    level[pick] = level[level.length - 1]!;
+    level.pop();
+    this.size--;
+    return world;
+  }
+}
+
+export interface Exploration {
+  readonly states: number;
+  readonly transitions: number;
+  readonly deepest: number;
+  /** Worlds that were seen and checked, but not gone on from, for want of memory. */
+  readonly passedOver: number;
+  readonly complete: boolean;
+  readonly violation: Violation | undefined;
+}
+
+/** A leader has committed all of its log, and all of its members hold and know it. */
+function isSettled(world: World): boolean {
+  const leader = world.members.findLast(({ node }) => node?.isLeader === true)?.node;
+  if (leader === undefined || leader.commit < leader.log.lastIndex) return false;
+  const { voters, outgoing, learners } = leader.members;
+  if (outgoing.length > 0) return false;
+  return [...voters, ...learners].every((id) => world.members[id - 1]?.node?.commit === leader.commit);
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+function unroll(trail: Trail | undefined): string[] {
+  const steps: string[] = [];
+  for (let at = trail; at !== undefined; at = at.before) steps.push(at.what);
+  return steps.reverse();
+}
+
+/** 64-bit hashes, open addressing. */
+class HashSet {
+  readonly #high: Int32Array;
+  readonly #low: Int32Array;
+  readonly #mask: number;
+  size = 0;
+
+  constructor(most: number) {
+    let slots = 1024;
+    while (slots < most * 1.6) slots *= 2;
+    this.#high = new Int32Array(slots);
+    this.#low = new Int32Array(slots);
+    this.#mask = slots - 1;
+  }
+
+  /** False: it was there. */
+  add(high: number, low: number): boolean {
+    const h = high | 0;
+    const l = (low | 0) === 0 && h === 0 ? 1 : low | 0;
+    let at = (Math.imul(l, 0x9e3779b1) ^ h) & this.#mask;
+    for (;;) {
+      const hereHigh = this.#high[at]!;
+      const hereLow = this.#low[at]!;
+      if (hereHigh === 0 && hereLow === 0) break;
+      if (hereHigh === h && hereLow === l) return false;
+      at = (at + 1) & this.#mask;
+    }
+    this.#high[at] = h;
+    this.#low[at] = l;
+    this.size++;
+    return true;
+  }
+}
