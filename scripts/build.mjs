@@ -1,6 +1,6 @@
 // Builds into dist/: the kernels (AssemblyScript), the code (TypeScript), and the program as one file with its code cache
 // (docs/decisions/one-file-program.md), which scripts/scratchbird.cjs runs.
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -30,26 +30,38 @@ await build({
   define: { "import.meta.url": "programUrl" },
   logLevel: "warning",
 });
-// A first run on a folder of its own leaves behind what V8 compiled for it.
+// A first run, on a folder of its own, leaves behind what V8 compiled for it: a start up to its ready line, and an orderly stop.
 rmSync(`${root}dist/scratchbird.cache`, { force: true });
 const folder = mkdtempSync(join(tmpdir(), "scratchbird-build-"));
 try {
-  run(
+  const ports = ["--port", "--http-port", "--rpc-port", "--control-port"].flatMap((flag) => [flag, "0"]);
+  const node = spawn(
+    process.execPath,
     [
       `${root}scripts/scratchbird.cjs`,
-      "init",
+      "start",
       "--data",
       join(folder, "data"),
-      "--port",
-      "0",
+      ...ports,
       "--log-level",
       "error",
+      "--buffer-pool",
+      "16MB",
     ],
     {
-      stdio: ["ignore", "ignore", "inherit"],
+      cwd: root,
+      stdio: ["ignore", "pipe", "inherit"],
       env: { ...process.env, SCRATCHBIRD_WRITE_CODE_CACHE: "1", SCRATCHBIRD_PASSWORD: "build" },
     },
   );
+  const tooLong = setTimeout(() => node.kill("SIGKILL"), 60_000);
+  node.stdout.on("data", (chunk) => {
+    // A little later, so that what runs just behind the ready line is there too.
+    if (chunk.includes('"ready"')) setTimeout(() => node.kill("SIGTERM"), 300);
+  });
+  const code = await new Promise((resolve) => node.on("exit", resolve));
+  clearTimeout(tooLong);
+  if (code !== 0) process.exit(code ?? 1);
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }

@@ -38,6 +38,7 @@ import { readKernels } from "./platform/kernels-file.js";
 import { createVerifier, serverCertificate } from "./security/index.js";
 import { type Metric, Server, SpillFiles, spillFolder, virtualRelations } from "./session/index.js";
 import { indexSpec, Shard, TableLocks, tableSpec } from "./shard/index.js";
+import { makeParser } from "./sql/parse.js";
 import { inspectStorage, openStorage, type Storage } from "./storage/index.js";
 import { EngineMemory, loadKernels } from "./wasm/index.js";
 
@@ -232,6 +233,7 @@ async function open(
   const port = await wire.listen();
   server.address = { address: config.host, port };
   const sweeping = sweepInBackground(platform, server, log);
+  clock.after(0, makeParser);
   let stopping: Promise<void> | undefined;
   return {
     ready: { node: identity.nodeName, pg: `${config.host}:${port}`, http: null, rpc: null, adminPassword },

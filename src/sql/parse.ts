@@ -45,7 +45,16 @@ export interface ParseOptions {
 }
 
 const scanner = new Scanner();
-const parser = new SqlParser();
+let made: SqlParser | undefined;
+/** The one parser. Making it takes tens of milliseconds, so a start does without: see `makeParser`. */
+function theParser(): SqlParser {
+  made ??= new SqlParser();
+  return made;
+}
+/** To be called when there is time, so that no statement waits for the parser to be made. */
+export function makeParser(): void {
+  theParser();
+}
 
 /** Rows of pg_get_keywords(): word, category code and whether it may be a label without AS. */
 export const keywordTable = keywords;
@@ -83,8 +92,8 @@ export function parseExpressionText(text: string): Expr {
   try {
     scanner.reset(text);
     const tokens = statementTokens(false);
-    parser.begin(tokens);
-    return parser.expressionOnly();
+    theParser().begin(tokens);
+    return theParser().expressionOnly();
   } catch (error) {
     throw asDbError(error, text);
   }
@@ -104,7 +113,7 @@ export function parseShared(
   try {
     scanner.reset(text);
     const parsed = nextStatement(text, offsets, classes);
-    if (parsed === undefined || !parser.allLiteralsTaken) return undefined;
+    if (parsed === undefined || !theParser().allLiteralsTaken) return undefined;
     return nextStatement(text) === undefined ? parsed : undefined;
   } catch (error) {
     throw asDbError(error, text);
@@ -213,8 +222,8 @@ function openList(
     if (rows.next() !== End) return undefined;
     break;
   }
-  parser.begin([...head, ...firstRow, ...tail]);
-  const whole = parser.statement();
+  theParser().begin([...head, ...firstRow, ...tail]);
+  const whole = theParser().statement();
   if (whole.kind !== "insert" || whole.source?.kind !== "values") return undefined;
   const insert: Insert = { ...whole, source: { ...whole.source, rows: [] } };
   let position = listStart;
@@ -228,8 +237,8 @@ function openList(
         while (!ended && found.length < rowsMax) {
           const tokens = rowTokens(rows);
           const end = rows.end;
-          parser.begin([...tokens, new Token(End, "", end, end, false)]);
-          found.push(parser.rowOnly());
+          theParser().begin([...tokens, new Token(End, "", end, end, false)]);
+          found.push(theParser().rowOnly());
           ended = peekType(rows) !== Comma;
           if (!ended) rows.next();
         }
@@ -317,8 +326,8 @@ function nextStatement(
       if (last.value === "") return undefined;
       continue; // an empty statement
     }
-    parser.begin(tokens, offsets, classes);
-    const ast = parser.statement();
+    theParser().begin(tokens, offsets, classes);
+    const ast = theParser().statement();
     return { ast, start: first.startOffset, end: tokens[tokens.length - 2]!.endOffset };
   }
 }
