@@ -2,10 +2,8 @@
  * The log that the control plane's state is applied from, as an interface (D14), and its one-node provider: entries in
  * checksummed segments under `raft/`, each synced before it is applied. A cluster's Raft is the other provider.
  *
- * Segment file: header (magic, format, index of its first entry, chain value before it), then records
- * `length u32 | place u32 | index u64 | checksum u64 | payload | padding to 8`. The checksum is XXH64 over index, the
- * checksum before it, and the payload, so records form a chain and a record of another log or place cannot pass. `place`
- * counts the records of one write: a write is made of several when proposals came together.
+ * Segment file: header (magic, format, index of its first entry, chain value before it), then records as in
+ * `raft/records.ts`, numbered by index.
  *
  * Invariants: an entry is applied only after its sync returned; entries are applied in index order, once. At open a
  * torn tail is dropped (it was never acknowledged); a damaged record with a whole one of a later write behind it is
@@ -14,6 +12,7 @@
 import type { XXHashAPI } from "xxhash-wasm";
 import { assert, DbError } from "../base/errors.js";
 import type { Disk, DiskFile } from "../platform/index.js";
+import { decodeRecord, encodeRecord, findRecord, recordBytesMax } from "../raft/index.js";
 
 export interface ConsensusLog {
   /** Index of the last entry applied here. */
@@ -43,8 +42,6 @@ const segmentMagic = 0x4c434253; // "SBCL"
 const snapshotMagic = 0x53434253; // "SBCS"
 const formatVersion = 1;
 const headerBytes = 32;
-const recordHeadBytes = 24;
-const recordBytesMax = 64 * 1024 * 1024;
 /** A segment being made; what a crash leaves of it is written over by the next. */
 const draftName = "segment.new";
 
@@ -325,68 +322,4 @@ class LocalLog implements ConsensusLog {
     }
     before.closeSync();
   }
-}
-
-function recordChecksum(hash: XXHashAPI, index: number, chain: bigint, payload: Uint8Array): bigint {
-  const head = Buffer.alloc(20);
-  head.writeBigUInt64LE(BigInt(index), 0);
-  head.writeBigUInt64LE(chain, 8);
-  head.writeUInt32LE(payload.length, 16);
-  return hash.create64().update(head).update(payload).digest();
-}
-
-function encodeRecord(
-  hash: XXHashAPI,
-  index: number,
-  place: number,
-  chain: bigint,
-  payload: Uint8Array,
-): { bytes: Uint8Array; chain: bigint } {
-  const bytes = Buffer.alloc(recordHeadBytes + Math.ceil(payload.length / 8) * 8);
-  const checksum = recordChecksum(hash, index, chain, payload);
-  bytes.writeUInt32LE(payload.length, 0);
-  bytes.writeUInt32LE(place, 4);
-  bytes.writeBigUInt64LE(BigInt(index), 8);
-  bytes.writeBigUInt64LE(checksum, 16);
-  bytes.set(payload, recordHeadBytes);
-  return { bytes, chain: checksum };
-}
-
-/** The record at `at` if it is whole, carries `index` and follows `chain`. */
-function decodeRecord(
-  hash: XXHashAPI,
-  bytes: Buffer,
-  at: number,
-  index: number,
-  chain: bigint,
-): { payload: Uint8Array; end: number; chain: bigint } | undefined {
-  if (at + recordHeadBytes > bytes.length) return undefined;
-  const length = bytes.readUInt32LE(at);
-  const end = at + recordHeadBytes + Math.ceil(length / 8) * 8;
-  if (length > recordBytesMax || end > bytes.length) return undefined;
-  if (bytes.readBigUInt64LE(at + 8) !== BigInt(index)) return undefined;
-  const payload = bytes.subarray(at + recordHeadBytes, at + recordHeadBytes + length);
-  const checksum = bytes.readBigUInt64LE(at + 16);
-  if (recordChecksum(hash, index, chain, payload) !== checksum) return undefined;
-  return { payload, end, chain: checksum };
-}
-
-/**
- * Index of a record that stands whole somewhere behind a damaged one: its predecessor's checksum is known because
- * records lie back to back. Two neighbouring records that chain prove that the log went on, unless both were written
- * together with the damaged one (entry `torn`): then all of them are one torn write.
- */
-function findRecord(hash: XXHashAPI, bytes: Buffer, from: number, torn = 0): number | undefined {
-  for (let at = Math.ceil(from / 8) * 8; at + recordHeadBytes <= bytes.length; at += 8) {
-    const length = bytes.readUInt32LE(at);
-    if (length === 0 || length > recordBytesMax) continue;
-    const next = at + recordHeadBytes + Math.ceil(length / 8) * 8;
-    if (next + recordHeadBytes > bytes.length) continue;
-    const index = Number(bytes.readBigUInt64LE(at + 8));
-    if (!Number.isSafeInteger(index)) continue;
-    if (decodeRecord(hash, bytes, next, index + 1, bytes.readBigUInt64LE(at + 16)) === undefined) continue;
-    const firstOfWrite = index + 1 - bytes.readUInt32LE(next + 4);
-    if (firstOfWrite > torn) return index + 1;
-  }
-  return undefined;
 }

@@ -7,8 +7,13 @@
  * `contract.ts` has the words, `core.ts` the node, `rules.ts` what its safety rests on. Not here: what the entries mean
  * (`cluster/`), sockets (`platform/`).
  */
+
+export { decodeMessage, encodeMessage } from "./codec.js";
 export type * from "./contract.js";
 export { defaultLimits } from "./contract.js";
 export { emptyEffects, RaftNode, type RaftStart, type Role, step } from "./core.js";
+export { RaftDriver, type RaftDriverOptions, type StateMachine } from "./driver.js";
 export { everybody, isJoint, isVoter, memberSet } from "./members.js";
+export { decodeRecord, encodeRecord, findRecord, recordBytesMax } from "./records.js";
 export { RaftRules, raftRules } from "./rules.js";
+export { RaftStorage } from "./storage.js";

@@ -117,5 +117,32 @@ export class SimClock implements Clock {
   }
 }
 
+/** The time as one process among several sees it: what it had scheduled dies with it. */
+export class ProcessClock implements Clock {
+  readonly #world: SimClock;
+  #stopped = false;
+
+  constructor(world: SimClock) {
+    this.#world = world;
+  }
+  now(): number {
+    return this.#world.now();
+  }
+  monotonic(): number {
+    return this.#world.monotonic();
+  }
+  after(delayMs: number, run: () => void): Timer {
+    return this.#world.after(delayMs, () => {
+      if (!this.#stopped) run();
+    });
+  }
+  yield(): Promise<void> {
+    return new Promise((resolve) => this.after(0, resolve));
+  }
+  stop(): void {
+    this.#stopped = true;
+  }
+}
+
 /** 2030-01-01T00:00:00Z: any fixed instant does, as long as it is no host's present. */
 const defaultOriginMs = 1_893_456_000_000;

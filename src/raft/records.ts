@@ -1,0 +1,77 @@
+/**
+ * Records of a log that is only ever appended to: `length u32 | place u32 | number u64 | checksum u64 | payload | padding
+ * to 8`. The checksum is XXH64 over number, the checksum before it, and the payload, so records form a chain, and a record
+ * of another log or place cannot pass. `place` counts the records of one write: a write is made of several when they came
+ * together.
+ *
+ * Invariant: a write begins only when the one before it is synced. So a damaged record with a whole one of a later write
+ * behind it is corruption, and a damaged end is a torn write that nobody was told of.
+ */
+import type { XXHashAPI } from "xxhash-wasm";
+
+export const recordHeadBytes = 24;
+export const recordBytesMax = 64 * 1024 * 1024;
+
+function recordChecksum(hash: XXHashAPI, number: number, chain: bigint, payload: Uint8Array): bigint {
+  const head = Buffer.alloc(20);
+  head.writeBigUInt64LE(BigInt(number), 0);
+  head.writeBigUInt64LE(chain, 8);
+  head.writeUInt32LE(payload.length, 16);
+  return hash.create64().update(head).update(payload).digest();
+}
+
+export function encodeRecord(
+  hash: XXHashAPI,
+  number: number,
+  place: number,
+  chain: bigint,
+  payload: Uint8Array,
+): { bytes: Uint8Array; chain: bigint } {
+  const bytes = Buffer.alloc(recordHeadBytes + Math.ceil(payload.length / 8) * 8);
+  const checksum = recordChecksum(hash, number, chain, payload);
+  bytes.writeUInt32LE(payload.length, 0);
+  bytes.writeUInt32LE(place, 4);
+  bytes.writeBigUInt64LE(BigInt(number), 8);
+  bytes.writeBigUInt64LE(checksum, 16);
+  bytes.set(payload, recordHeadBytes);
+  return { bytes, chain: checksum };
+}
+
+/** The record at `at` if it is whole, carries `number` and follows `chain`. */
+export function decodeRecord(
+  hash: XXHashAPI,
+  bytes: Buffer,
+  at: number,
+  number: number,
+  chain: bigint,
+): { payload: Uint8Array; end: number; chain: bigint } | undefined {
+  if (at + recordHeadBytes > bytes.length) return undefined;
+  const length = bytes.readUInt32LE(at);
+  const end = at + recordHeadBytes + Math.ceil(length / 8) * 8;
+  if (length > recordBytesMax || end > bytes.length) return undefined;
+  if (bytes.readBigUInt64LE(at + 8) !== BigInt(number)) return undefined;
+  const payload = bytes.subarray(at + recordHeadBytes, at + recordHeadBytes + length);
+  const checksum = bytes.readBigUInt64LE(at + 16);
+  if (recordChecksum(hash, number, chain, payload) !== checksum) return undefined;
+  return { payload, end, chain: checksum };
+}
+
+/**
+ * Number of a record that stands whole somewhere behind a damaged one: its predecessor's checksum is known because
+ * records lie back to back. Two neighbouring records that chain prove that the log went on, unless both were written
+ * together with the damaged one (number `torn`): then all of them are one torn write.
+ */
+export function findRecord(hash: XXHashAPI, bytes: Buffer, from: number, torn = 0): number | undefined {
+  for (let at = Math.ceil(from / 8) * 8; at + recordHeadBytes <= bytes.length; at += 8) {
+    const length = bytes.readUInt32LE(at);
+    if (length === 0 || length > recordBytesMax) continue;
+    const next = at + recordHeadBytes + Math.ceil(length / 8) * 8;
+    if (next + recordHeadBytes > bytes.length) continue;
+    const number = Number(bytes.readBigUInt64LE(at + 8));
+    if (!Number.isSafeInteger(number)) continue;
+    if (decodeRecord(hash, bytes, next, number + 1, bytes.readBigUInt64LE(at + 16)) === undefined) continue;
+    const firstOfWrite = number + 1 - bytes.readUInt32LE(next + 4);
+    if (firstOfWrite > torn) return number + 1;
+  }
+  return undefined;
+}

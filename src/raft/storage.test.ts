@@ -1,0 +1,326 @@
+/** Messages and entries as bytes, and the folder of a member: crashes at every write, and damage. */
+import fc from "fast-check";
+import { beforeAll, describe, expect, it, test } from "vitest";
+import xxhash, { type XXHashAPI } from "xxhash-wasm";
+import { DbError } from "../base/errors.js";
+import { SimClock } from "../sim/clock.js";
+import { SimDisk } from "../sim/disk.js";
+import { SimRandom } from "../sim/random.js";
+import { decodeMessage, encodeMessage } from "./codec.js";
+import type { Entry, HardState, Message } from "./contract.js";
+import { memberSet } from "./members.js";
+import { type Change, RaftStorage, type Recovered } from "./storage.js";
+
+let hash: XXHashAPI;
+beforeAll(async () => {
+  hash = await xxhash();
+});
+
+const number = fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER });
+const ids = fc.uniqueArray(fc.integer({ min: 1, max: 1000 }), { maxLength: 5 });
+const members = fc.record({ voters: ids, outgoing: ids, learners: ids, demoted: ids });
+const data = fc.uint8Array({ maxLength: 40 });
+const entry = fc.oneof(
+  fc.record({ kind: fc.constant("empty" as const), index: number, term: number }),
+  fc.record({ kind: fc.constant("command" as const), index: number, term: number, data }),
+  fc.record({ kind: fc.constant("members" as const), index: number, term: number, members }),
+);
+const id = fc.integer({ min: 1, max: 0xffffffff });
+const head = { from: id, to: id, term: number };
+const message: fc.Arbitrary<Message> = fc.oneof(
+  fc.record({
+    ...head,
+    kind: fc.constantFrom("vote" as const, "preVote" as const),
+    lastIndex: number,
+    lastTerm: number,
+    transfer: fc.boolean(),
+  }),
+  fc.record({
+    ...head,
+    kind: fc.constantFrom("voteAnswer" as const, "preVoteAnswer" as const),
+    granted: fc.boolean(),
+  }),
+  fc.record({
+    ...head,
+    kind: fc.constant("append" as const),
+    previousIndex: number,
+    previousTerm: number,
+    commit: number,
+    entries: fc.array(entry, { maxLength: 4 }),
+  }),
+  fc.record({
+    ...head,
+    kind: fc.constant("appendAnswer" as const),
+    index: number,
+    accepted: fc.boolean(),
+    hintIndex: number,
+    hintTerm: number,
+  }),
+  fc.record({ ...head, kind: fc.constant("heartbeat" as const), commit: number, round: number }),
+  fc.record({ ...head, kind: fc.constant("heartbeatAnswer" as const), round: number }),
+  fc.record({
+    ...head,
+    kind: fc.constant("snapshot" as const),
+    index: number,
+    snapshotTerm: number,
+    members,
+    offset: number,
+    total: number,
+    data,
+  }),
+  fc.record({ ...head, kind: fc.constant("snapshotAnswer" as const), index: number, received: number }),
+  fc.record({ ...head, kind: fc.constant("timeoutNow" as const) }),
+  fc.record({ ...head, kind: fc.constant("read" as const), context: number }),
+  fc.record({ ...head, kind: fc.constant("readAnswer" as const), context: number, index: number }),
+);
+
+describe("messages", () => {
+  it("come back as they were", () => {
+    fc.assert(
+      fc.property(message, (one) => {
+        expect(decodeMessage(encodeMessage(one))).toEqual(one);
+      }),
+    );
+  });
+  it("cut short or changed are refused or other messages, and nothing worse", () => {
+    fc.assert(
+      fc.property(
+        message,
+        fc.nat(),
+        fc.integer({ min: 1, max: 255 }),
+        fc.boolean(),
+        (one, place, change, cut) => {
+          const bytes = encodeMessage(one);
+          const at = place % bytes.length;
+          if (!cut) bytes[at] = bytes[at]! ^ change;
+          try {
+            decodeMessage(cut ? bytes.subarray(0, at) : bytes);
+            expect(cut).toBe(false);
+          } catch (error) {
+            expect((error as Error).name).toBe("MalformedBytes");
+          }
+        },
+      ),
+    );
+  });
+});
+
+const folder = "raft";
+const open = (disk: SimDisk): RaftStorage => new RaftStorage({ disk, hash, folder });
+const firstBase = { index: 0, term: 0, members: memberSet([1, 2, 3]) };
+
+/** What a member holds, in short. */
+function shortOf(found: Recovered): string {
+  const entries = found.entries.map(({ index, term, kind }) => `${index}@${term}${kind[0]}`).join(" ");
+  return `term ${found.hard.term} vote ${found.hard.vote} base ${found.base.index}@${found.base.term} snapshot ${found.snapshot?.index ?? 0} [${entries}]`;
+}
+
+/** A member that follows a made-up leader: appends, cuts, votes, takes and installs snapshots. */
+class Follower {
+  hard: HardState = { term: 0, vote: 0 };
+  base = firstBase as Recovered["base"];
+  snapshot: Recovered["snapshot"];
+  entries: Entry[] = [];
+  commit = 0;
+  /** States between the last write's beginning and its end: it may be torn behind any of its records. */
+  between: string[] = [];
+  #installed: HardState | undefined;
+  constructor(
+    readonly storage: RaftStorage,
+    readonly random: SimRandom,
+  ) {}
+
+  get short(): string {
+    const { hard, base, snapshot, entries, commit } = this;
+    return shortOf({ id: 1, hard, base, snapshot, entries, commit });
+  }
+  get lastIndex(): number {
+    return this.base.index + this.entries.length;
+  }
+
+  async step(): Promise<void> {
+    const { random } = this;
+    const roll = random.below(12);
+    this.between = [];
+    this.#installed = undefined;
+    const { hard: hardBefore } = this;
+    if (roll === 0 && this.commit > (this.snapshot?.index ?? 0)) {
+      const at = this.commit - this.base.index;
+      this.snapshot = this.#snapshot(this.commit, this.entries[at - 1]?.term ?? this.base.term);
+      this.between.push(this.short);
+      const kept = random.below(3);
+      const index = Math.max(this.base.index, this.commit - kept);
+      const term = this.entries[index - this.base.index - 1]?.term ?? this.base.term;
+      this.entries = this.entries.slice(index - this.base.index);
+      this.base = { index, term, members: this.base.members };
+      this.storage.compact(this.snapshot, this.base, this.entries);
+      return;
+    }
+    const changes: Change[] = [];
+    for (let count = 1 + random.below(3); count > 0; count--) changes.push(this.#change(hardBefore));
+    changes.push({ commit: this.commit });
+    await this.storage.write(changes);
+  }
+
+  #snapshot(index: number, term: number): NonNullable<Recovered["snapshot"]> {
+    return { index, term, members: this.base.members, data: new Uint8Array(random8(this.random)) };
+  }
+
+  #change(hardBefore: HardState): Change {
+    const { random } = this;
+    let hard: HardState | undefined;
+    if (random.below(3) === 0) {
+      hard = { term: this.hard.term + random.below(2), vote: random.below(4) };
+      this.hard = hard;
+    }
+    if (random.below(15) === 0) {
+      const install = this.#snapshot(this.lastIndex + random.below(5) + 1, this.hard.term);
+      this.snapshot = install;
+      this.base = install;
+      this.entries = [];
+      this.commit = install.index;
+      // With it goes the hard state as it is by then.
+      this.#installed = this.hard;
+      this.between = [this.short];
+      return { hard, install };
+    }
+    const append: Entry[] = [];
+    const from = this.commit + 1 + random.below(this.lastIndex - this.commit + 1);
+    this.entries.length = from - this.base.index - 1;
+    for (let count = 1 + random.below(3); count > 0; count--) {
+      const place = { index: this.lastIndex + 1, term: this.hard.term };
+      const one: Entry =
+        random.below(4) === 0
+          ? { ...place, kind: "empty" }
+          : { ...place, kind: "command", data: new Uint8Array(random8(random)) };
+      append.push(one);
+      this.entries.push(one);
+      const { hard: now } = this;
+      this.hard = this.#installed ?? hardBefore;
+      this.between.push(this.short);
+      this.hard = now;
+    }
+    if (random.below(2) === 0) this.commit = Math.max(this.commit, this.lastIndex - random.below(3));
+    return { hard, append };
+  }
+}
+const random8 = (random: SimRandom): Uint8Array => {
+  const bytes = new Uint8Array(random.below(random.below(10) === 0 ? 3000 : 40));
+  random.fill(bytes);
+  return bytes;
+};
+
+describe("a member's folder", () => {
+  it("is found as it was acknowledged, or as the write under way left it, after a crash anywhere", async () => {
+    let images = 0;
+    for (let seed = 1; seed <= 6; seed++) {
+      const disk = new SimDisk({ clock: new SimClock(), seed, trace: true });
+      const storage = open(disk);
+      storage.create(1, firstBase);
+      const follower = new Follower(storage, new SimRandom(seed));
+      // By acknowledged turn: what may be found until the next one is.
+      const states: string[][] = [];
+      for (let turn = 0; turn < 60; turn++) {
+        disk.note(turn);
+        const before = follower.short;
+        await follower.step();
+        states.push([before, ...follower.between, follower.short]);
+      }
+      for (const image of disk.traceImages()) {
+        if (image.note < 0) continue;
+        images++;
+        const found = open(image.open()).recovered;
+        expect(found, `${seed} ${image.number} ${image.variant}`).toBeDefined();
+        expect(states[image.note], `${seed} ${image.number} ${image.variant}`).toContain(shortOf(found!));
+      }
+    }
+    expect(images).toBeGreaterThan(1000);
+  });
+
+  it("goes on where it was after a restart", async () => {
+    const disk = new SimDisk({ clock: new SimClock(), seed: 3 });
+    let storage = open(disk);
+    storage.create(1, firstBase);
+    const follower = new Follower(storage, new SimRandom(99));
+    for (let turn = 0; turn < 200; turn++) {
+      await follower.step();
+      if (turn % 7 !== 0) continue;
+      storage.close();
+      storage = open(disk);
+      expect(shortOf(storage.recovered!)).toBe(follower.short);
+      expect(storage.recovered!.commit).toBe(follower.commit);
+      expect(Buffer.from(storage.recovered!.snapshot?.data ?? [])).toEqual(
+        Buffer.from(follower.snapshot?.data ?? []),
+      );
+      Object.assign(follower, { storage });
+    }
+  });
+});
+
+async function written(): Promise<SimDisk> {
+  const disk = new SimDisk({ clock: new SimClock(), seed: 5 });
+  const storage = open(disk);
+  storage.create(1, firstBase);
+  for (let index = 1; index <= 20; index++) {
+    await storage.write([
+      { append: [{ kind: "command", index, term: 1, data: new Uint8Array([index]) }], commit: index - 1 },
+    ]);
+  }
+  return disk;
+}
+function failure(work: () => unknown): DbError {
+  try {
+    work();
+  } catch (error) {
+    if (error instanceof DbError) return error;
+    throw error;
+  }
+  throw new Error("nothing was refused");
+}
+
+test("a flipped bit is refused by name, but for the last write, which may have been torn", async () => {
+  const size = (await written()).bytesOf("raft/log-0000000000000001").length;
+  let dropped = 0;
+  for (let at = 0; at < size; at += 7) {
+    const disk = await written();
+    disk.flipBit("raft/log-0000000000000001", at, at % 8);
+    let entries = 0;
+    try {
+      entries = open(disk).recovered!.entries.length;
+    } catch (error) {
+      expect((error as DbError).sqlstate).toMatch(/XX001|F0000/);
+      continue;
+    }
+    // Padding is nobody's.
+    if (entries === 20) continue;
+    expect(entries).toBe(19);
+    dropped++;
+  }
+  expect(dropped).toBeGreaterThan(0);
+  expect(dropped).toBeLessThan(20);
+});
+
+test("a log that ends before what was committed, and a snapshot that is gone or damaged, are refused", async () => {
+  const disk = await written();
+  const storage = open(disk);
+  const { entries } = storage.recovered!;
+  const snapshot = { index: 15, term: 1, members: firstBase.members, data: new Uint8Array([1, 2, 3]) };
+  storage.compact(snapshot, { index: 15, term: 1, members: firstBase.members }, entries.slice(15));
+  storage.close();
+  expect(disk.listSync(folder)).toEqual(["log-0000000000000002", "snapshot-0000000000000015"]);
+  expect(open(disk).recovered!.entries.length).toBe(5);
+  const path = "raft/snapshot-0000000000000015";
+  disk.flipBit(path, 40);
+  expect(failure(() => open(disk)).message).toMatch(/snapshot .* is damaged/);
+  disk.removeSync(path);
+  expect(failure(() => open(disk)).message).toMatch(/its snapshot is missing/);
+});
+
+test("after a failed sync nothing is accepted any more", async () => {
+  const disk = await written();
+  const storage = open(disk);
+  disk.failSync("raft/");
+  const change: Change = { append: [{ kind: "empty", index: 21, term: 1 }] };
+  await expect(storage.write([change])).rejects.toMatchObject({ sqlstate: "58030" });
+  await expect(storage.write([change])).rejects.toMatchObject({ sqlstate: "58030" });
+});

@@ -1,0 +1,410 @@
+/**
+ * What a member must not forget, in one folder: term, vote, commit and log as one chain of records, and the newest
+ * snapshot beside it. Whatever a step asks to be kept goes in one write with one sync.
+ *
+ *     log-0000000000000003    head, then records (`records.ts`): where the log begins, hard states, entries
+ *     snapshot-0000000000001000    head, then the state machine's state as of entry 1000
+ *
+ * The first byte of a record is its kind. An entry at an index that is there already replaces it and all behind it. When a
+ * snapshot makes entries superfluous, what is left goes to a new file under the next number, whole before it has its name.
+ *
+ * Invariants: nothing is answered before its sync returned; the snapshot that a log begins behind is durable before the
+ * log; a torn end is dropped, damage with a whole later write behind it is XX001 and never guessed over; after a failed
+ * write or sync nothing is accepted any more (MGA-52): whether the bytes arrived only a restart can tell.
+ */
+import type { XXHashAPI } from "xxhash-wasm";
+import { ByteReader, ByteWriter, MalformedBytes } from "../base/bytes.js";
+import { assert, DbError } from "../base/errors.js";
+import type { Disk, DiskFile } from "../platform/index.js";
+import { entry as entryField, memberSetField } from "./codec.js";
+import type { Entry, HardState, MemberId, MemberSet, Snapshot } from "./contract.js";
+import { decodeRecord, encodeRecord, findRecord } from "./records.js";
+
+const logMagic = 0x52424c53;
+const snapshotMagic = 0x53424c53;
+const formatVersion = 1;
+const headBytes = 32;
+const draftName = "log.new";
+
+const recordKind = { base: 1, hard: 2, entry: 3 } as const;
+
+/** Where a log begins. */
+export interface LogBase {
+  readonly index: number;
+  readonly term: number;
+  readonly members: MemberSet;
+}
+
+/** What opening found. */
+export interface Recovered {
+  readonly id: MemberId;
+  readonly hard: HardState;
+  /** Known to be committed; at least the snapshot's index. */
+  readonly commit: number;
+  readonly base: LogBase;
+  readonly snapshot: Snapshot | undefined;
+  readonly entries: readonly Entry[];
+}
+
+/** One step's share of a write. */
+export interface Change {
+  readonly hard?: HardState | undefined;
+  readonly commit?: number | undefined;
+  readonly install?: Snapshot | undefined;
+  readonly append?: readonly Entry[] | undefined;
+}
+
+export interface RaftStorageOptions {
+  readonly disk: Disk;
+  readonly hash: XXHashAPI;
+  readonly folder: string;
+}
+
+const padded = (number: number): string => String(number).padStart(16, "0");
+
+export class RaftStorage {
+  readonly #disk: Disk;
+  readonly #hash: XXHashAPI;
+  readonly #folder: string;
+  #file: DiskFile | undefined;
+  #generation = 0;
+  #position = 0;
+  #number = 0;
+  #chain = 0n;
+  #id: MemberId = 0;
+  #hard: HardState = { term: 0, vote: 0 };
+  #commit = 0;
+  #fenced: DbError | undefined;
+  #writing = false;
+  #bytesSinceSnapshot = 0;
+  readonly recovered: Recovered | undefined;
+  /** What `create` has written. */
+  created: Recovered | undefined;
+
+  /** Opens what is there; `recovered` is undefined in an empty folder. @throws DbError XX001, F0000 */
+  constructor(options: RaftStorageOptions) {
+    this.#disk = options.disk;
+    this.#hash = options.hash;
+    this.#folder = options.folder;
+    this.#disk.makeFolderSync(this.#folder);
+    this.recovered = this.#recover();
+  }
+
+  /** Bytes of records written since the last snapshot. */
+  get bytesSinceSnapshot(): number {
+    return this.#bytesSinceSnapshot;
+  }
+
+  /** The first file of a member. A member of a group that exists has `commit` 0 and gets everything from its leader. */
+  create(id: MemberId, base: LogBase): void {
+    assert(this.recovered === undefined && this.#file === undefined, "a member is created once");
+    this.#id = id;
+    this.#startFile(base, []);
+    const { index: commit } = base;
+    this.created = { id, hard: this.#hard, commit, base, snapshot: undefined, entries: [] };
+  }
+
+  /**
+   * Makes changes durable, in order. Resolves when they are.
+   * @throws DbError ioError (58030), diskFull (53100): nothing is accepted any more
+   */
+  async write(changes: readonly Change[]): Promise<void> {
+    if (this.#fenced !== undefined) throw this.#fenced;
+    assert(!this.#writing, "one write at a time");
+    this.#writing = true;
+    try {
+      let from = 0;
+      for (let at = changes.length - 1; at >= 0; at--) {
+        const { install } = changes[at]!;
+        if (install === undefined) continue;
+        // What came before is in the snapshot, but for term and vote.
+        for (const { hard } of changes.slice(0, at + 1)) if (hard !== undefined) this.#hard = hard;
+        this.#commit = install.index;
+        this.#writeSnapshot(install);
+        this.#startFile(install, changes[at]!.append ?? []);
+        this.#removeOthers(install.index);
+        this.#bytesSinceSnapshot = 0;
+        from = at + 1;
+        break;
+      }
+      await this.#append(changes.slice(from));
+    } catch (cause) {
+      throw this.#fence(cause);
+    } finally {
+      this.#writing = false;
+    }
+  }
+
+  async #append(changes: readonly Change[]): Promise<void> {
+    const payloads: Uint8Array[] = [];
+    let { hard } = { hard: this.#hard };
+    let commit = this.#commit;
+    for (const change of changes) {
+      if (change.hard !== undefined) hard = change.hard;
+      if (change.commit !== undefined) commit = Math.max(commit, change.commit);
+      for (const one of change.append ?? []) payloads.push(encodeEntry(one));
+    }
+    if (hard !== this.#hard || commit !== this.#commit) payloads.push(encodeHard(hard, commit));
+    if (payloads.length === 0) return;
+    const records: Uint8Array[] = [];
+    let chain = this.#chain;
+    let number = this.#number;
+    for (const payload of payloads) {
+      const record = encodeRecord(this.#hash, ++number, records.length, chain, payload);
+      chain = record.chain;
+      records.push(record.bytes);
+    }
+    const bytes = Buffer.concat(records);
+    const file = this.#file;
+    assert(file !== undefined, "a member has its log");
+    await file.write(bytes, this.#position);
+    await file.sync();
+    this.#position += bytes.length;
+    this.#bytesSinceSnapshot += bytes.length;
+    this.#chain = chain;
+    this.#number = number;
+    this.#hard = hard;
+    this.#commit = commit;
+  }
+
+  /** A snapshot of the own state machine: the log goes on behind `base` with `kept`. Blocks for as long as it takes. */
+  compact(snapshot: Snapshot, base: LogBase, kept: readonly Entry[]): void {
+    if (this.#fenced !== undefined) throw this.#fenced;
+    assert(!this.#writing, "one write at a time");
+    assert(base.index <= snapshot.index, "a log begins where its snapshot ends, or before");
+    // A snapshot that cannot be written costs nothing: the log goes on as it is.
+    this.#writeSnapshot(snapshot);
+    try {
+      this.#commit = Math.max(this.#commit, snapshot.index);
+      this.#startFile(base, kept);
+      this.#removeOthers(snapshot.index);
+      this.#bytesSinceSnapshot = 0;
+    } catch (cause) {
+      throw this.#fence(cause);
+    }
+  }
+
+  close(): void {
+    this.#fenced ??= new DbError("adminShutdown", "the consensus log is closed");
+    this.#file?.closeSync();
+    this.#file = undefined;
+  }
+
+  #fence(cause: unknown): DbError {
+    this.#fenced ??= new DbError(
+      "ioError",
+      "the consensus log failed to write; the node takes no part until it is restarted",
+      {},
+      cause,
+    );
+    return this.#fenced;
+  }
+
+  // --- files -----------------------------------------------------------------------------------------------------
+
+  #startFile(base: LogBase, entries: readonly Entry[]): void {
+    const generation = this.#generation + 1;
+    const path = `${this.#folder}/log-${padded(generation)}`;
+    const draft = `${this.#folder}/${draftName}`;
+    const head = Buffer.alloc(headBytes);
+    head.writeUInt32LE(logMagic, 0);
+    head.writeUInt32LE(formatVersion, 4);
+    head.writeBigUInt64LE(BigInt(generation), 8);
+    head.writeUInt32LE(this.#id, 16);
+    const seed = this.#hash.h64Raw(head.subarray(0, 24));
+    head.writeBigUInt64LE(seed, 24);
+    let chain = seed;
+    let number = 0;
+    const parts: Uint8Array[] = [head];
+    const payloads = [encodeBase(base), encodeHard(this.#hard, this.#commit), ...entries.map(encodeEntry)];
+    for (const payload of payloads) {
+      const record = encodeRecord(this.#hash, ++number, number - 1, chain, payload);
+      chain = record.chain;
+      parts.push(record.bytes);
+    }
+    const bytes = Buffer.concat(parts);
+    if (this.#disk.existsSync(draft)) this.#disk.removeSync(draft);
+    const file = this.#disk.openSync(draft, { create: true });
+    try {
+      file.writeSync(bytes, 0);
+      file.syncSync();
+    } finally {
+      file.closeSync();
+    }
+    this.#disk.renameSync(draft, path);
+    this.#disk.syncFolderSync(this.#folder);
+    this.#file?.closeSync();
+    this.#file = this.#disk.openSync(path);
+    this.#generation = generation;
+    this.#position = bytes.length;
+    this.#number = number;
+    this.#chain = chain;
+  }
+
+  #writeSnapshot(snapshot: Snapshot): void {
+    const writer = new ByteWriter(snapshot.data.length + 128);
+    writer.u64(snapshot.index).u64(snapshot.term);
+    memberSetField.write(writer, snapshot.members);
+    writer.bytes(snapshot.data);
+    const head = Buffer.alloc(16);
+    head.writeUInt32LE(snapshotMagic, 0);
+    head.writeUInt32LE(formatVersion, 4);
+    head.writeBigUInt64LE(this.#hash.h64Raw(writer.written), 8);
+    this.#disk.writeFileSync(
+      `${this.#folder}/snapshot-${padded(snapshot.index)}`,
+      Buffer.concat([head, writer.written]),
+    );
+  }
+
+  /** Logs and snapshots that the newest ones replace. */
+  #removeOthers(snapshotIndex: number): void {
+    for (const name of this.#disk.listSync(this.#folder)) {
+      const [kind, number] = [name.slice(0, name.indexOf("-")), Number(name.slice(name.indexOf("-") + 1))];
+      if (kind === "log" ? number < this.#generation : kind === "snapshot" && number !== snapshotIndex)
+        this.#disk.removeSync(`${this.#folder}/${name}`);
+    }
+  }
+
+  // --- opening ---------------------------------------------------------------------------------------------------
+
+  #recover(): Recovered | undefined {
+    const names = this.#disk.listSync(this.#folder).filter((name) => /^log-\d{16}$/.test(name));
+    const name = names.at(-1);
+    if (name === undefined) return undefined;
+    const path = `${this.#folder}/${name}`;
+    const file = this.#disk.openSync(path);
+    const bytes = Buffer.alloc(file.size());
+    file.readSync(bytes, 0);
+    if (
+      bytes.length < headBytes ||
+      bytes.readUInt32LE(0) !== logMagic ||
+      bytes.readBigUInt64LE(24) !== this.#hash.h64Raw(bytes.subarray(0, 24))
+    )
+      throw new DbError("dataCorrupted", `the head of the consensus log ${path} is damaged`);
+    checkFormat(path, bytes.readUInt32LE(4));
+    this.#generation = Number(bytes.readBigUInt64LE(8));
+    this.#id = bytes.readUInt32LE(16);
+    this.#chain = bytes.readBigUInt64LE(24);
+    const found = this.#replay(file, path, bytes);
+    const snapshot = this.#findSnapshot(found.base, found.entries);
+    this.#commit = Math.max(this.#commit, snapshot?.index ?? 0);
+    this.#file = file;
+    const last = found.base.index + found.entries.length;
+    if (this.#commit > last)
+      throw new DbError(
+        "dataCorrupted",
+        `the consensus log ${path} ends at entry ${last}, but entry ${this.#commit} was committed`,
+      );
+    return { id: this.#id, hard: this.#hard, commit: this.#commit, snapshot, ...found };
+  }
+
+  #replay(file: DiskFile, path: string, bytes: Buffer): { base: LogBase; entries: Entry[] } {
+    let base: LogBase | undefined;
+    const entries: Entry[] = [];
+    let at = headBytes;
+    for (;;) {
+      const record = decodeRecord(this.#hash, bytes, at, this.#number + 1, this.#chain);
+      if (record === undefined) break;
+      try {
+        const reader = new ByteReader(record.payload);
+        const kind = reader.u8();
+        if (kind === recordKind.base) {
+          base = { index: reader.u64(), term: reader.u64(), members: memberSetField.read(reader) };
+        } else if (kind === recordKind.hard) {
+          this.#hard = { term: reader.u64(), vote: reader.u32() };
+          this.#commit = reader.u64();
+        } else if (kind === recordKind.entry && base !== undefined) {
+          const entry = entryField.read(reader);
+          const place = entry.index - base.index - 1;
+          if (place < 0 || place > entries.length)
+            throw new MalformedBytes(`entry ${entry.index} has no place`);
+          entries.length = place;
+          entries.push(entry);
+        } else throw new MalformedBytes(`kind ${kind}`);
+        reader.end();
+      } catch (error) {
+        if (!(error instanceof MalformedBytes)) throw error;
+        // Its checksum holds: it was written so.
+        throw new DbError(
+          "dataCorrupted",
+          `the consensus log ${path} holds nonsense at byte ${at}: ${error.message}`,
+        );
+      }
+      this.#number++;
+      this.#chain = record.chain;
+      at = record.end;
+    }
+    // The first records were whole before the file had its name.
+    if (base === undefined) throw new DbError("dataCorrupted", `the consensus log ${path} has no beginning`);
+    if (at < bytes.length) {
+      const behind = findRecord(this.#hash, bytes, at + 8, this.#number + 1);
+      if (behind !== undefined)
+        throw new DbError(
+          "dataCorrupted",
+          `the consensus log ${path} is damaged at byte ${at}: record ${this.#number + 1} does not verify, but record ${behind} behind it is whole`,
+          { hint: "Remove this node from the cluster and join it anew: what it acknowledged is lost here." },
+        );
+      file.truncateSync(at);
+      file.syncSync();
+    }
+    this.#position = at;
+    this.#bytesSinceSnapshot = at;
+    return { base, entries };
+  }
+
+  /**
+   * The newest snapshot that belongs to the log. One that does not was on its way in when the node ended: it was written,
+   * and the log that begins behind it was not.
+   */
+  #findSnapshot(base: LogBase, entries: readonly Entry[]): Snapshot | undefined {
+    const names = this.#disk.listSync(this.#folder).filter((name) => /^snapshot-\d{16}$/.test(name));
+    for (const name of names.reverse()) {
+      const snapshot = this.#readSnapshot(`${this.#folder}/${name}`);
+      const term = snapshot.index === base.index ? base.term : entries[snapshot.index - base.index - 1]?.term;
+      if (term === snapshot.term) return snapshot;
+    }
+    if (base.index === 0) return undefined;
+    throw new DbError(
+      "dataCorrupted",
+      `the consensus log begins behind entry ${base.index}, but its snapshot is missing`,
+    );
+  }
+
+  #readSnapshot(path: string): Snapshot {
+    const bytes = Buffer.from(this.#disk.readFileSync(path));
+    if (
+      bytes.length < 16 ||
+      bytes.readUInt32LE(0) !== snapshotMagic ||
+      bytes.readBigUInt64LE(8) !== this.#hash.h64Raw(bytes.subarray(16))
+    )
+      throw new DbError("dataCorrupted", `the snapshot of the consensus log ${path} is damaged`);
+    checkFormat(path, bytes.readUInt32LE(4));
+    const reader = new ByteReader(bytes.subarray(16));
+    const index = reader.u64();
+    const term = reader.u64();
+    return { index, term, members: memberSetField.read(reader), data: reader.bytes() };
+  }
+}
+
+function checkFormat(path: string, format: number): void {
+  if (format === formatVersion) return;
+  throw new DbError("configFileError", `${path} has format ${format}; this version reads ${formatVersion}`);
+}
+
+function encodeBase({ index, term, members }: LogBase): Uint8Array {
+  const writer = new ByteWriter();
+  writer.u8(recordKind.base).u64(index).u64(term);
+  memberSetField.write(writer, members);
+  return writer.take();
+}
+
+function encodeHard({ term, vote }: HardState, commit: number): Uint8Array {
+  return new ByteWriter(32).u8(recordKind.hard).u64(term).u32(vote).u64(commit).take();
+}
+
+function encodeEntry(entry: Entry): Uint8Array {
+  const writer = new ByteWriter(entry.kind === "command" ? entry.data.length + 32 : 128);
+  writer.u8(recordKind.entry);
+  entryField.write(writer, entry);
+  return writer.take();
+}
