@@ -2,6 +2,24 @@
  * Security: who a client is (SCRAM-SHA-256), what the client port shows (certificate), what a role may do (privileges).
  * Other folders import from here.
  */
+
+export {
+  checkPeer,
+  createCa,
+  createRequest,
+  ed25519Key,
+  fingerprintOf,
+  issueNodeCertificate,
+  type KeyAndCertificate,
+  type NodeSubject,
+  nodeUri,
+  type PeerCondition,
+  type PeerContext,
+  type PeerVerdict,
+  type PinnedMember,
+  publicKeyOf,
+  type TrustedCa,
+} from "./node-identity.js";
 export {
   createVerifier,
   defaultIterations,
