@@ -147,7 +147,17 @@ export class RaftNode {
     return this.role === "leader";
   }
   get mayCampaign(): boolean {
-    return this.rules.mayCampaign(isVoter(this.members, this.id)) && this.incoming === undefined;
+    return this.rules.mayCampaign(this.isElectable()) && this.incoming === undefined;
+  }
+  /**
+   * One whom its newest set does not name still campaigns until that set is known to be committed: the others may need its
+   * log to get there (4.2.2).
+   */
+  isElectable(): boolean {
+    const { members, membersIndex } = this.log;
+    if (isVoter(members, this.id)) return true;
+    if (membersIndex <= this.commit || membersIndex <= this.log.baseIndex) return false;
+    return isVoter(this.log.membersAt(membersIndex - 1), this.id);
   }
   /** A leader that is known and was heard within the shortest election timeout: nobody else is listened to. */
   get hearsLeader(): boolean {

@@ -14,7 +14,6 @@
  */
 import type { Entry, Input, MemberId, MemberSet, MemberTarget, Message } from "../../raft/index.js";
 import {
-  isVoter,
   memberSet,
   RaftNode,
   type RaftRules,
@@ -297,7 +296,7 @@ export class Explorer {
         yield { what: `restart ${id}`, make: () => this.#restart(world, at) };
         continue;
       }
-      if (!node.isLeader && left.timeouts > 0 && node.term < left.terms && isVoter(node.members, id))
+      if (!node.isLeader && left.timeouts > 0 && node.term < left.terms && node.mayCampaign)
         yield {
           what: `timeout ${id}`,
           make: () =>
@@ -584,7 +583,8 @@ export class Explorer {
       return what.endsWith("later") ? weight * 0.1 : weight;
     };
     let island = 0;
-    for (let steps = 0; steps < stepsMax; steps++) {
+    let steps = 0;
+    for (; steps < stepsMax; steps++) {
       if (random.below(12) === 0)
         island = random.below(3) === 0 ? 0 : random.below(1 << world.members.length);
       const choices: Choice[] = [];
@@ -603,7 +603,7 @@ export class Explorer {
         total += weight;
       }
       if (choices.length === 0) {
-        if (island === 0) return { violation: undefined, steps };
+        if (island === 0) break;
         island = 0;
         continue;
       }
@@ -625,7 +625,7 @@ export class Explorer {
       property = messageOf(error);
     }
     const violation = property === undefined ? undefined : { property, trail: unroll(trail) };
-    return { violation, steps: stepsMax };
+    return { violation, steps };
   }
 
   /** Liveness: with everybody up and nothing lost, a leader comes and everybody gets what it has. */
