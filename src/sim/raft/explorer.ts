@@ -13,14 +13,7 @@
  * Invariant: with the same options and seed the same worlds are visited in the same order.
  */
 import type { Entry, Input, MemberId, MemberSet, MemberTarget, Message } from "../../raft/index.js";
-import {
-  memberSet,
-  RaftNode,
-  type RaftRules,
-  type RaftStart,
-  raftRules,
-  step,
-} from "../../raft/index.js";
+import { memberSet, RaftNode, type RaftRules, type RaftStart, raftRules, step } from "../../raft/index.js";
 import { SimRandom } from "../random.js";
 import { hashMessage, hashNode, Mixer } from "./hash.js";
 
