@@ -5,7 +5,7 @@
  */
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, test, vi } from "vitest";
 import { DbError } from "../base/errors.js";
 import { fingerprint } from "./fingerprint.js";
 import { keywordTable, openInsertRows, parseOne, parseShared, parseStatements } from "./parse.js";
@@ -358,4 +358,11 @@ describe("text", () => {
     expect(keywordTable).toHaveLength(460);
     expect(keywordTable.filter((keyword) => !keyword.bareLabel)).toHaveLength(39);
   });
+});
+
+test("the first statement of a process is parsed like any other", async () => {
+  vi.resetModules();
+  const fresh = await import("./parse.js");
+  const text = "CREATE TABLE shared (id integer PRIMARY KEY, n integer, t text)";
+  expect(fresh.parseStatements(text)).toEqual(parseStatements(text));
 });

@@ -51,6 +51,11 @@ function theParser(): SqlParser {
   made ??= new SqlParser();
   return made;
 }
+/** Tokens know their place in the grammar from the parser: it is there before the first of them is made. */
+function startScan(text: string): void {
+  theParser();
+  scanner.reset(text);
+}
 /** To be called when there is time, so that no statement waits for the parser to be made. */
 export function makeParser(): void {
   theParser();
@@ -64,7 +69,7 @@ export function parseStatements(text: string, options: ParseOptions = {}): Parse
   if (text.length > textMax) throw tooLong();
   const statements: ParsedStatement[] = [];
   try {
-    scanner.reset(text);
+    startScan(text);
     scanner.onTruncation = truncationNotice(text, options);
     for (;;) {
       const parsed = nextStatement(text);
@@ -90,7 +95,7 @@ export function parseOne(text: string, options: ParseOptions = {}): ParsedStatem
 /** A lone expression, as stored in catalogs (defaults, checks, index expressions). Throws DbError like parseStatements. */
 export function parseExpressionText(text: string): Expr {
   try {
-    scanner.reset(text);
+    startScan(text);
     const tokens = statementTokens(false);
     theParser().begin(tokens);
     return theParser().expressionOnly();
@@ -111,7 +116,7 @@ export function parseShared(
 ): ParsedStatement | undefined {
   if (text.length > textMax) throw tooLong();
   try {
-    scanner.reset(text);
+    startScan(text);
     const parsed = nextStatement(text, offsets, classes);
     if (parsed === undefined || !theParser().allLiteralsTaken) return undefined;
     return nextStatement(text) === undefined ? parsed : undefined;
