@@ -8,7 +8,7 @@ import { assert } from "../base/errors.js";
 import type { MemberId, VoteAnswer, VoteRequest } from "./contract.js";
 import type { RaftNode } from "./core.js";
 import { isVoter } from "./members.js";
-import { becomeEffective, sendAppend } from "./replication.js";
+import { advanceCommit, sendAppend } from "./replication.js";
 
 export function onElectionTimeout(node: RaftNode): void {
   if (node.isLeader) return;
@@ -105,7 +105,7 @@ function win(node: RaftNode): void {
   node.becomeLeader();
   node.appendOwn({ kind: "empty", index: node.log.lastIndex + 1, term: node.term });
   for (const peer of node.peers()) sendAppend(node, peer, true);
-  becomeEffective(node);
+  advanceCommit(node);
 }
 
 export function onTransfer(node: RaftNode, target: MemberId): void {

@@ -18,23 +18,22 @@ import type {
 } from "./contract.js";
 import type { RaftNode } from "./core.js";
 import { handOverTo } from "./election.js";
-import { entryBytes } from "./log.js";
 import { isJoint, isVoter, isWellFormed, leave, sameMembers, towards } from "./members.js";
 import { becomeProbe, becomeReplicate, becomeSnapshot, newProgress, type Progress } from "./progress.js";
 import { confirmReads, releaseWaitingReads, roundToConfirm } from "./reads.js";
 
 // --- proposing ---------------------------------------------------------------------------------------------------
 
+/** Whether this node may append anything new of its own. */
+function takesOn({ isLeader, transferTarget, out }: RaftNode): boolean {
+  if (isLeader && transferTarget === 0) return true;
+  out.refused = isLeader ? "transferring" : "notLeader";
+  return false;
+}
+
 export function onPropose(node: RaftNode, commands: readonly Uint8Array[]): void {
   const { out, log, limits } = node;
-  if (!node.isLeader) {
-    out.refused = "notLeader";
-    return;
-  }
-  if (node.transferTarget !== 0) {
-    out.refused = "transferring";
-    return;
-  }
+  if (!takesOn(node)) return;
   let bytes = 0;
   for (const command of commands) bytes += command.length + 32;
   // One proposal is taken whatever its size; who bounds that is the caller.
@@ -51,14 +50,7 @@ export function onPropose(node: RaftNode, commands: readonly Uint8Array[]): void
 
 export function onChangeMembers(node: RaftNode, target: MemberTarget): void {
   const { out, log, rules } = node;
-  if (!node.isLeader) {
-    out.refused = "notLeader";
-    return;
-  }
-  if (node.transferTarget !== 0) {
-    out.refused = "transferring";
-    return;
-  }
+  if (!takesOn(node)) return;
   const underWay = rules.changeIsUnderWay(log.membersIndex, node.commit, isJoint(log.members));
   if (underWay || !rules.mayChangeMembers(log.termAt(node.commit) ?? 0, node.term)) {
     out.refused = "changing";
@@ -92,11 +84,6 @@ function membersChanged(node: RaftNode): void {
   }
   for (const id of [...node.progress.keys()]) if (!peers.includes(id)) node.progress.delete(id);
   if (node.transferTarget !== 0 && !peers.includes(node.transferTarget)) node.transferTarget = 0;
-}
-
-/** After an election: what depends on the log of a leader. */
-export function becomeEffective(node: RaftNode): void {
-  advanceCommit(node);
 }
 
 // --- sending -----------------------------------------------------------------------------------------------------
@@ -477,9 +464,4 @@ function leaveJoint(node: RaftNode): void {
     }
     node.becomeFollower(node.term, 0);
   }
-}
-
-/** What an append of these entries weighs; for those who fill a message. */
-export function weightOf(entries: readonly Entry[]): number {
-  return entries.reduce((sum, entry) => sum + entryBytes(entry), 0);
 }

@@ -14,6 +14,7 @@
 import { createHash, createPublicKey, webcrypto, type X509Certificate } from "node:crypto";
 import { DbError } from "../base/errors.js";
 import type { Clock, Random } from "../platform/index.js";
+import { newSerial } from "./tls.js";
 
 const dayMs = 86_400_000;
 /** MEM R3, CA-22. */
@@ -51,13 +52,6 @@ function pemOf(der: Uint8Array, label: string): string {
 }
 function derOf(pem: string): Buffer {
   return Buffer.from(pem.replace(/-----[^-]+-----|\s/g, ""), "base64");
-}
-
-function newSerial(random: Random): string {
-  const serial = new Uint8Array(16);
-  random.fill(serial);
-  serial[0] = (serial[0]! & 0x7f) | 0x40; // positive and of full length
-  return Buffer.from(serial).toString("hex");
 }
 
 export function nodeUri(clusterUuid: string, nodeUuid: string): string {

@@ -21,6 +21,14 @@ export interface CertificateNames {
   readonly addresses: readonly string[];
 }
 
+/** Of a certificate: hexadecimal. */
+export function newSerial(random: Random): string {
+  const serial = new Uint8Array(16);
+  random.fill(serial);
+  serial[0] = (serial[0]! & 0x7f) | 0x40; // positive and of full length
+  return Buffer.from(serial).toString("hex");
+}
+
 /** Makes key and certificate. Takes some 100 ms, most of it loading the library. */
 export async function createServerCertificate(
   names: CertificateNames,
@@ -31,13 +39,10 @@ export async function createServerCertificate(
   const x509 = await import("@peculiar/x509");
   const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
   const keys = await webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
-  const serial = new Uint8Array(16);
-  random.fill(serial);
-  serial[0] = (serial[0]! & 0x7f) | 0x40; // positive and of full length
   const now = clock.now();
   const certificate = await x509.X509CertificateGenerator.createSelfSigned(
     {
-      serialNumber: Buffer.from(serial).toString("hex"),
+      serialNumber: newSerial(random),
       name: [{ CN: [names.commonName] }],
       notBefore: new Date(now - dayMs), // clients whose clocks lag behind
       notAfter: new Date(now + validDays * dayMs),
