@@ -51,15 +51,18 @@ export class ByteWriter {
   }
 
   u8(value: number): this {
-    this.#view.setUint8(this.#room(1), value);
+    const at = this.#room(1); // before the view is looked at: it may be replaced
+    this.#view.setUint8(at, value);
     return this;
   }
   u16(value: number): this {
-    this.#view.setUint16(this.#room(2), value, true);
+    const at = this.#room(2); // before the view is looked at: it may be replaced
+    this.#view.setUint16(at, value, true);
     return this;
   }
   u32(value: number): this {
-    this.#view.setUint32(this.#room(4), value, true);
+    const at = this.#room(4); // before the view is looked at: it may be replaced
+    this.#view.setUint32(at, value, true);
     return this;
   }
   /** A whole number from 0 to 2^53 - 1. */

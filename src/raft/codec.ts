@@ -22,7 +22,8 @@ const flag: Field<boolean> = {
 };
 const blob: Field<Uint8Array> = {
   write: (writer, value) => writer.bytes(value),
-  read: (reader) => reader.bytes().slice(),
+  // A copy: what a message came in is lent, and a Buffer's own slice is a view.
+  read: (reader) => new Uint8Array(reader.bytes()),
 };
 
 const members: Field<MemberSet> = {

@@ -197,6 +197,8 @@ export class RaftNode {
     if (term !== this.term) {
       this.term = term;
       this.vote = 0;
+      // What another leader was sending does not come to an end.
+      this.incoming = undefined;
     }
     if (this.role === "leader") refuseReads(this);
     this.role = "follower";

@@ -22,6 +22,7 @@ import type {
 } from "./contract.js";
 import { RaftNode, step } from "./core.js";
 import { isVoter } from "./members.js";
+import { recordBytesMax } from "./records.js";
 import type { RaftStorage } from "./storage.js";
 
 /** What the entries are applied to. Calls are in order and synchronous. */
@@ -58,6 +59,8 @@ export interface RaftDriverOptions {
 }
 
 export const raftTickMs = 50;
+/** A record of the log holds it, with what stands around it. */
+const proposalBytesMax = recordBytesMax - 64;
 const snapshotAfterBytesDefault = 8 << 20;
 const snapshotRetryBytes = 1 << 20;
 const entriesKeptDefault = 1000;
@@ -161,6 +164,14 @@ export class RaftDriver {
    * @throws DbError cannotConnectNow (57P03): it is certain that it never will be; ioError when this member is over
    */
   propose(data: Uint8Array): Promise<number> {
+    if (data.length > proposalBytesMax) {
+      return Promise.reject(
+        new DbError(
+          "programLimitExceeded",
+          `a change of ${data.length} bytes is too large for the consensus log`,
+        ),
+      );
+    }
     return new Promise((resolve, reject) => {
       this.#ask({ kind: "propose", commands: [data] }, reject, ({ index, term }) =>
         this.#waiting.set(index, { term, resolve, reject }),
@@ -325,6 +336,12 @@ export class RaftDriver {
     assert(entry.index === this.#applied + 1, `entry ${entry.index} does not follow ${this.#applied}`);
     if (entry.kind === "command") this.#options.machine.apply(entry.data, entry.index);
     this.#applied = entry.index;
+    // Terms never fall along a log: what an earlier leader had proposed behind this entry is cut off for good.
+    for (const [at, waiting] of this.#waiting) {
+      if (at <= entry.index || waiting.term >= entry.term) continue;
+      this.#waiting.delete(at);
+      waiting.reject(new DbError("cannotConnectNow", "another node leads; the change was not made"));
+    }
     const waiting = this.#waiting.get(entry.index);
     if (waiting === undefined) return;
     this.#waiting.delete(entry.index);

@@ -14,6 +14,7 @@ export function onElectionTimeout(node: RaftNode): void {
   if (node.isLeader) return;
   node.elapsed = 0;
   node.drawTimeout();
+  node.leader = 0; // whether or not it may campaign itself, it stands in nobody's way
   if (!node.mayCampaign) return;
   campaign(node, "preVote", false);
 }

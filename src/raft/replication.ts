@@ -212,6 +212,7 @@ export function onAppend(node: RaftNode, request: AppendRequest): void {
     return;
   }
   take(node, request.entries);
+  if (node.incoming !== undefined && log.lastIndex >= node.incoming.index) node.incoming = undefined;
   const last = request.previousIndex + request.entries.length;
   node.commitTo(rules.followerCommit(request.commit, last, log.lastIndex));
   answerAppend(node, request.from, last, true);
@@ -278,7 +279,7 @@ export function onSnapshotChunk(node: RaftNode, chunk: SnapshotChunk): void {
   if (
     node.incoming?.index !== chunk.index ||
     node.incoming.term !== chunk.snapshotTerm ||
-    chunk.offset === 0
+    node.incoming.total !== chunk.total
   ) {
     node.incoming = {
       index: chunk.index,

@@ -142,9 +142,11 @@ export class RaftStorage {
     for (const change of changes) {
       if (change.hard !== undefined) hard = change.hard;
       if (change.commit !== undefined) commit = Math.max(commit, change.commit);
-      for (const one of change.append ?? []) payloads.push(encodeEntry(one));
     }
-    if (hard !== this.#hard || commit !== this.#commit) payloads.push(encodeHard(hard, commit));
+    // Torn behind any record, a write leaves no entry of a term that is not known, and no commit of an entry that is not there.
+    if (hard !== this.#hard) payloads.push(encodeHard(hard, this.#commit));
+    for (const { append } of changes) for (const one of append ?? []) payloads.push(encodeEntry(one));
+    if (commit !== this.#commit) payloads.push(encodeHard(hard, commit));
     if (payloads.length === 0) return;
     const records: Uint8Array[] = [];
     let chain = this.#chain;
