@@ -8,6 +8,7 @@ import { assert } from "../base/errors.js";
 import type { MemberId, VoteAnswer, VoteRequest } from "./contract.js";
 import type { RaftNode } from "./core.js";
 import { isVoter } from "./members.js";
+import { becomeProbe } from "./progress.js";
 import { advanceCommit, sendAppend } from "./replication.js";
 
 export function onElectionTimeout(node: RaftNode): void {
@@ -23,12 +24,7 @@ export function onElectionTimeout(node: RaftNode): void {
 export function onPeerDead(node: RaftNode, peer: MemberId): void {
   if (node.isLeader) {
     const progress = node.progress.get(peer);
-    if (progress !== undefined && progress.state === "replicate") {
-      progress.state = "probe";
-      progress.next = progress.match + 1;
-      progress.paused = false;
-      progress.inflight.length = 0;
-    }
+    if (progress?.state === "replicate") becomeProbe(progress);
     return;
   }
   if (node.leader !== peer) return;
