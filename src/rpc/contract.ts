@@ -1,0 +1,79 @@
+/**
+ * Streams between nodes: authenticated on both sides, encrypted, in order (D15). `platform/peers.ts` makes them of
+ * mutual TLS 1.3, `sim/peers.ts` of nothing but a seed; what is spoken over them is `rpc/`.
+ *
+ * Invariants: `accept` and `dial` hand over a stream only when the peer has passed the check of the credentials in force;
+ * a stream whose peer does not pass any more is closed by `recheck`.
+ */
+import type { Listener } from "../platform/index.js";
+
+/** Who is at the other end. A stranger has shown no certificate of a member: it may join, and nothing else. */
+export type PeerIdentity =
+  | { readonly kind: "member"; readonly node: string; readonly certFingerprint: string }
+  | { readonly kind: "stranger" };
+
+export interface PeerStream {
+  readonly peer: PeerIdentity;
+  readonly remoteAddress: string;
+  /** `chunk` is lent: what the handler wants to keep it copies before it returns. */
+  onData(handler: (chunk: Uint8Array) => void): void;
+  /** Exactly once. */
+  onClose(handler: () => void): void;
+  /** False: the peer is slow, wait for `drained`. The memory is the caller's again in any case: it is copied if need be. */
+  write(bytes: Uint8Array): boolean;
+  drained(): Promise<void>;
+  /** Bytes written that the peer has not taken. */
+  readonly unsent: number;
+  pause(): void;
+  resume(): void;
+  end(): void;
+  destroy(): void;
+}
+
+/** Why a peer was refused: logged, counted, audited. */
+export interface PeerRefusal {
+  readonly condition: string;
+  readonly message: string;
+  readonly node: string | undefined;
+  readonly remoteAddress: string;
+}
+
+/** A certificate, as far as the check of a peer asks; the host's is a node:crypto X509Certificate in DER. */
+export type PeerVerdict =
+  | { readonly node: string; readonly certFingerprint: string }
+  | { readonly condition: string; readonly message: string; readonly node: string | undefined };
+
+export interface PeerCredentials {
+  /** What this node shows. Undefined: nothing yet, it is about to join. */
+  readonly own: { readonly certificatePem: string; readonly keyPem: string } | undefined;
+  /** Of a peer's certificate (DER). */
+  check(certificate: Uint8Array): PeerVerdict;
+}
+
+export interface DialTarget {
+  /** host:port */
+  readonly address: string;
+  /** The node that must answer there; undefined with `authority`: whoever has a certificate of that CA (joining). */
+  readonly node: string | undefined;
+  /** SHA-256 of the CA certificate (hex) that a server must show to one who joins. */
+  readonly authority?: string | undefined;
+}
+
+export interface PeerNetwork {
+  /** `strangers`: also takes those who show no certificate. @throws DbError ioError: the address cannot be bound */
+  listen(
+    host: string,
+    port: number,
+    strangers: boolean,
+    accept: (stream: PeerStream) => void,
+  ): Promise<Listener>;
+  /**
+   * @throws DbError connectionFailure (08006); its `fields.detail` begins with REFUSED when the host is there and nobody
+   *   listens on the port: the process is gone
+   */
+  dial(target: DialTarget, timeoutMs: number): Promise<PeerStream>;
+  /** Certificate, members or revocations have changed: new connections take it up, live ones that fail are closed. */
+  use(credentials: PeerCredentials): void;
+  onRefusal(handler: (refusal: PeerRefusal) => void): void;
+  close(): void;
+}
