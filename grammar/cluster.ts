@@ -35,7 +35,33 @@ interface StatementForm {
   readonly object: ObjectForm;
   /** Clause names in lower case. Longer ones win. `*` at the end: the clause takes a list of values separated by commas. */
   readonly clauses: readonly string[];
+  /** Which clauses stand together, and what they take. Absent: whoever runs the statement decides. */
+  readonly order?: ClauseOrder;
 }
+
+/** By the clause that comes first; "" where none need come. Any other first clause, and any other behind it, is 42601. */
+type ClauseOrder = Readonly<
+  Record<string, { readonly may?: readonly string[]; readonly must?: readonly string[] }>
+>;
+
+/** Clauses without a value, in forms whose order is given. */
+const flags: ReadonlySet<string> = new Set([
+  "drain shards",
+  "graceful",
+  "force",
+  "allow data loss",
+  "rebalance shards",
+  "ca policy cutover to new ca",
+  "force immediate",
+  "status",
+  "nodes",
+  "shards",
+  "epochs",
+  "certificates",
+  "settings",
+]);
+
+const removal = ["reason", "graceful", "force", "allow data loss"];
 
 const jobClauses = [
   "class",
@@ -70,11 +96,21 @@ const scheduleClauses = [
 ];
 
 const forms: readonly StatementForm[] = [
-  { command: "ADD NODE", object: "string", clauses: ["with name", "addresses*", "roles*", "certificate"] },
-  { command: "ENABLE NODE", object: "name", clauses: [] },
-  { command: "DISABLE NODE", object: "name", clauses: ["reason"] },
-  { command: "REMOVE NODE", object: "name", clauses: ["reason", "graceful", "force", "allow data loss"] },
-  { command: "ALTER NODE", object: "name", clauses: ["drain shards", "set roles*"] },
+  {
+    command: "ADD NODE",
+    object: "string",
+    clauses: ["with name", "addresses*", "roles*", "certificate"],
+    order: { "with name": { must: ["addresses", "roles", "certificate"] } },
+  },
+  { command: "ENABLE NODE", object: "name", clauses: [], order: { "": {} } },
+  { command: "DISABLE NODE", object: "name", clauses: ["reason"], order: { reason: {} } },
+  { command: "REMOVE NODE", object: "name", clauses: removal, order: { reason: { may: removal } } },
+  {
+    command: "ALTER NODE",
+    object: "name",
+    clauses: ["drain shards", "set roles*", "set addresses*"],
+    order: { "drain shards": {}, "set roles": {}, "set addresses": {} },
+  },
   {
     command: "ALTER CLUSTER",
     object: "none",
@@ -82,9 +118,7 @@ const forms: readonly StatementForm[] = [
       "add node",
       "with roles",
       "remove node",
-      "graceful",
-      "force",
-      "allow data loss",
+      ...removal,
       "rebalance shards",
       "with strategy",
       "set",
@@ -99,6 +133,17 @@ const forms: readonly StatementForm[] = [
       "require convergence",
       "stability window",
     ],
+    order: {
+      "add node": { may: ["with roles"] },
+      "remove node": { may: removal },
+      "rebalance shards": { may: ["with strategy"] },
+      set: {},
+      reset: {},
+      "force cutover to epoch": { must: ["disabling nodes"] },
+      "ca policy begin overlap with new ca certificate": { may: ["stability window"] },
+      "ca policy cutover to new ca": { may: ["require convergence"] },
+      "ca policy emergency revoke ca": { may: ["force immediate"], must: ["replace with"] },
+    },
   },
   { command: "ROTATE CA", object: "none", clauses: ["stability window"] },
   { command: "REVOKE CERTIFICATE", object: "none", clauses: ["serial", "for node", "reason"] },
@@ -190,6 +235,7 @@ const forms: readonly StatementForm[] = [
     command: "SHOW CLUSTER",
     object: "none",
     clauses: ["status", "nodes", "shards", "epochs", "certificates", "settings"],
+    order: { "": {}, status: {}, nodes: {}, shards: {}, epochs: {}, certificates: {}, settings: {} },
   },
   { command: "SHOW SHARD MAP", object: "none", clauses: [] },
   { command: "SHOW REPLICATION LAG", object: "none", clauses: [] },
@@ -227,6 +273,14 @@ const clausesOf = new Map<StatementForm, readonly Clause[]>(
       .sort((a, b) => b.words.length - a.words.length),
   ]),
 );
+
+/** Whether a clause may stand behind the first one, or first if there is none yet. */
+function mayStand({ order }: StatementForm, first: string | undefined, name: string): boolean {
+  if (order === undefined) return true;
+  if (first === undefined) return name in order && name !== "";
+  const { may = [], must = [] } = order[first]!;
+  return may.includes(name) || must.includes(name) || name === first;
+}
 
 const rowPolicyWords = ["rls", "policy"] as const;
 
@@ -272,7 +326,7 @@ export class SqlParser extends StatementRules {
     const position = this.here();
     this.eat(...words);
     const orAlter = words[1] === "or" ? [{ name: "or alter", values: [], position }] : [];
-    const ifExists = this.acceptBoth("if", "exists") || this.ifNotExists();
+    const ifExists = form.object !== "none" && (this.acceptBoth("if", "exists") || this.ifNotExists());
     const name = this.clusterObject(form);
     return {
       kind: "cluster",
@@ -310,8 +364,9 @@ export class SqlParser extends StatementRules {
     const seen = new Set<string>();
     while (!this.isEnd()) {
       const position = this.here();
-      if (clauses.length > 0) this.acceptType(Comma);
+      if (clauses.length > 0 && form.order === undefined) this.acceptType(Comma);
       const clause = this.clauseAhead(form) ?? this.unnamedClause(form, clauses.length);
+      if (!mayStand(form, clauses[0]?.name, clause.name)) this.fail();
       if (seen.has(clause.name)) {
         throw new GrammarError(
           "syntaxError",
@@ -321,9 +376,28 @@ export class SqlParser extends StatementRules {
       }
       seen.add(clause.name);
       this.eat(...clause.words);
-      clauses.push({ name: clause.name, values: this.clauseValues(form, clause), position });
+      const values = form.order === undefined ? this.clauseValues(form, clause) : this.ownValues(clause);
+      clauses.push({ name: clause.name, values, position });
     }
+    const order = form.order?.[clauses[0]?.name ?? ""];
+    if (form.order !== undefined && order === undefined) this.fail();
+    if (order?.must?.some((name) => !seen.has(name)) === true) this.fail();
     return clauses;
+  }
+
+  /** What a clause takes in forms whose order is given: nothing, a list, or one value; SET takes a key and a value's words. */
+  private ownValues(clause: Clause): ast.ClusterValue[] {
+    if (flags.has(clause.name)) return [];
+    if (clause.list) return this.list(() => this.clusterValue());
+    if (clause.name !== "set") {
+      this.acceptType(Equals);
+      return [this.clusterValue()];
+    }
+    const values = [this.clusterValue()];
+    if (!this.acceptType(Equals)) this.eat("to");
+    do values.push(this.clusterValue());
+    while (!this.isEnd());
+    return values;
   }
 
   /** Some statements take a value without a word before it. */

@@ -1,5 +1,5 @@
-// Builds into dist/: the kernels (AssemblyScript), the code (TypeScript), and the program as one file with its code cache
-// (docs/decisions/one-file-program.md), which scripts/scratchbird.cjs runs.
+// Builds into dist/: the kernels (AssemblyScript), the code (TypeScript), and the two programs, node and control worker, each as
+// one file with its code cache (docs/decisions/one-file-program.md), which scripts/scratchbird.cjs and control.cjs run.
 import { spawn, spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -17,9 +17,10 @@ function run(args, options = {}) {
 run([`${root}node_modules/assemblyscript/bin/asc.js`, "--target", "release", "--config", "asconfig.json"]);
 run([`${root}node_modules/typescript/bin/tsc`, "-p", "tsconfig.build.json"]);
 
-await build({
-  entryPoints: [`${root}dist/src/main.js`],
-  outfile: `${root}dist/scratchbird.cjs`,
+const programs = { scratchbird: "main", control: "control" };
+const bundle = (name) => ({
+  entryPoints: [`${root}dist/src/${programs[name]}.js`],
+  outfile: `${root}dist/${name}.cjs`,
   bundle: true,
   platform: "node",
   target: "node20",
@@ -30,8 +31,9 @@ await build({
   define: { "import.meta.url": "programUrl" },
   logLevel: "warning",
 });
+for (const name of Object.keys(programs)) await build(bundle(name));
 // A first run, on a folder of its own, leaves behind what V8 compiled for it: a start up to its ready line, and an orderly stop.
-rmSync(`${root}dist/scratchbird.cache`, { force: true });
+for (const name of Object.keys(programs)) rmSync(`${root}dist/${name}.cache`, { force: true });
 const folder = mkdtempSync(join(tmpdir(), "scratchbird-build-"));
 try {
   const ports = ["--port", "--http-port", "--rpc-port", "--control-port"].flatMap((flag) => [flag, "0"]);

@@ -1,28 +1,12 @@
 #!/usr/bin/env node
-// The executable: runs the built program (dist/scratchbird.cjs, one file) with the code cache that the build made, so that
-// start neither looks for some 700 modules nor compiles them. A cache of another V8 is passed over by V8 itself. On a
-// checkout that was never built it builds first.
-const { existsSync, readFileSync, writeFileSync } = require("node:fs");
-const { createRequire, wrap } = require("node:module");
+// The executable. On a checkout that was never built it builds first.
+const { existsSync } = require("node:fs");
 const { join } = require("node:path");
-const { Script } = require("node:vm");
+const { launch, programOf } = require("./launch.cjs");
 
-const dist = join(__dirname, "..", "dist");
-const program = join(dist, "scratchbird.cjs");
-const cache = join(dist, "scratchbird.cache");
-
-if (!existsSync(program)) {
+if (!existsSync(programOf("scratchbird"))) {
   const { spawnSync } = require("node:child_process");
   const { status } = spawnSync(process.execPath, [join(__dirname, "build.mjs")], { stdio: "inherit" });
   if (status !== 0) process.exit(status ?? 1);
 }
-const script = new Script(wrap(readFileSync(program, "latin1")), {
-  filename: program,
-  cachedData: existsSync(cache) ? readFileSync(cache) : undefined,
-});
-// Set by the build alone: what was compiled by the end of this run is what the next start needs.
-if (process.env["SCRATCHBIRD_WRITE_CODE_CACHE"] === "1") {
-  process.on("exit", () => writeFileSync(cache, script.createCachedData()));
-}
-const module_ = { exports: {} };
-script.runInThisContext()(module_.exports, createRequire(program), module_, program, dist);
+launch("scratchbird");

@@ -22,6 +22,10 @@ const identity: NodeIdentity = {
   ports: { pg: 5433, http: 0, rpc: 7433, control: 6433 },
   creation: { shards: 16, pageSize: 16384, encryption: true },
   mockSecret: newMockSecret(hostRandom),
+  raftId: 1,
+  founder: true,
+  established: true,
+  peers: [],
 };
 
 describe("node.json", () => {
@@ -38,7 +42,7 @@ describe("node.json", () => {
   it.each([
     ["{", "node.json is damaged: it is no JSON"],
     ["[]", "node.json is damaged: it has no format"],
-    [JSON.stringify({ ...identity, format: 99 }), "node.json has format 99; this version reads up to 1"],
+    [JSON.stringify({ ...identity, format: 99 }), "node.json has format 99; this version reads up to 2"],
     [JSON.stringify({ ...identity, nodeId: "x" }), 'node.json is damaged: "nodeId" is missing or wrong'],
     [
       JSON.stringify({ ...identity, ports: { pg: 70000 } }),

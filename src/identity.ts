@@ -2,11 +2,15 @@
  * node.json: what a data folder says about the node it belongs to. Written when the node is created and when it is started
  * with other ports or names, so that a later start without options takes the same.
  *
- *   {"format":1,"nodeId":"…uuid…","nodeName":"node-1","clusterId":"…uuid…","clusterName":"scratchbird","createdAt":…,
+ *   {"format":2,"nodeId":"…uuid…","nodeName":"node-1","clusterId":"…uuid…","clusterName":"scratchbird","createdAt":…,
  *    "host":"127.0.0.1","ports":{"pg":5433,"http":8433,"rpc":7433,"control":6433},"hostLabel":"…",
- *    "creation":{"shards":16,"pageSize":16384,"encryption":true},"mockSecret":"…base64…"}
+ *    "creation":{"shards":16,"pageSize":16384,"encryption":true},"mockSecret":"…base64…",
+ *    "raftId":1,"founder":true,"established":true,"peers":[["…uuid…","127.0.0.1:6433"]]}
  *
- * Invariants: the uuids never change; a file of a newer format, or one that is damaged, is refused by name.
+ * boot.json counts the starts: a folder that is put back over a newer one shows an old count to its peers, and is refused.
+ *
+ * Invariants: the uuids never change; a file of another format, or one that is damaged, is refused by name; a start is
+ * counted durably before the node speaks to anybody.
  */
 import { DbError } from "./base/errors.js";
 import type { ConfigValue, OptionName } from "./config.js";
@@ -15,7 +19,8 @@ import type { Disk, Random } from "./platform/index.js";
 
 export const identityPath = "node.json";
 /** Format of a node.json written by this version. */
-export const identityFormat = 1;
+export const identityFormat = 2;
+const bootPath = "boot.json";
 
 export interface NodePorts {
   readonly pg: number;
@@ -39,6 +44,14 @@ export interface NodeIdentity {
   readonly creation: { readonly shards: number; readonly pageSize: number; readonly encryption: boolean };
   /** Base64, 32 bytes: makes the answers to unknown roles the same from start to start. */
   readonly mockSecret: string;
+  /** In the consensus group; given when it joined. */
+  readonly raftId: number;
+  /** It made the cluster, and holds its shards. */
+  readonly founder: boolean;
+  /** It has been up once: from then on it has promised things, and its consensus log must be there. */
+  readonly established: boolean;
+  /** Control addresses of the members when it joined, by uuid; its log knows better later. */
+  readonly peers: readonly (readonly [uuid: string, address: string])[];
 }
 
 /** UUID version 7 (RFC 9562): milliseconds, then random bits. */
@@ -89,6 +102,10 @@ const checks: readonly (readonly [path: string, holds: (value: unknown) => boole
   ["creation.pageSize", (value) => Number.isInteger(value) && Number(value) > 0],
   ["creation.encryption", (value) => typeof value === "boolean"],
   ["mockSecret", (value) => typeof value === "string" && Buffer.from(value, "base64").length === 32],
+  ["raftId", (value) => Number.isInteger(value) && Number(value) > 0],
+  ["founder", (value) => typeof value === "boolean"],
+  ["established", (value) => typeof value === "boolean"],
+  ["peers", (value) => Array.isArray(value) && value.every((one) => Array.isArray(one) && one.every(isText))],
 ];
 
 /** Checks the text of a node.json. @throws DbError configFileError (F0000) */
@@ -116,6 +133,13 @@ export function parseIdentity(text: string): NodeIdentity {
       {
         hint: "The data folder was written by a newer version of ScratchBird: start that one.",
       },
+    );
+  }
+  if (format < identityFormat) {
+    throw new DbError(
+      "configFileError",
+      `${identityPath} has format ${format}, of a version without certificates; this version reads ${identityFormat}`,
+      { hint: "Export the data with that version (COPY TO) and import it into a new cluster." },
     );
   }
   for (const [path, holds] of checks) {
@@ -150,4 +174,33 @@ export function rememberedOptions(identity: NodeIdentity): Partial<Record<Option
     "page-size": creation.pageSize,
     encryption: creation.encryption,
   };
+}
+
+/** Which start of the node this is. */
+export interface Boot {
+  readonly count: number;
+  /** Random: two that run from copies of one folder count alike. */
+  readonly nonce: string;
+}
+
+/** Counts this start. @throws DbError configFileError (F0000) when the count cannot be read */
+export function countBoot(disk: Disk, random: Random): Boot {
+  let before = 0;
+  if (disk.existsSync(bootPath)) {
+    try {
+      const known = JSON.parse(Buffer.from(disk.readFileSync(bootPath)).toString("utf8")) as Partial<Boot>;
+      before = Number.isInteger(known.count) ? known.count! : -1;
+    } catch {
+      before = -1;
+    }
+    if (before < 0)
+      throw new DbError("configFileError", `${bootPath} is damaged`, {
+        hint: "Restore the file, or remove the node from its cluster and join anew.",
+      });
+  }
+  const bytes = new Uint8Array(12);
+  random.fill(bytes);
+  const boot = { count: before + 1, nonce: Buffer.from(bytes).toString("base64url") };
+  disk.writeFileSync(bootPath, Buffer.from(`${JSON.stringify(boot)}\n`), 0o600);
+  return boot;
 }

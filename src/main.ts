@@ -12,22 +12,42 @@ import { constrainedMemory } from "node:process";
 import { DbError, notSupported } from "./base/errors.js";
 import { productVersion, serverVersion } from "./base/version.js";
 import { runSql, sqlHelp } from "./cli/sql.js";
-import { type Config, type ConfigSources, loadConfig, nearest, optionHelp, parseFlags } from "./config.js";
+import type { FromControl } from "./cluster/index.js";
+import {
+  type Config,
+  type ConfigSources,
+  loadConfig,
+  nearest,
+  optionHelp,
+  optionTable,
+  parseFlags,
+} from "./config.js";
 import { identityPath, parseIdentity, rememberedOptions } from "./identity.js";
+import type { ControlWorkerData } from "./control.js";
+import type { NodeDoors } from "./node.js";
 import type { OpenNode, ReadyInfo, RunningNode, VerifyNode } from "./node-contract.js";
-import { createLog, type Log } from "./observe/index.js";
+import { createLog, type Log, type LogLevel } from "./observe/index.js";
 import { HostDisk, hostClock, hostRandom } from "./platform/host.js";
 import type { Platform } from "./platform/index.js";
-import { HostNetwork } from "./platform/network.js";
+import { freePort, HostNetwork } from "./platform/network.js";
+import { HostPeerNetwork } from "./platform/peers.js";
+import { SharedClocks, startWorker } from "./platform/worker.js";
+
+/** The main thread shows the control worker that it lives. */
+const beatMs = 500;
+/** A stopped control worker ends by itself within so long. */
+const controlGraceMs = 1_000;
 
 const help = `usage: scratchbird COMMAND [OPTIONS]
 
-  start      open or create a node and serve until SIGTERM
+  start      open or create a node and serve until SIGTERM; --nodes N: a local cluster
   init       create a cluster and exit
+  token      print a one-time token for a new node
+  join       make a new node, join a cluster with a token, and serve
   sql        run SQL statements
   verify     check every page, index and log of a data folder, offline
   version    print the version
-  token, join, audit, restore
+  audit, restore
              not supported yet
 
 --help after a command shows its options.
@@ -35,8 +55,6 @@ const help = `usage: scratchbird COMMAND [OPTIONS]
 
 /** Commands of parts that are not built: refused by name. */
 const futureCommands: Readonly<Record<string, string>> = {
-  token: "scratchbird token",
-  join: "scratchbird join",
   audit: "scratchbird audit",
   restore: "scratchbird restore",
 };
@@ -44,6 +62,8 @@ const futureCommands: Readonly<Record<string, string>> = {
 const commands: Readonly<Record<string, (args: readonly string[]) => Promise<number>>> = {
   start,
   init,
+  token,
+  join,
   sql,
   verify,
   version: async () => {
@@ -126,20 +146,85 @@ function logOf(config: Config): Log {
   });
 }
 
+/** The control worker: its own program where this one is built, the source beside this one where it is not. */
+function doorsOf(config: Config): NodeDoors {
+  const source = import.meta.url.endsWith(".ts");
+  const file = source
+    ? new URL("./control.ts", import.meta.url)
+    : new URL(import.meta.url.endsWith(".cjs") ? "../scripts/control.cjs" : "./control.js", import.meta.url);
+  return {
+    startControl: (start) => {
+      const clocks = new SharedClocks();
+      clocks.beat();
+      const data: ControlWorkerData = {
+        start,
+        root: resolve(config.data),
+        clocks: clocks.buffer,
+        log: { format: config.logFormat as "json" | "pretty", level: config.logLevel as LogLevel },
+      };
+      const worker = startWorker(file, data);
+      const beat = setInterval(() => clocks.beat(), beatMs).unref();
+      let handler: (message: FromControl) => void = () => {};
+      worker.onMessage((message) => handler(message as FromControl));
+      worker.onFailure((error) =>
+        handler({ kind: "fault", error: { condition: "ioError", message: `the control worker failed: ${error.message}` } }),
+      );
+      return {
+        channel: {
+          send: (message) => worker.post(message),
+          onMessage: (take) => {
+            handler = take;
+          },
+        },
+        close: () => {
+          clearInterval(beat);
+          return worker.end(controlGraceMs);
+        },
+      };
+    },
+    rpcNetwork: new HostPeerNetwork(),
+  };
+}
+
 async function start(args: readonly string[]): Promise<number> {
   if (parseFlags(args).help) {
     process.stdout.write(`usage: scratchbird start [OPTIONS]\n\n${optionHelp(true)}\n`);
     return 0;
   }
   const config = loadConfig(sources(args));
-  if (config.nodes > 1) throw notSupported("start --nodes with more than one node");
+  if (config.nodes > 1) return startMany(config, args);
+  return startOne(config);
+}
+
+async function startOne(config: Config): Promise<number> {
   const log = logOf(config);
   const platform = platformOf(config);
   const { openNode }: { openNode: OpenNode } = await import("./node.js");
   // Signals during the opening end the process at once: the data folder is crash safe.
-  const node = await openNode(config, platform, log);
+  const node = await openNode(config, platform, log, "start", doorsOf(config));
   announce(config, node.ready);
   return serve(node, config, log);
+}
+
+/** A local cluster: this process supervises, others serve. */
+async function startMany(config: Config, args: readonly string[]): Promise<number> {
+  const { superviseCluster } = await import("./supervisor.js");
+  const { values } = parseFlags(args);
+  const own = ["data", "nodes", "node-name", "host", "port", "http-port", "rpc-port", "control-port"];
+  const text = (names: (name: string) => boolean): string[] =>
+    [...values]
+      .filter(([name]) => names(name))
+      .map(([name, value]) => (typeof value === "boolean" ? `--${value ? "" : "no-"}${name}` : `--${name}=${value}`));
+  const isCreating = (name: string): boolean => "creating" in optionTable[name as keyof typeof optionTable];
+  return superviseCluster({
+    config,
+    data: resolve(config.data),
+    command: [process.execPath, ...process.execArgv, process.argv[1]!],
+    passed: text((name) => !own.includes(name) && !isCreating(name)),
+    creating: text(isCreating),
+    print: (line) => process.stdout.write(`${line}\n`),
+    printError: (line) => process.stderr.write(`${line}\n`),
+  });
 }
 
 /** The lines that scripts and people wait for (design/contract.md, "Ready"). */
@@ -183,6 +268,8 @@ function serve(node: RunningNode, config: Config, log: Log): Promise<number> {
     process.on("SIGTERM", stop);
     process.on("SIGINT", stop);
     process.on("SIGHUP", () => {}); // a closed terminal does not end a server
+    // The supervisor is gone, and with it whoever would stop this node.
+    process.on("disconnect", () => stop("SIGTERM"));
     void node.failed?.then((error) => {
       if (stopping) return; // storage that closes is no failure
       log.error("the node has ended itself", { error });
@@ -217,6 +304,80 @@ async function init(args: readonly string[]): Promise<number> {
     }`,
   );
   return 0;
+}
+
+/** Options of a command beside those of a node: taken out of its arguments. */
+function takeOptions(
+  args: readonly string[],
+  names: readonly string[],
+): { values: Map<string, string>; rest: string[] } {
+  const values = new Map<string, string>();
+  const rest: string[] = [];
+  for (let at = 0; at < args.length; at++) {
+    const [flag = "", given] = args[at]!.split(/=(.*)/s, 2);
+    const name = flag.slice(2);
+    if (!flag.startsWith("--") || !names.includes(name)) {
+      rest.push(args[at]!);
+      continue;
+    }
+    const value = given ?? args[++at];
+    if (value === undefined) throw new DbError("configFileError", `--${name} needs a value`);
+    values.set(name, value);
+  }
+  return { values, rest };
+}
+
+async function token(args: readonly string[]): Promise<number> {
+  const { help: wanted } = parseFlags(args);
+  if (wanted) {
+    process.stdout.write(
+      "usage: scratchbird token --data DIR\n\nPrints a one-time token, valid for an hour, for: scratchbird join --token T --peer HOST:PORT\n" +
+        "The node of DIR must be running. The password of user admin is read from SCRATCHBIRD_PASSWORD or DIR/admin-password.\n",
+    );
+    return 0;
+  }
+  const config = loadConfig(sources(args));
+  if (readIdentityMissing(config))
+    throw new DbError("configFileError", `${resolve(config.data)} holds no node`, {
+      hint: "Name the data folder of a running node with --data.",
+    });
+  const { joinTokens } = await import("./supervisor.js");
+  const [made] = await joinTokens(`${config.host}:${config.port}`, resolve(config.data), config, 1);
+  process.stdout.write(`${made}\n`);
+  return 0;
+}
+
+async function join(args: readonly string[]): Promise<number> {
+  const { values, rest } = takeOptions(args, ["token", "peer"]);
+  if (parseFlags(rest).help) {
+    process.stdout.write(
+      `usage: scratchbird join --token T --peer HOST:PORT [OPTIONS]\n\n--peer is the control port of a member.\n\n${optionHelp(false)}\n`,
+    );
+    return 0;
+  }
+  const config = loadConfig(sources(rest));
+  const [text, peer] = [values.get("token"), values.get("peer")];
+  if (text === undefined || peer === undefined)
+    throw new DbError("configFileError", "scratchbird join needs --token and --peer", {
+      hint: "Make a token with: scratchbird token, or SELECT create_join_token().",
+    });
+  const { joinCluster } = await import("./join.js");
+  const { default: xxhash } = await import("xxhash-wasm");
+  const { clock, random, disk } = platformOf(config);
+  const network = new HostPeerNetwork();
+  await joinCluster({
+    config,
+    token: text,
+    peer,
+    clock,
+    random,
+    disk,
+    hash: await xxhash(),
+    network,
+    freePort: (wanted, insisted) => freePort(config.host, wanted, insisted),
+  });
+  // What the folder remembers now is as good as given: ports, name.
+  return startOne(loadConfig(sources(rest)));
 }
 
 async function verify(args: readonly string[]): Promise<number> {

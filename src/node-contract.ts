@@ -6,6 +6,7 @@
  */
 import type { Config } from "./config.js";
 import type { Log } from "./observe/index.js";
+import type { NodeDoors } from "./node.js";
 import type { Platform } from "./platform/index.js";
 
 /** What the ready line says; parts that the node does not have are null. */
@@ -32,6 +33,7 @@ export type OpenNode = (
   platform: Platform,
   log: Log,
   mode?: "start" | "create",
+  doors?: NodeDoors,
 ) => Promise<RunningNode>;
 
 /** One finding of `scratchbird verify`. */

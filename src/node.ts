@@ -3,7 +3,7 @@
  * accepts SQL.
  *
  *     disk -> storage (pages of 16 shards, one journal) -> an engine per shard -> shards behind their doors
- *     disk -> consensus log -> catalog state                                        |
+ *     control worker (Raft, peers) -> entries -> catalog, members, epochs            |
  *                                                      sessions (SQL) -> Postgres wire
  *
  * Invariants: the folder is locked by one node; the catalog decides what storage there is: objects it does not name are
@@ -11,13 +11,34 @@
  * transactions in limbo end as the catalog says (C4).
  */
 import xxhash from "xxhash-wasm";
+import { type Admin, startAdmin } from "./admin/index.js";
 import { assert, DbError } from "./base/errors.js";
+import { productVersion } from "./base/version.js";
 import { isWait } from "./base/wait.js";
-import { ControlPlane } from "./cluster/index.js";
+import {
+  type CatalogFollower,
+  type CatalogState,
+  ChurnWindow,
+  type ControlChannel,
+  ControlPlane,
+  ControlState,
+  packVersion,
+  roleBits,
+} from "./cluster/index.js";
 import type { Config } from "./config.js";
+import { type ControlStart, controlInLoop, hostTrust, type NodeTrust } from "./control-host.js";
 import { useKernels } from "./exec/index.js";
-import { type NodeIdentity, newMockSecret, newUuid, readIdentity, writeIdentity } from "./identity.js";
-import { EngineCore, ObjectKind, WaitGraph } from "./mga/index.js";
+import {
+  type Boot,
+  countBoot,
+  identityFormat,
+  type NodeIdentity,
+  newMockSecret,
+  newUuid,
+  readIdentity,
+  writeIdentity,
+} from "./identity.js";
+import { AbsentEngine, EngineCore, ObjectKind, WaitGraph } from "./mga/index.js";
 import {
   bootstrapRoleId,
   type CatalogObject,
@@ -32,10 +53,21 @@ import {
 } from "./model/schema.js";
 import type { OpenNode, RunningNode, VerifyFinding, VerifyNode } from "./node-contract.js";
 import { type Log, LoopDelay } from "./observe/index.js";
-import { PgWire } from "./pgwire/index.js";
-import type { Platform } from "./platform/index.js";
+import { PgWire, type Relay, type RelayHead } from "./pgwire/index.js";
+import type { Listener, Platform } from "./platform/index.js";
+import { reserveHttp } from "./platform/http.js";
 import { readKernels } from "./platform/kernels-file.js";
-import { createVerifier, serverCertificate } from "./security/index.js";
+import { processUsage } from "./platform/usage.js";
+import { RaftStorage } from "./raft/index.js";
+import type { PeerNetwork, PeerStream } from "./rpc/contract.js";
+import { acceptStreams, openStream } from "./rpc/index.js";
+import {
+  createNodeMaterial,
+  createVerifier,
+  readNodeMaterial,
+  serverCertificate,
+  verifySignature,
+} from "./security/index.js";
 import { type Metric, Server, SpillFiles, spillFolder, virtualRelations } from "./session/index.js";
 import { indexSpec, Shard, TableLocks, tableSpec } from "./shard/index.js";
 import { makeParser } from "./sql/parse.js";
@@ -48,10 +80,27 @@ const databaseId = 5;
 const clusterId = 6;
 const sweepCheckMs = 5_000;
 
-export const openNode: OpenNode = async (config, platform, log, mode = "start") => {
+/** What stands in for parts of the node: the worker on a real machine, twins in the simulator. */
+export interface NodeDoors {
+  /** Memory of the right size, for those who open thousands of nodes one after the other. */
+  readonly lent?: EngineMemory | undefined;
+  /** Runs the control half elsewhere. Absent: in this loop. */
+  readonly startControl?: ((start: ControlStart) => StartedControl) | undefined;
+  readonly trust?: ((identity: NodeIdentity) => NodeTrust) | undefined;
+  /** Of the control half in this loop; absent: the node is alone. */
+  readonly controlNetwork?: PeerNetwork | undefined;
+  /** Between the main loops of nodes. */
+  readonly rpcNetwork?: PeerNetwork | undefined;
+}
+export interface StartedControl {
+  readonly channel: ControlChannel;
+  close(): void | Promise<void>;
+}
+
+export const openNode: OpenNode = async (config, platform, log, mode = "start", doors = {}) => {
   const unlock = platform.disk.lockSync("lock");
   try {
-    return await open(config, platform, log, mode, unlock);
+    return await open(config, platform, log, mode, unlock, doors);
   } catch (error) {
     unlock();
     throw error;
@@ -67,38 +116,73 @@ export interface NodeCore {
   readonly server: Server;
   /** Drawn when this opening created the cluster. */
   readonly adminPassword: string | undefined;
-  /** Resolves when storage has fenced itself. */
+  /** Resolves when storage has fenced itself, or the node has lost its part in the cluster. */
   readonly fenced: Promise<Error>;
+  readonly fencedBy: string | undefined;
+  /** 0: there is none. */
+  readonly controlPort: number;
+  readonly churn: ChurnWindow;
+  loopDelay(seconds: number): ReturnType<LoopDelay["last"]> | undefined;
+  /** From here on the node has promised things: its log must be there at every start. */
+  establish(): void;
+  /** The port between main loops; undefined where there is none. */
+  readonly rpc: RpcPort | undefined;
   /** Begins to measure the event loop's delay (sys.performance), which takes a timer every 10 ms. */
   watchLoop(): void;
   close(): Promise<void>;
 }
 
-/**
- * Opens or creates everything below the wire: what tests and the simulator drive directly. `lent`: memory of the right
- * size, for those who open thousands of nodes one after the other.
- */
+/** Opens or creates everything below the wire: what tests and the simulator drive directly. */
 export async function openCore(
   config: Config,
   platform: Platform,
   log: Log,
-  lent?: EngineMemory,
+  doors: NodeDoors = {},
 ): Promise<NodeCore> {
   const { disk, clock, random } = platform;
   const shape = inspectStorage(disk);
-  const identity = identify(config, platform);
+  const known = readIdentity(disk);
+  const identity = identify(config, platform, known);
+  const boot = countBoot(disk, random);
   log.warn("data at rest is not encrypted: this version stores pages and journal in plain");
   emptySpillFolder(platform);
 
+  // Control plane: its other half begins to read the log while storage is opened here.
+  const trust = doors.trust?.(identity) ?? (await trustOf(platform, identity));
+  const start = controlStart(config, identity, boot, known, trust);
+  const started = doors.startControl?.(start) ?? (await inLoop(start, platform, log, trust, doors));
+  let closing = false;
+  let controlPort = 0;
+  const watchTrust = new Set<() => void>();
+  const churn = new ChurnWindow(clock.now());
+  const control = new ControlPlane({
+    channel: started.channel,
+    virtuals: virtualRelations,
+    verify: trust.verify,
+    clock,
+    random,
+    self: { uuid: identity.nodeId, raftId: identity.raftId, boot: boot.count },
+    onTrouble: (what, error) => {
+      if (!closing) log.warn(what, { error });
+    },
+    onListening: (port) => {
+      controlPort = port;
+    },
+    onCluster: (cluster) => {
+      if (cluster.members.has(identity.nodeId)) churn.noteMembers(cluster.members, clock.now());
+      for (const changed of watchTrust) changed();
+    },
+    onStatus: ({ leaderChanges }) => churn.noteLeaderChanges(leaderChanges, clock.now()),
+  });
+
   // Storage: one memory, one pool, one journal for all shards of the node.
   const { pageSize, shards: shardCount } = identity.creation;
-  const memory = lent ?? new EngineMemory({ pageSize, poolBytes: config.bufferPool });
+  const memory = doors.lent ?? new EngineMemory({ pageSize, poolBytes: config.bufferPool });
   const kernels = loadKernels(memory, readKernels());
   let fence: (error: Error) => void = () => {};
   const fenced = new Promise<Error>((resolve) => {
     fence = resolve;
   });
-  let closing = false;
   const storage = openStorage({
     platform,
     memory,
@@ -116,24 +200,39 @@ export async function openCore(
   log.info("storage is open", { ...storage.recovery });
   // Not before: recovery reads through the arena.
   useKernels(memory, kernels);
-
-  // Control plane: the catalog, applied from the consensus log.
-  const control = new ControlPlane({
-    disk,
-    hash: await xxhash(),
-    virtuals: virtualRelations,
-    onTrouble: (what, error) => {
-      if (!closing) log.warn(what, { error });
-    },
+  let fencedBy: string | undefined;
+  void fenced.then((error) => {
+    fencedBy = error.message;
   });
-  // One engine per shard, each behind its door. Unsharded tables live on the first.
-  const shards = await openShards(platform, storage, memory, control, log);
-  followCatalog(shards[0]!.engine as EngineCore, control);
-  const adminPassword = control.isNew ? await bootstrap(config, platform, control, identity) : undefined;
-  await resolveLimbo(shards, control, log);
-  await reconcile(shards[0]!, control, log);
-  await storage.durable();
-  await control.forgetResolved();
+  void control.failed.then((error) => {
+    if (!closing) fence(error);
+  });
+
+  // One engine per shard, each behind its door. Unsharded tables live on the first, on the node that founded the cluster.
+  const shards = await openShards(platform, storage, memory, () => control.state, log, identity.founder);
+  const home = shards[0]!;
+  await control.open((home.engine as EngineCore).catalogIndex);
+  let adminPassword: string | undefined;
+  if (identity.founder) {
+    await loadTables(home, control.state);
+    control.noteDurably = noteDurably(home.engine as EngineCore);
+    if (control.isNew) {
+      await control.until(() => control.cluster.latest !== undefined);
+      adminPassword = await bootstrap(config, platform, control, identity);
+    }
+    await settleStorage(home, shards, control, log);
+    control.follower = followerOf(home, control, log);
+    await storage.durable();
+    if (control.cluster.members.size === 1) await control.forgetResolved();
+  } else if (!control.cluster.members.has(identity.nodeId) || control.isNew) {
+    log.info("waiting for the cluster's log");
+    await control.until(() => control.cluster.members.has(identity.nodeId) && !control.isNew);
+  }
+  if (identity.founder) establish();
+  function establish(): void {
+    const now = readIdentity(disk);
+    if (now?.established === false) writeIdentity(disk, { ...now, established: true });
+  }
 
   const loop: { delay: LoopDelay | undefined } = { delay: undefined };
   const server = new Server({
@@ -141,6 +240,7 @@ export async function openCore(
     random,
     disk,
     control,
+    admin: control,
     shards,
     maxConnections: config.maxConnections,
     reservedConnections: config.superuserReservedConnections,
@@ -162,6 +262,27 @@ export async function openCore(
     server,
     adminPassword,
     fenced,
+    churn,
+    loopDelay: (seconds) => loop.delay?.last(seconds),
+    get fencedBy() {
+      return fencedBy;
+    },
+    get controlPort() {
+      return controlPort;
+    },
+    establish,
+    rpc:
+      doors.rpcNetwork === undefined
+        ? undefined
+        : new RpcPort(doors.rpcNetwork, {
+            identity,
+            control,
+            trust,
+            watchTrust,
+            clock,
+            hash: await xxhash(),
+            log,
+          }),
     watchLoop: () => {
       loop.delay ??= new LoopDelay(clock);
     },
@@ -169,7 +290,8 @@ export async function openCore(
       closing = true;
       loop.delay?.stop();
       for (const shard of shards) (shard.engine as EngineCore).close();
-      control.close();
+      await control.close();
+      await started.close();
       await storage.close();
     },
   };
@@ -181,6 +303,7 @@ async function open(
   log: Log,
   mode: "start" | "create",
   unlock: () => void,
+  doors: NodeDoors,
 ): Promise<RunningNode> {
   const { disk, clock, random } = platform;
   if (mode === "create" && readIdentity(disk) !== undefined) {
@@ -188,8 +311,8 @@ async function open(
       hint: "Start it, or choose another folder with --data.",
     });
   }
-  const core = await openCore(config, platform, log);
-  const { identity, server, adminPassword } = core;
+  const core = await openCore(config, platform, log, mode === "create" ? {} : doors);
+  const { identity, server, adminPassword, rpc } = core;
   if (mode === "create") {
     await core.close();
     unlock();
@@ -214,6 +337,7 @@ async function open(
     requireTls: config.requireTls,
     socketsMax: config.maxConnections * 2 + 200,
     mockSecret: Buffer.from(identity.mockSecret, "base64"),
+    relay: identity.founder ? undefined : rpc?.relay(),
     limits: {
       messageBytesMax: config.maxMessageSize,
       inputBytesMax: config.connectionInputBuffer,
@@ -230,13 +354,34 @@ async function open(
     },
   });
   core.watchLoop();
+  let stops: string | undefined;
+  const admin = await startHttp(config, core, clock, log, () => stops);
   const port = await wire.listen();
   server.address = { address: config.host, port };
+  const rpcPort = await rpc?.listen(config, wire);
+  const control = core.controlPort;
+  rememberPorts(disk, { rpc: rpcPort ?? identity.ports.rpc, control: control || identity.ports.control });
+  const at = (one: number): string => `${config.host}:${one}`;
+  if (rpcPort !== undefined && control !== 0)
+    core.control.announce({ control: at(control), rpc: at(rpcPort), pg: at(port) });
+  // A newcomer is ready when the cluster says so.
+  if (!identity.established)
+    await core.control.until(() => core.control.cluster.members.get(identity.nodeId)?.state !== "JOINING");
+  core.establish();
   const sweeping = sweepInBackground(platform, server, log);
-  clock.after(0, makeParser);
+  clock.after(0, () => {
+    makeParser();
+    void admin.load();
+  });
   let stopping: Promise<void> | undefined;
   return {
-    ready: { node: identity.nodeName, pg: `${config.host}:${port}`, http: null, rpc: null, adminPassword },
+    ready: {
+      node: identity.nodeName,
+      pg: at(port),
+      http: admin.address,
+      rpc: rpcPort === undefined ? null : at(rpcPort),
+      adminPassword,
+    },
     failed: core.fenced,
     stop: () => {
       stopping ??= stop();
@@ -245,6 +390,7 @@ async function open(
   };
 
   async function stop(): Promise<void> {
+    stops = "the node is stopping";
     sweeping.cancel();
     await wire.stopAccepting();
     const deadline = clock.monotonic() + config.stopTimeout;
@@ -253,9 +399,175 @@ async function open(
     wire.terminateAll();
     while (server.sessionCount > 0 && clock.monotonic() < deadline + 1000)
       await new Promise<void>((resolve) => clock.after(10, resolve));
+    rpc?.close();
     await core.close();
+    await admin.close();
     unlock();
   }
+}
+
+/** The HTTP port: bound before the node is ready, its library loaded behind that. */
+async function startHttp(
+  config: Config,
+  core: NodeCore,
+  clock: Platform["clock"],
+  log: Log,
+  stopping: () => string | undefined,
+): Promise<Admin> {
+  const { control, server, storage, identity } = core;
+  const insisted = identity.established || config.explicit.has("http-port");
+  let door: Awaited<ReturnType<typeof reserveHttp>>;
+  try {
+    door = await reserveHttp(config.host, config.httpPort);
+  } catch (error) {
+    if (insisted) throw error;
+    door = await reserveHttp(config.host, 0);
+    log.info("the HTTP port is in use; another was taken", { wanted: config.httpPort, port: door.port });
+  }
+  return startAdmin({
+    door,
+    node: identity.nodeName,
+    version: productVersion,
+    clock,
+    ready: () => {
+      const reasons: string[] = [];
+      const why = stopping() ?? core.fencedBy;
+      if (why !== undefined) reasons.push(why);
+      const { state } = control.status;
+      if (state === "DISABLED" || state === "REMOVED") reasons.push(`the node is ${state}`);
+      return { ready: reasons.length === 0, reasons };
+    },
+    onTrouble: (what, error) => log.error(what, { error }),
+    sources: {
+      control: () => control.status,
+      view: () => control.view,
+      raft: () => control.raftNumbers,
+      churn: () => ({ totals: core.churn.totals, score: core.churn.score(clock.now()) }),
+      storage: () => storage.counters,
+      loopDelay: (seconds) => core.loopDelay(seconds),
+      sessions: () => server.loadNumbers(),
+      process: processUsage,
+    },
+  });
+}
+
+/** A member is found where it was: ports that the system chose stay, but for the clients'. */
+function rememberPorts(disk: Platform["disk"], ports: Pick<NodeIdentity["ports"], "rpc" | "control">): void {
+  const identity = readIdentity(disk);
+  assert(identity !== undefined, "an open node has its identity");
+  const { rpc, control } = identity.ports;
+  if (rpc !== ports.rpc || control !== ports.control)
+    writeIdentity(disk, { ...identity, ports: { ...identity.ports, ...ports } });
+}
+
+/** What a stream to the home node's main loop is for. */
+type StreamHead =
+  | { readonly kind: "session"; readonly head: RelayHead }
+  | { readonly kind: "cancel"; readonly pid: number; readonly key: string };
+
+const relayOpenMs = 1_000;
+
+/** The port between the main loops of nodes: relayed sessions, later the data of shards. */
+class RpcPort {
+  readonly #unwatch: () => void;
+  #listener: Listener | undefined;
+
+  constructor(
+    readonly network: PeerNetwork,
+    readonly core: {
+      readonly identity: NodeIdentity;
+      readonly control: ControlPlane;
+      readonly trust: NodeTrust;
+      readonly watchTrust: Set<() => void>;
+      readonly clock: Platform["clock"];
+      readonly hash: Awaited<ReturnType<typeof xxhash>>;
+      readonly log: Log;
+    },
+  ) {
+    const { control, trust, watchTrust, log } = core;
+    network.onRefusal(({ condition, message, node, remoteAddress }) =>
+      log.warn("a peer was refused", { condition, reason: message, peer: node, address: remoteAddress }),
+    );
+    const use = (): void =>
+      network.use(trust.credentials(control.cluster, { leaving: new Map(), firstPeers: new Set() }));
+    use();
+    watchTrust.add(use);
+    this.#unwatch = () => watchTrust.delete(use);
+  }
+
+  async listen(config: Config, wire: PgWire): Promise<number> {
+    const { identity, clock, hash, log } = this.core;
+    const listen = (port: number) =>
+      acceptStreams({ network: this.network, clock, hash, log }, config.host, port, (_peer, bytes, accept) => {
+        const head = parseHead(bytes);
+        const { control } = this.core;
+        if (!identity.founder)
+          throw new DbError("objectNotInPrerequisiteState", `node ${identity.nodeName} does not hold the data`);
+        if (control.status.state === "DISABLED" || control.status.state === "REMOVED")
+          throw new DbError("cannotConnectNow", `node ${identity.nodeName} is ${control.status.state}`);
+        const stream = accept();
+        if (head.kind === "session") wire.acceptRelayed(stream, head.head);
+        else {
+          wire.cancelRelayed(head.pid, Buffer.from(head.key, "base64"));
+          stream.end();
+        }
+      });
+    const { rpc: wanted } = identity.ports;
+    try {
+      this.#listener = await listen(wanted);
+    } catch (error) {
+      if (config.rpcPort !== 0 && (identity.established || config.explicit.has("rpc-port"))) throw error;
+      this.#listener = await listen(0);
+      log.info("the rpc port is in use; another was taken", { wanted, port: this.#listener.port });
+    }
+    return this.#listener.port;
+  }
+
+  /** The way to the node that holds the data. */
+  relay(): Relay {
+    const open = (head: StreamHead): Promise<PeerStream> => {
+      const { control, clock, hash } = this.core;
+      const { view } = control;
+      const home = view.members.get(view.home);
+      assert(home !== undefined, "somebody founded the cluster");
+      const target = { address: home.addresses.rpc, node: home.uuid };
+      return openStream(
+        { network: this.network, clock, hash },
+        target,
+        Buffer.from(JSON.stringify(head)),
+        relayOpenMs,
+      );
+    };
+    return {
+      available: () => {
+        const { control } = this.core;
+        const home = control.status.peers.find((one) => one.node === control.view.home);
+        return home?.connected !== false;
+      },
+      open: (head) => open({ kind: "session", head }),
+      cancel: async (pid, key) => {
+        const text = Buffer.from(key).toString("base64");
+        const stream = await open({ kind: "cancel", pid, key: text }).catch(() => undefined);
+        stream?.end();
+      },
+    };
+  }
+
+  close(): void {
+    this.#unwatch();
+    void this.#listener?.close();
+    this.network.close();
+  }
+}
+
+function parseHead(bytes: Uint8Array): StreamHead {
+  try {
+    const head = JSON.parse(Buffer.from(bytes).toString()) as StreamHead;
+    if (head.kind === "session" || head.kind === "cancel") return head;
+  } catch (error) {
+    throw new DbError("protocolViolation", "a stream's head cannot be read", {}, error);
+  }
+  throw new DbError("protocolViolation", "a stream is for nothing that is known");
 }
 
 /** Of storage and loop, for sys.performance. */
@@ -291,19 +603,32 @@ function isBusy(server: Server): boolean {
   return false;
 }
 
-function identify(config: Config, { disk, clock, random }: Platform): NodeIdentity {
-  const known = readIdentity(disk);
+function identify(
+  config: Config,
+  { disk, clock, random }: Platform,
+  known: NodeIdentity | undefined,
+): NodeIdentity {
   const now = clock.now();
-  const ports = { pg: config.port, http: config.httpPort, rpc: config.rpcPort, control: config.controlPort };
+  // Where peers look for it, it stays: "any port" means the one it had.
+  const ports = {
+    pg: config.port,
+    http: config.httpPort,
+    rpc: config.rpcPort || (known?.ports.rpc ?? 0),
+    control: config.controlPort || (known?.ports.control ?? 0),
+  };
   const identity: NodeIdentity = {
     ...(known ?? {
-      format: 1,
+      format: identityFormat,
       nodeId: newUuid(now, random),
       clusterId: newUuid(now, random),
       clusterName: config.name,
       createdAt: now,
       creation: { shards: config.shards, pageSize: config.pageSize, encryption: config.encryption },
       mockSecret: newMockSecret(random),
+      raftId: 1,
+      founder: true,
+      established: false,
+      peers: [],
     }),
     nodeName: config.nodeName ?? known?.nodeName ?? "node-1",
     host: config.host,
@@ -312,6 +637,74 @@ function identify(config: Config, { disk, clock, random }: Platform): NodeIdenti
   };
   if (JSON.stringify(known) !== JSON.stringify(identity)) writeIdentity(disk, identity);
   return identity;
+}
+
+async function trustOf({ disk, clock, random }: Platform, identity: NodeIdentity): Promise<NodeTrust> {
+  const subject = {
+    clusterUuid: identity.clusterId,
+    nodeUuid: identity.nodeId,
+    nodeName: identity.nodeName,
+  };
+  let material = readNodeMaterial(disk);
+  if (material === undefined) {
+    if (identity.established || !identity.founder)
+      throw new DbError("configFileError", "this node's certificate and key, in tls/, are missing", {
+        hint: "Restore tls/ from a backup of this node; without it the node has to join the cluster anew.",
+      });
+    material = await createNodeMaterial(disk, subject, clock, random);
+  }
+  return hostTrust(material, identity.clusterId, identity.nodeId, clock, random);
+}
+
+function controlStart(
+  config: Config,
+  identity: NodeIdentity,
+  boot: Boot,
+  known: NodeIdentity | undefined,
+  trust: NodeTrust,
+): ControlStart {
+  const { nodeId, nodeName, raftId, clusterId, host, ports, creation } = identity;
+  const version = packVersion(productVersion);
+  return {
+    self: { uuid: nodeId, name: nodeName, raftId, boot, version },
+    clusterUuid: clusterId,
+    host,
+    port: ports.control,
+    anyPort: config.controlPort === 0 || (known === undefined && !config.explicit.has("control-port")),
+    founds:
+      !identity.founder || identity.established
+        ? undefined
+        : {
+            clusterName: identity.clusterName,
+            member: {
+              uuid: nodeId,
+              name: nodeName,
+              certFingerprint: trust.signer.certFingerprint,
+              publicKey: trust.signer.publicKey,
+              addresses: {
+                control: `${host}:${ports.control}`,
+                rpc: `${host}:${ports.rpc}`,
+                pg: `${host}:${ports.pg}`,
+              },
+              hostLabel: identity.hostLabel,
+              roles: roleBits.VOTER | roleBits.SHARD_OWNER | roleBits.COORDINATOR,
+              version,
+            },
+          },
+    established: identity.established,
+    firstPeers: identity.peers,
+    joinFacts: { creation, databaseName: identity.clusterName, mockSecret: identity.mockSecret },
+  };
+}
+
+async function inLoop(
+  start: ControlStart,
+  { clock, random, disk }: Platform,
+  log: Log,
+  trust: NodeTrust,
+  { controlNetwork: network }: NodeDoors,
+): Promise<StartedControl> {
+  return controlInLoop(start, { clock, random, disk, hash: await xxhash(), log, trust, network });
 }
 
 function emptySpillFolder({ disk }: Platform): void {
@@ -399,55 +792,56 @@ async function openShards(
   platform: Platform,
   storage: Storage,
   memory: EngineMemory,
-  control: ControlPlane,
+  catalog: () => CatalogState,
   log: Log,
+  isHere: boolean,
 ): Promise<Shard[]> {
   const waits = new WaitGraph(platform.clock);
   const locks = new TableLocks(platform.clock, waits);
   const shards: Shard[] = [];
   const spills = new SpillFiles(platform.disk, 0);
+  const Engine = isHere ? EngineCore : AbsentEngine;
   for (const store of storage.shards) {
-    const engine = new EngineCore({
+    const engine = new Engine({
       store,
       clock: platform.clock,
       memory,
-      tableSpecs: () => (store.shard === 1 ? tablesOf(control) : []),
+      tableSpecs: () => (isHere && store.shard === 1 ? tablesOf(catalog()) : []),
       openSpill: () => spills.open(),
       collectEveryMs: 100,
       waits,
       onDamage: (error) => log.error("background collection met damage", { error }),
     });
     await untilLoaded(() => engine.load());
-    // Planning asks for sizes and cannot wait for them: every table's page list is read before anybody plans.
-    for (const spec of store.shard === 1 ? tablesOf(control) : [])
-      await untilLoaded(() => engine.table(spec));
-    shards.push(new Shard({ name: `shard_${String(store.shard).padStart(3, "0")}`, engine, store, locks }));
+    const name = `shard_${String(store.shard).padStart(3, "0")}`;
+    shards.push(new Shard({ name, engine, store, locks, isHere }));
   }
   log.debug("shards are open", { shards: shards.length });
   return shards;
+}
+
+/** Planning asks for sizes and cannot wait for them: every table's page list is read before anybody plans. */
+async function loadTables(home: Shard, catalog: CatalogState): Promise<void> {
+  const present = new Set<number>();
+  for (const { storageId } of home.store.objects()) present.add(storageId);
+  for (const spec of tablesOf(catalog))
+    if (present.has(spec.storageId)) await untilLoaded(() => home.engine.table(spec));
 }
 
 /**
  * A catalog log that ends early looks like one that was torn: storage tells them apart, because it notes which entries it
  * has seen. Without this a log cut short would have tables dropped that nobody dropped.
  */
-function followCatalog(engine: EngineCore, control: ControlPlane): void {
-  if (engine.catalogIndex > control.appliedIndex) {
-    throw new DbError(
-      "dataCorrupted",
-      `the catalog log in raft/ ends at entry ${control.appliedIndex}, but storage has seen entry ${engine.catalogIndex}`,
-      { hint: "Restore the folder raft/ of this node from a backup: it was cut, damaged or replaced." },
-    );
-  }
-  control.noteDurably = async (index) => {
+function noteDurably(engine: EngineCore): (index: number) => Promise<void> {
+  return async (index) => {
     await untilLoaded(() => engine.noteCatalogIndex(index));
     await engine.store.durable();
   };
 }
 
-function* tablesOf(control: ControlPlane) {
-  for (const object of control.state.objects()) {
-    if (object.kind === "table") yield tableSpec(control.state, object, control.state.indexesOf(object.id));
+function* tablesOf(catalog: CatalogState) {
+  for (const object of catalog.objects()) {
+    if (object.kind === "table") yield tableSpec(catalog, object, catalog.indexesOf(object.id));
   }
 }
 
@@ -462,6 +856,34 @@ async function untilLoaded<T>(step: () => T): Promise<T> {
   }
 }
 
+/**
+ * Storage follows the catalog. Alone, everything is known at once. In a cluster the log may know more than this node has
+ * heard: what it does not name yet is dropped only once the node has caught up, and limbo is decided then (C4).
+ */
+async function settleStorage(
+  home: Shard,
+  shards: readonly Shard[],
+  control: ControlPlane,
+  log: Log,
+): Promise<void> {
+  const found = [...home.store.objects()];
+  for (const { storageId } of found) control.ids.skipTo(storageId + 1);
+  if (control.cluster.members.size === 1) {
+    await resolveLimbo(shards, control, log);
+    await createMissing(home, control.state, log);
+    await dropUnknown(home, control.state, found, log);
+    return;
+  }
+  await createMissing(home, control.state, log);
+  const later = async (): Promise<void> => {
+    await control.catchUp();
+    await resolveLimbo(shards, control, log);
+    await dropUnknown(home, control.state, found, log);
+    await control.forgetResolved();
+  };
+  later().catch((error: unknown) => log.warn("storage could not be settled with the cluster's catalog", { error }));
+}
+
 /** Transactions whose fate the catalog decides (D8, C4). */
 async function resolveLimbo(shards: readonly Shard[], control: ControlPlane, log: Log): Promise<void> {
   for (const { engine, name } of shards) {
@@ -471,46 +893,47 @@ async function resolveLimbo(shards: readonly Shard[], control: ControlPlane, log
         await control.propose({ type: "abort", transaction });
       const committed = control.state.outcomeOf(engine.shard, id);
       assert(committed !== undefined, "the entry decided the transaction");
-      engine.resolve(id, committed);
+      await untilLoaded(() => engine.resolve(id, committed));
       log.info("a transaction in limbo was resolved", { shard: name, transaction: id, committed });
     }
   }
   for (const transaction of control.state.decided()) control.noteResolved(transaction);
 }
 
-/** Storage follows the catalog. */
-async function reconcile(home: Shard, control: ControlPlane, log: Log): Promise<void> {
-  const { state } = control;
-  const wanted = new Map<number, CatalogObject>();
-  for (const object of state.objects()) {
-    if (object.kind === "table" || object.kind === "index" || object.kind === "sequence")
-      wanted.set(object.storageId, object);
-  }
-  home.store.beginOperation();
+type StoredObject = Extract<CatalogObject, { kind: "table" | "index" | "sequence" }>;
+
+function isStored(object: CatalogObject | undefined): object is StoredObject {
+  return object?.kind === "table" || object?.kind === "index" || object?.kind === "sequence";
+}
+
+/** Tables before the indexes that are built over them. */
+const buildOrder = { table: 0, sequence: 1, index: 2 };
+
+async function createMissing(home: Shard, catalog: CatalogState, log: Log): Promise<void> {
+  const stored = [...catalog.objects()].filter(isStored);
+  await createStorage(home, catalog, stored, log);
+}
+
+async function createStorage(
+  home: Shard,
+  catalog: Pick<CatalogState, "relationById" | "indexesOf"> & CatalogState,
+  wanted: readonly StoredObject[],
+  log: Log,
+): Promise<void> {
   const present = new Set<number>();
-  for (const { storageId, kind } of home.store.objects()) {
-    control.ids.skipTo(storageId + 1);
-    // A dropped object whose pages are still being freed: the engine goes on with it.
-    if (kind !== ObjectKind.doomedTable && kind !== ObjectKind.doomedIndex) present.add(storageId);
-  }
-  for (const storageId of present) {
-    if (wanted.has(storageId)) continue;
-    await untilLoaded(() => home.engine.dropObject(storageId));
-    log.info("storage of an uncommitted object was dropped", { storage: storageId });
-  }
-  // Tables before the indexes that are built over them.
-  const order = { table: 0, sequence: 1, index: 2 } as Record<string, number>;
-  for (const [storageId, object] of [...wanted].sort(([, a], [, b]) => order[a.kind]! - order[b.kind]!)) {
-    if (present.has(storageId)) continue;
+  for (const { storageId } of home.store.objects()) present.add(storageId);
+  home.store.beginOperation();
+  for (const object of [...wanted].sort((a, b) => buildOrder[a.kind] - buildOrder[b.kind])) {
+    if (present.has(object.storageId)) continue;
     switch (object.kind) {
       case "table":
-        await untilLoaded(() => home.engine.createTable(tableSpec(state, object, [])));
+        await untilLoaded(() => home.engine.createTable(tableSpec(catalog, object, [])));
         break;
       case "index": {
-        const table = state.relationById(object.tableId);
+        const table = catalog.relationById(object.tableId);
         assert(table?.kind === "table", "an index has its table");
-        const spec = tableSpec(state, table, state.indexesOf(table.id));
-        const index = indexSpec(state, table, object);
+        const spec = tableSpec(catalog, table, catalog.indexesOf(table.id));
+        const index = indexSpec(catalog, table, object);
         await untilLoaded(() => home.engine.createIndex(spec, index));
         const build = home.engine.buildIndex(spec, index);
         while (!(await untilLoaded(() => build.step())));
@@ -519,11 +942,48 @@ async function reconcile(home: Shard, control: ControlPlane, log: Log): Promise<
       case "sequence":
         await untilLoaded(() => home.engine.createSequence(object.storageId, object.start));
         break;
-      default:
-        throw new DbError("dataCorrupted", `storage ${storageId} has no kind`);
     }
-    log.info("storage of a committed object was made", { storage: storageId, kind: object.kind });
+    log.info("storage of a committed object was made", { storage: object.storageId, kind: object.kind });
   }
+}
+
+/** Of what was there at open: what no entry names was made by a change that never was. */
+async function dropUnknown(
+  home: Shard,
+  catalog: CatalogState,
+  found: readonly { readonly storageId: number; readonly kind: number }[],
+  log: Log,
+): Promise<void> {
+  const named = new Set<number>();
+  for (const object of catalog.objects()) if (isStored(object)) named.add(object.storageId);
+  for (const { storageId, kind } of found) {
+    // A dropped object whose pages are still being freed: the engine goes on with it.
+    if (kind === ObjectKind.doomedTable || kind === ObjectKind.doomedIndex || named.has(storageId)) continue;
+    await untilLoaded(() => home.engine.dropObject(storageId));
+    log.info("storage of an uncommitted object was dropped", { storage: storageId });
+  }
+}
+
+/** What other nodes have made of the catalog while this one served. */
+function followerOf(home: Shard, control: ControlPlane, log: Log): CatalogFollower {
+  return {
+    before: async (change) => {
+      const draft = control.draft();
+      for (const object of change.puts) draft.put(object);
+      await createStorage(home, draft as never, change.puts.filter(isStored), log);
+    },
+    after: (differences) => {
+      for (const { before, after } of differences) {
+        if (before?.kind === "table") home.forget(before.id);
+        if (!isStored(before)) continue;
+        if (isStored(after) && after.storageId === before.storageId) continue;
+        void untilLoaded(() => home.engine.dropObject(before.storageId)).catch((error: unknown) =>
+          log.warn("storage of a dropped object is freed at the next start", { error }),
+        );
+      }
+    },
+    replaced: () => createMissing(home, control.state, log),
+  };
 }
 
 function sweepInBackground(platform: Platform, server: Server, log: Log): { cancel(): void } {
@@ -578,23 +1038,26 @@ export const verifyNode: VerifyNode = async (config, platform, log) => {
       pageSize: shape.pageSize,
       shardCount: shape.shardCount,
     });
-    const control = new ControlPlane({
-      disk: platform.disk,
-      hash: await xxhash(),
-      virtuals: virtualRelations,
-    });
-    const shards = await openShards(platform, storage, memory, control, log);
-    followCatalog(shards[0]!.engine as EngineCore, control);
+    const { state, lastIndex, close } = await readControl(platform);
+    const shards = await openShards(platform, storage, memory, () => state.catalog, log, identity.founder);
+    const { catalogIndex } = shards[0]!.engine as EngineCore;
+    if (catalogIndex > lastIndex)
+      findings.push({
+        file: "raft/",
+        problem: `the consensus log ends at entry ${lastIndex}, but storage has seen entry ${catalogIndex}`,
+      });
+    for (const problem of state.cluster.historyProblems()) findings.push({ file: "raft/", problem });
+    if (identity.founder) await loadTables(shards[0]!, state.catalog);
     for (const { engine } of shards) {
       const core = engine as EngineCore;
-      for (const problem of await core.verify(core.shard === 1 ? [...tablesOf(control)] : []))
-        findings.push(problem);
+      const specs = identity.founder && core.shard === 1 ? [...tablesOf(state.catalog)] : [];
+      for (const problem of await core.verify(specs)) findings.push(problem);
     }
     const report = await storage.verify();
     for (const { file, page, problem } of report.problems)
       findings.push({ file: `${file} page ${page}`, problem });
     for (const { engine } of shards) (engine as EngineCore).close();
-    control.close();
+    await close();
     await storage.close();
     log.info("verified", { pages: report.pages, problems: findings.length });
   } finally {
@@ -602,3 +1065,23 @@ export const verifyNode: VerifyNode = async (config, platform, log) => {
   }
   return findings;
 };
+
+/** The control plane's state as the log has it, without taking part. */
+async function readControl(
+  platform: Platform,
+): Promise<{ state: ControlState; lastIndex: number; close: () => Promise<void> }> {
+  const storage = new RaftStorage({ disk: platform.disk, hash: await xxhash(), folder: "raft" });
+  const state = new ControlState(virtualRelations, verifySignature);
+  const found = storage.recovered;
+  if (found === undefined) throw new DbError("dataCorrupted", "the consensus log of this node, raft/, is missing");
+  const { snapshot, base, entries, commit } = found;
+  if (snapshot !== undefined) state.restore(snapshot.data);
+  const { members } = entries.findLast((one) => one.kind === "members") ?? base;
+  // Alone, what is in the log is committed.
+  const alone = members.voters.length === 1 && members.outgoing.length === 0;
+  for (const entry of entries) {
+    if (entry.index <= (snapshot?.index ?? 0) || (entry.index > commit && !alone)) continue;
+    if (entry.kind === "command") state.apply(entry.data);
+  }
+  return { state, lastIndex: base.index + entries.length, close: async () => storage.close() };
+}

@@ -57,7 +57,7 @@ const allowed: readonly (readonly [from: RegExp, to: RegExp, why: string])[] = [
   [/^src\/wasm\/memory\.ts/, /^src\/storage\/contract\.js$/, "types of the pool's views"],
   [/^src\/(session|shard)\//, /^src\/sql\/functions\//, "the function table"],
   [/./, /^src\/session\/(settings|settings-table)\.js$/, "the settings table"],
-  [/^src\/(node|main)\.ts/, /^src\/(platform|cli)\//, "wiring"],
+  [/^src\/(node|main|control|control-host|supervisor|join)\.ts/, /^src\/(platform|cli)\//, "wiring"],
   [/^src\/cli\//, /^src\/platform\/dial\.js$/, "the client's own door"],
 ];
 
@@ -65,7 +65,7 @@ const bannedOutsidePlatform =
   /\b(Date\.now|new Date\(\)|Math\.random|setTimeout|setInterval|setImmediate|process\.(env|exit|pid|hrtime|memoryUsage))\b/;
 const bannedModules = /^node:(fs|net|tls|http|https|child_process|worker_threads|os|process)/;
 /** Files that are the process's door: the command line and the host platform. */
-const doors = [/^src\/platform\//, /^src\/main\.ts$/, /^src\/cli\//, /^src\/sim\//];
+const doors = [/^src\/platform\//, /^src\/(main|control|supervisor)\.ts$/, /^src\/cli\//, /^src\/sim\//];
 
 function sources(folder: string): string[] {
   return readdirSync(join(root, folder)).flatMap((name) => {

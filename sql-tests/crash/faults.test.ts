@@ -21,7 +21,7 @@ test("damage to the last catalog entry, or a log cut before it, refuses the star
   const node = await openSimNode(platform);
   const client = node.client();
   await client.query("CREATE TABLE kept (a int)");
-  const log = platform.disk.paths.findLast((path) => path.endsWith(".log"))!;
+  const log = platform.disk.paths.findLast((path) => path.startsWith("raft/log-"))!;
   const before = platform.disk.sizeOf(log);
   await client.query("CREATE TABLE last (a int)");
   node.abandon();
@@ -53,7 +53,7 @@ test("who meets a row whose transaction could not be made durable gets 58030 and
     const waits = refusal(waiting.query("UPDATE t SET b = 4"));
     await platform.clock.yield();
     // With DDL the rows wait in limbo for the catalog's entry.
-    platform.disk.failSync(write.startsWith("CREATE") ? ".log" : "journal/groups");
+    platform.disk.failSync(write.startsWith("CREATE") ? "raft/log-" : "journal/groups");
     expect(["58030", "08007"]).toContain(await refusal(first.query("COMMIT")));
     expect(await waits).toBe("58030");
     expect(await refusal(late.query("UPDATE t SET b = 5"))).toBe("58030");

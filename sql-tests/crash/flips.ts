@@ -41,7 +41,7 @@ const memory = simMemory(config);
 
 function classOf(path: string): string {
   if (path.startsWith("shards/")) return "shard pages";
-  return path.endsWith(".log") ? "catalog log" : path;
+  return path.startsWith("raft/") ? "catalog log" : path;
 }
 
 /** One connection, so that states follow each other: what is lost at the end is told from what is wrong. */

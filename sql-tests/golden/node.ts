@@ -8,6 +8,7 @@ import { type NodeCore, openCore } from "../../src/node.js";
 import type { Log } from "../../src/observe/index.js";
 import type { Platform } from "../../src/platform/index.js";
 import type { Notice, ResultSink, Session } from "../../src/session/index.js";
+import { simTrust } from "../../src/sim/trust.js";
 import { simPlatform } from "../../src/sim/platform.js";
 import type { OutputColumn } from "../../src/sql/plan.js";
 import { errorLines, escapeField, type GoldenServer, type GoldenSession, messageLines } from "./runner.js";
@@ -44,7 +45,9 @@ export interface GoldenNode extends GoldenServer {
 
 export async function openGoldenNode(seed: number): Promise<GoldenNode> {
   const platform = simPlatform(seed);
-  const core = await openCore(config, { ...platform, network }, silent);
+  const core = await openCore(config, { ...platform, network }, silent, {
+    trust: ({ clusterId, nodeId }) => simTrust(clusterId, nodeId),
+  });
   const sessions: Session[] = [];
   return {
     session: async () => {

@@ -34,7 +34,12 @@ export type ClusterChange =
   | { readonly kind: "set"; readonly key: string; readonly value: string }
   | { readonly kind: "reset"; readonly key: string }
   /** JOINING; ENABLED by the leader once it has the log and has attested. */
-  | { readonly kind: "addMember"; readonly member: NewMember }
+  | {
+      readonly kind: "addMember";
+      readonly member: NewMember;
+      /** Used up by it. */
+      readonly token?: string | undefined;
+    }
   | {
       readonly kind: "moveMember";
       readonly node: string;
@@ -56,10 +61,11 @@ export type ClusterChange =
   /** The nodes that have not converged become DISABLED, and the epoch effective (CCE-34). */
   | { readonly kind: "forceCutover"; readonly epoch: number; readonly disabling: readonly string[] };
 
-/** Who asked for what, and in which of a node's proposals: a change that is proposed twice is applied once. */
+/** Which proposal of whom: one that is handed to two leaders in turn is applied once. */
 export interface Origin {
-  /** Raft id of the node that proposes, and the count of its start. */
-  readonly node: number;
+  /** Twice the node's Raft id; and one more for what its control worker proposes by itself. */
+  readonly stream: number;
+  /** Count of the node's start. */
   readonly boot: number;
   /** From 1, rising in each start. */
   readonly number: number;
@@ -71,10 +77,8 @@ export interface EpochEntry {
   readonly change: ClusterChange;
   /** A role's name, or "node NAME" for what the leader does by itself. */
   readonly by: string;
-  /** `encodeEpoch`, base64. */
+  /** `encodeEpoch`, base64. Its parts follow from the change, on every node alike. */
   readonly epoch: string;
-  /** Content of parts that are not in the store yet, by hash, base64. */
-  readonly parts: Readonly<Record<Hash, string>>;
 }
 
 /** A published epoch and what has become of it. */
@@ -153,6 +157,8 @@ export interface ControlStatus {
   readonly appliedIndex: number;
   /** Whether the leader is known and was heard within a lease (the leader: whether a quorum was). */
   readonly hasQuorum: boolean;
+  /** Most of the other nodes have an epoch that this one does not have yet: it works for itself only (CCE-32). */
+  readonly epochMismatch: boolean;
   /** Since start: terms in which this node has seen a new leader. */
   readonly leaderChanges: number;
   readonly proposalsCommitted: number;
@@ -181,9 +187,76 @@ export interface ClusterAdmin {
   }): Promise<string>;
 }
 
-/** An error as it travels between threads and nodes. */
+/** An error as it travels between threads and nodes, and in what is applied. */
 export interface ErrorRecord {
   readonly condition: DbError["condition"];
   readonly message: string;
-  readonly fields: DbError["fields"];
+  readonly detail?: string | undefined;
+  readonly hint?: string | undefined;
 }
+
+/** Signs and checks for a node: Ed25519 (`security/`), or the simulator's stand-in. */
+export interface Signer {
+  readonly certFingerprint: Hash;
+  /** Raw, base64. */
+  readonly publicKey: string;
+  /** Base64. */
+  sign(digest: Uint8Array): string;
+}
+export type VerifySignature = (publicKey: Uint8Array, digest: Uint8Array, signature: string) => boolean;
+
+/** The first entry of a cluster. */
+export interface Genesis {
+  readonly type: "genesis";
+  readonly clusterUuid: string;
+  readonly clusterName: string;
+  readonly member: NewMember;
+  readonly boot: Member["boot"];
+  /** PEM of the first certificate authority. */
+  readonly authority: string;
+  /** `encodeEpoch`, base64. */
+  readonly epoch: string;
+  readonly at: number;
+}
+export interface PublishEpochs {
+  readonly type: "epochs";
+  readonly entries: readonly EpochEntry[];
+}
+/** Of the converging epoch; from a node that is not enabled: that it is ready to be (MEM-21). */
+export interface Attest {
+  readonly type: "attest";
+  readonly attestation: Attestation;
+}
+/** The leader has found the epoch attested by all (CCE-27). */
+export interface MakeEffective {
+  readonly type: "effective";
+  readonly epoch: number;
+  readonly at: number;
+}
+/** A node has started: what it is now, and which of its starts this is. */
+export interface NoteBoot {
+  readonly type: "boot";
+  readonly node: string;
+  readonly boot: Member["boot"];
+  readonly version: number;
+}
+export interface NoteToken {
+  readonly type: "token";
+  readonly token: JoinToken;
+  readonly at: number;
+}
+export interface NoteAdministrator {
+  readonly type: "administrator";
+  readonly uuid: string;
+  readonly name: string;
+  /** Raw Ed25519, base64; undefined: may not sign any more. */
+  readonly publicKey: string | undefined;
+}
+export type ClusterCommand =
+  | Genesis
+  | PublishEpochs
+  | Attest
+  | MakeEffective
+  | NoteBoot
+  | NoteToken
+  | NoteAdministrator;

@@ -1,110 +1,466 @@
 /**
- * The control plane on this node: the consensus log and the state applied from it.
+ * The control plane as the rest of a node sees it: the applied state, and proposals to change it.
  *
- * A DDL transaction builds a `CatalogDraft`, and `commit` proposes it once; that entry is the commit point (D8), also
- * for rows the transaction wrote. Everybody else reads `state`.
+ * A DDL transaction builds a `CatalogDraft`, and `propose` hands it in once; its entry is the commit point (D8), also for
+ * rows the transaction wrote. Who decides about entries is the control actor at the other end of the channel; here they are
+ * applied to this thread's own copy (C2).
  *
- * Invariants: an entry that is applied is never reported as failed, whatever goes wrong behind it (snapshot, note). A
- * proposal is answered when storage has durably noted that it saw the entry: a log that was damaged or cut behind an
- * answered entry is known for it at the next open, and never taken for a torn one.
+ * Invariants: an entry that is applied is never reported as failed, whatever goes wrong behind it. A proposal is answered
+ * when storage has durably noted that it saw the entry, and when every node has applied it or was silent for a lease (C5).
+ * Storage of what another node has created is there before the entry is applied.
  */
-import type { XXHashAPI } from "xxhash-wasm";
-import { DbError } from "../base/errors.js";
+import { sha256 } from "@noble/hashes/sha2.js";
+import { assert, DbError } from "../base/errors.js";
 import type { CatalogObject, VirtualTableDesc } from "../model/schema.js";
-import { firstUserObjectId } from "../model/schema.js";
-import type { Disk } from "../platform/index.js";
-import { type ConsensusLog, openLocalLog } from "./consensus.js";
-import {
-  type ApplyResult,
-  CatalogDraft,
-  CatalogState,
-  type Command,
-  IdSource,
-  type TransactionsResolved,
-} from "./state.js";
+import { uuidFromBytes } from "../model/uuid.js";
+import type { Clock, Random } from "../platform/index.js";
+import type { ControlChannel, FromControl } from "./channel.js";
+import { type ClusterState, errorOf } from "./cluster-state.js";
+import type {
+  ClusterAdmin,
+  ClusterChange,
+  ClusterView,
+  ControlStatus,
+  Member,
+  Origin,
+  VerifySignature,
+} from "./contract.js";
+import { ControlState, decodeProposal, encodeProposal } from "./control-state.js";
+import { type CatalogChange, CatalogDraft, type CatalogState, type Command, IdSource } from "./state.js";
+import { RaftCounts, type RaftNumbers } from "./raft-counts.js";
+import type { TransactionsResolved } from "./state.js";
 
+export type { ControlChannel, FromControl, ToControl } from "./channel.js";
+export { ClusterState, errorOf, recordOf } from "./cluster-state.js";
 export type { ConsensusLog } from "./consensus.js";
 export { openLocalLog } from "./consensus.js";
+export {
+  ControlActor,
+  type ControlActorOptions,
+  type ControlLinks,
+  type IssueCertificate,
+  type JoinAnswer,
+  type JoinRequest,
+  messageKind,
+  method,
+} from "./control-actor.js";
+export { ControlState } from "./control-state.js";
+export { type ChurnHour, type ChurnTotals, ChurnWindow, leaveReasons } from "./churn.js";
+export { brokenLink, convergence, epochStates, packVersion, versionText } from "./epochs.js";
+export {
+  hasRole,
+  isVoting,
+  type Member,
+  memberStates,
+  quorumOf,
+  roleBits,
+  roleNames,
+  roleOf,
+  rolesFrom,
+  stabilityScore,
+} from "./membership.js";
+export { RaftCounts, type RaftNumbers } from "./raft-counts.js";
 export type { ApplyResult, CatalogChange, Command, DraftMark } from "./state.js";
 export { CatalogDraft, CatalogState, IdSource } from "./state.js";
 
-/** A snapshot is worth its cost once the entries since the last one are larger than this. */
-const snapshotAfterBytes = 8 * 1024 * 1024;
-/** One that failed (a full disk) is tried again after so many further bytes. */
-const snapshotRetryBytes = 1024 * 1024;
+/** Storage behind the catalog: follows what other nodes have made of it. */
+export interface CatalogFollower {
+  /** Makes the storage of objects that the change creates; it is refused by nobody any more. */
+  before(change: CatalogChange): Promise<void>;
+  /** Drops what it has dropped. `before` and `after` of each object. */
+  after(
+    differences: readonly { before: CatalogObject | undefined; after: CatalogObject | undefined }[],
+  ): void;
+  /** Everything was replaced by a snapshot. */
+  replaced(): Promise<void>;
+}
 
 export interface ControlPlaneOptions {
-  readonly disk: Disk;
-  readonly hash: XXHashAPI;
+  readonly channel: ControlChannel;
   readonly virtuals: Iterable<VirtualTableDesc>;
-  readonly snapshotAfterBytes?: number | undefined;
+  readonly verify: VerifySignature;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly self: { readonly uuid: string; readonly raftId: number; readonly boot: number };
   /** Told what went wrong beside an entry that is applied all the same. */
   readonly onTrouble?: ((what: string, error: unknown) => void) | undefined;
+  /** The control port is bound. */
+  readonly onStatus?: ((status: ControlStatus) => void) | undefined;
+  readonly onListening?: ((port: number) => void) | undefined;
+  /** Members, settings or trust have changed. */
+  readonly onCluster?: ((cluster: ClusterState) => void) | undefined;
 }
 
 type ShardTransaction = TransactionsResolved["transactions"][number];
 
-export class ControlPlane {
-  readonly state: CatalogState;
+interface Waiting {
+  readonly resolve: (index: number) => void;
+  readonly reject: (error: DbError) => void;
+}
+
+export class ControlPlane implements ClusterAdmin {
   readonly ids: IdSource;
-  readonly #log: ConsensusLog;
-  readonly #results = new Map<number, ApplyResult>();
-  readonly #snapshotAfterBytes: number;
-  readonly #onTrouble: ((what: string, error: unknown) => void) | undefined;
-  #snapshotAt: number;
-  #proposing = 0;
+  readonly #state: ControlState;
+  readonly #options: ControlPlaneOptions;
+  /** Proposals by number, and questions by ticket, that are not answered. */
+  readonly #waiting = new Map<number, Waiting>();
+  readonly #tickets = new Map<number, () => void>();
+  #nextNumber = 0;
+  #nextTicket = 0;
+  #queue: { index: number; data: Uint8Array }[] = [];
+  #restoring: { index: number; state: Uint8Array } | undefined;
+  #working = false;
+  #appliedIndex = 0;
+  #clusterVersion = -1;
+  #status: ControlStatus | undefined;
+  #raftNumbers: RaftNumbers | undefined;
+  #opened: Waiting | undefined;
+  #watchers: (() => void)[] = [];
+  #over: DbError | undefined;
+  #stopped: (() => void) | undefined;
+  #fail: (error: DbError) => void = () => {};
+  /** Resolves when it is over with this node's part in the cluster. */
+  readonly failed: Promise<DbError>;
   /** Resolves when storage has made durable that it saw the entry; awaited before its proposer goes on. */
   noteDurably: ((index: number) => Promise<void>) | undefined;
+  follower: CatalogFollower | undefined;
   /** Decided transactions whose end their shard has written, and those of them whose end is known to be durable. */
   #ended: ShardTransaction[] = [];
   #endedDurably: ShardTransaction[] = [];
 
   constructor(options: ControlPlaneOptions) {
-    this.#snapshotAfterBytes = options.snapshotAfterBytes ?? snapshotAfterBytes;
-    this.#snapshotAt = this.#snapshotAfterBytes;
-    this.#onTrouble = options.onTrouble;
-    this.state = new CatalogState(options.virtuals, firstUserObjectId);
-    this.ids = new IdSource(this.state);
-    this.#log = openLocalLog({
-      disk: options.disk,
-      hash: options.hash,
-      folder: "raft",
-      restore: (bytes) => this.state.restore(bytes),
-      apply: (bytes, index) => {
-        const result = this.state.apply(decodeCommand(bytes));
-        if (this.#proposing > 0) this.#results.set(index, result);
-      },
+    this.#options = options;
+    this.#state = new ControlState(options.virtuals, options.verify);
+    this.ids = new IdSource(this.#state.catalog);
+    this.failed = new Promise((resolve) => {
+      this.#fail = resolve;
     });
+    options.channel.onMessage((message) => this.#receive(message));
   }
 
+  get state(): CatalogState {
+    return this.#state.catalog;
+  }
+  get view(): ClusterView {
+    return this.#state.cluster;
+  }
+  get cluster(): ClusterState {
+    return this.#state.cluster;
+  }
+  get status(): ControlStatus {
+    return this.#status ?? unknownStatus(this.#options.self.uuid);
+  }
+  /** Counted in the control worker, for metrics. */
+  get raftNumbers(): RaftNumbers {
+    return this.#raftNumbers ?? new RaftCounts(0, 0);
+  }
+  /** Nothing was ever put into the catalog. */
   get isNew(): boolean {
-    return this.#log.appliedIndex === 0;
+    return this.state.version === 0;
   }
-
   /** Entries up to this one are applied. */
   get appliedIndex(): number {
-    return this.#log.appliedIndex;
+    return this.#appliedIndex;
   }
 
   draft(): CatalogDraft {
     return new CatalogDraft(this.state, this.ids);
   }
 
-  /** Resolves once applied and noted; rejects with the refusal (40001) or the log's failure. */
-  async propose(command: Command): Promise<void> {
-    this.#proposing++;
-    let index: number;
-    let result: ApplyResult | undefined;
-    try {
-      index = await this.#log.propose(encodeCommand(this.#withResolved(command)));
-      result = this.#results.get(index);
-      this.#results.delete(index);
-    } finally {
-      this.#proposing--;
+  // --- opening and ending ------------------------------------------------------------------------------------------
+
+  /**
+   * Resolves once everything is applied that is known to be committed, at least up to `seen`.
+   * @throws DbError XX001 when the log does not reach that far
+   */
+  async open(seen: number): Promise<void> {
+    if (this.#over !== undefined) throw this.#over;
+    const opened = new Promise<number>((resolve, reject) => {
+      this.#opened = { resolve, reject };
+    });
+    this.#options.channel.send({ kind: "open", seen });
+    await opened;
+    await this.#until(() => !this.#working && this.#queue.length === 0);
+  }
+
+  /** Resolves once the condition holds behind some entry, or some change of status. */
+  async until(condition: () => boolean): Promise<void> {
+    await this.#until(condition);
+  }
+  #until(condition: () => boolean): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const look = (): void => {
+        if (this.#over !== undefined) reject(this.#over);
+        else if (condition()) resolve();
+        else this.#watchers.push(look);
+      };
+      look();
+    });
+  }
+  #wake(): void {
+    if (this.#watchers.length === 0) return;
+    const watchers = this.#watchers;
+    this.#watchers = [];
+    for (const look of watchers) look();
+  }
+
+  /** Tells the cluster where this node is reached. */
+  announce(addresses: Member["addresses"]): void {
+    this.#options.channel.send({ kind: "addresses", addresses });
+  }
+
+  async close(): Promise<void> {
+    if (this.#over !== undefined) return;
+    const stopped = new Promise<void>((resolve) => {
+      this.#stopped = resolve;
+    });
+    this.#options.channel.send({ kind: "stop" });
+    await stopped;
+    this.#end(new DbError("adminShutdown", "the node is stopping"));
+  }
+
+  #end(error: DbError): void {
+    if (this.#over !== undefined) return;
+    this.#over = error;
+    for (const { reject } of this.#waiting.values()) reject(error);
+    this.#waiting.clear();
+    for (const resolve of this.#tickets.values()) resolve();
+    this.#tickets.clear();
+    this.#opened?.reject(error);
+    this.#wake();
+  }
+
+  // --- entries -----------------------------------------------------------------------------------------------------
+
+  #receive(message: FromControl): void {
+    switch (message.kind) {
+      case "apply":
+        if (this.#queue.length === 0) this.#queue = [...message.entries];
+        else this.#queue.push(...message.entries);
+        this.#work();
+        return;
+      case "restore":
+        this.#queue = [];
+        this.#restoring = message;
+        this.#work();
+        return;
+      case "listening":
+        this.#options.onListening?.(message.port);
+        return;
+      case "opened": {
+        const opened = this.#opened;
+        this.#opened = undefined;
+        opened?.resolve(message.lastIndex);
+        return;
+      }
+      case "refused": {
+        const waiting = this.#waiting.get(message.number);
+        this.#waiting.delete(message.number);
+        waiting?.reject(errorOf(message.error));
+        return;
+      }
+      case "passed": {
+        const resolve = this.#tickets.get(message.ticket);
+        this.#tickets.delete(message.ticket);
+        resolve?.();
+        return;
+      }
+      case "status":
+        this.#status = message.status;
+        this.#raftNumbers = message.raft;
+        this.#options.onStatus?.(message.status);
+        this.#wake();
+        return;
+      case "fault": {
+        const error = errorOf(message.error);
+        this.#end(error);
+        this.#fail(error);
+        return;
+      }
+      case "stopped":
+        this.#stopped?.();
+        return;
     }
+  }
+
+  /** Applies what has come. Synchronous unless storage has to follow somebody else's change. */
+  #work(): void {
+    if (this.#working) return;
+    if (this.#restoring !== undefined) {
+      this.#working = true;
+      void this.#restore(this.#restoring);
+      return;
+    }
+    const queue = this.#queue;
+    let at = 0;
+    for (; at < queue.length; at++) {
+      const { index, data } = queue[at]!;
+      const { command, origin } = decodeProposal(data);
+      if (this.#mustFollow(command, origin)) {
+        this.#queue = queue.slice(at + 1);
+        this.#working = true;
+        void this.#applyFollowed(command as CatalogChange, origin, index);
+        break;
+      }
+      this.#settle(this.#state.applyCommand(command, origin), index);
+    }
+    if (at === queue.length) this.#queue = [];
+    this.#applied();
+  }
+
+  #isOwn(origin: Origin | undefined): boolean {
+    const { raftId, boot } = this.#options.self;
+    return origin !== undefined && origin.stream === raftId * 2 && origin.boot === boot;
+  }
+
+  #mustFollow(command: { readonly type: string }, origin: Origin | undefined): boolean {
+    return this.follower !== undefined && command.type === "catalog" && !this.#isOwn(origin);
+  }
+
+  async #applyFollowed(change: CatalogChange, origin: Origin | undefined, index: number): Promise<void> {
+    const { follower } = this;
+    assert(follower !== undefined, "somebody follows");
+    try {
+      const accepted = this.state.refusal(change) === undefined;
+      if (accepted) await follower.before(change);
+      const differences = [...change.puts.map((after) => ({ before: this.#object(after.id), after }))];
+      const dropped = change.deletes.map((id) => ({ before: this.#object(id), after: undefined }));
+      this.#settle(this.#state.applyCommand(change, origin), index);
+      if (accepted) follower.after([...differences, ...dropped]);
+    } catch (error) {
+      // The catalog and its storage differ from here on: only a new start brings them together.
+      const fault = new DbError("ioError", "storage could not follow a change of the catalog", {}, error);
+      this.#end(fault);
+      this.#fail(fault);
+      return;
+    }
+    this.#working = false;
+    this.#work();
+  }
+
+  #object(id: number): CatalogObject | undefined {
+    const object = this.state.get(id);
+    return object === undefined || object.kind === "virtual" ? undefined : object;
+  }
+
+  async #restore({ index, state }: { index: number; state: Uint8Array }): Promise<void> {
+    this.#restoring = undefined;
+    this.#state.restore(state);
+    this.#appliedIndex = index;
+    await this.follower?.replaced();
+    this.#working = false;
+    this.#applied();
+    this.#work();
+  }
+
+  #settle(outcomes: readonly { origin: Origin | undefined; error: DbError | undefined }[], index: number): void {
+    this.#appliedIndex = index;
+    for (const { origin, error } of outcomes) {
+      if (!this.#isOwn(origin)) continue;
+      const waiting = this.#waiting.get(origin!.number);
+      this.#waiting.delete(origin!.number);
+      if (error === undefined) waiting?.resolve(index);
+      else waiting?.reject(error);
+    }
+  }
+
+  #applied(): void {
+    const epoch = this.cluster.latest?.epoch.number ?? 0;
+    this.#options.channel.send({ kind: "applied", index: this.#appliedIndex, epoch });
+    if (this.cluster.version !== this.#clusterVersion) {
+      this.#clusterVersion = this.cluster.version;
+      this.#options.onCluster?.(this.cluster);
+    }
+    this.#wake();
+  }
+
+  // --- proposals ---------------------------------------------------------------------------------------------------
+
+  #handIn(send: (number: number) => void): Promise<number> {
+    if (this.#over !== undefined) return Promise.reject(this.#over);
+    return new Promise((resolve, reject) => {
+      const number = ++this.#nextNumber;
+      this.#waiting.set(number, { resolve, reject });
+      send(number);
+    });
+  }
+
+  #originOf(number: number): Origin {
+    const { raftId, boot } = this.#options.self;
+    return { stream: raftId * 2, boot, number };
+  }
+
+  /**
+   * Resolves once applied, noted, and seen by the other nodes. @throws DbError 40001 (refused when applied), 57P03 (nothing was
+   * changed), 08007 (not known)
+   */
+  async propose(command: Command): Promise<void> {
+    const complete = this.#withResolved(command);
+    const index = await this.#handIn((number) => {
+      const bytes = encodeProposal(complete, this.#originOf(number));
+      this.#options.channel.send({ kind: "propose", number, command: bytes });
+    });
     await this.#note(index);
-    this.#saveSometimes();
-    if (result?.error !== undefined) throw result.error;
+    if (command.type === "catalog") await this.#everywhere(index);
+  }
+
+  async change(change: ClusterChange, by: string): Promise<void> {
+    const index = await this.#handIn((number) =>
+      this.#options.channel.send({ kind: "change", number, change, by }),
+    );
+    await this.#everywhere(index);
+  }
+
+  async createJoinToken(options: { by: string; ttlMs: number; roles: number }): Promise<string> {
+    const { random, clock } = this.#options;
+    const secret = new Uint8Array(24);
+    random.fill(secret);
+    const idBytes = new Uint8Array(16);
+    random.fill(idBytes);
+    const id = uuidFromBytes(idBytes);
+    const secretText = Buffer.from(secret).toString("base64url");
+    const at = Math.floor(clock.now());
+    const token = {
+      id,
+      secretHash: secretHashOf(secretText),
+      expiresAt: at + options.ttlMs,
+      by: options.by,
+      roles: options.roles,
+    };
+    const index = await this.#handIn((number) => {
+      const bytes = encodeProposal({ type: "token", token, at }, this.#originOf(number));
+      this.#options.channel.send({ kind: "propose", number, command: bytes });
+    });
+    await this.#everywhere(index);
+    return encodeToken({
+      cluster: this.cluster.clusterUuid,
+      authority: this.cluster.authorities[0]!.fingerprint,
+      id,
+      secret: secretText,
+    });
+  }
+
+  /** Rule C5. Alone there is nobody to wait for. */
+  async #everywhere(index: number): Promise<void> {
+    let others = 0;
+    for (const member of this.cluster.members.values()) if (member.state !== "REMOVED") others++;
+    if (others <= 1 || this.#over !== undefined) return;
+    await this.#ask((ticket) => this.#options.channel.send({ kind: "barrier", ticket, index }));
+  }
+
+  /** Resolves once everything is applied here that was committed when it was asked; false: nobody leads. */
+  async catchUp(): Promise<void> {
+    if (this.#over !== undefined) throw this.#over;
+    await this.#ask((ticket) => this.#options.channel.send({ kind: "catchUp", ticket }));
+    await this.#until(() => !this.#working);
+  }
+
+  #ask(send: (ticket: number) => void): Promise<void> {
+    return new Promise((resolve) => {
+      const ticket = ++this.#nextTicket;
+      this.#tickets.set(ticket, resolve);
+      send(ticket);
+    });
   }
 
   async #note(index: number): Promise<void> {
@@ -117,18 +473,7 @@ export class ControlPlane {
     } catch (error) {
       // The entry is in the log, and that decides; storage that can note nothing any more has fenced itself.
       this.#ended.push(...ended);
-      this.#onTrouble?.("storage could not note a catalog entry", error);
-    }
-  }
-
-  #saveSometimes(): void {
-    if (this.#log.bytesSinceSnapshot <= this.#snapshotAt) return;
-    try {
-      this.#log.saveSnapshot(this.state.save());
-      this.#snapshotAt = this.#snapshotAfterBytes;
-    } catch (error) {
-      this.#snapshotAt = this.#log.bytesSinceSnapshot + snapshotRetryBytes;
-      this.#onTrouble?.("the catalog snapshot could not be written", error);
+      this.#options.onTrouble?.("storage could not note a catalog entry", error);
     }
   }
 
@@ -146,23 +491,71 @@ export class ControlPlane {
     if (transactions.length > 0) await this.propose({ type: "resolved", transactions });
   }
 
-  /** The first entry of a new cluster: its schemas, the first role and database. */
+  /** The first catalog of a new cluster: its schemas, the first role and database. */
   async bootstrap(objects: readonly CatalogObject[]): Promise<void> {
     if (!this.isNew) throw new DbError("objectNotInPrerequisiteState", "the catalog is not empty");
     const draft = this.draft();
     for (const object of objects) draft.put(object);
     await this.propose(draft.toCommand());
   }
+}
 
-  close(): void {
-    this.#log.close();
+function unknownStatus(node: string): ControlStatus {
+  return {
+    node,
+    role: "follower",
+    leader: undefined,
+    term: 0,
+    lastIndex: 0,
+    commitIndex: 0,
+    appliedIndex: 0,
+    hasQuorum: false,
+    epochMismatch: false,
+    leaderChanges: 0,
+    proposalsCommitted: 0,
+    proposalsFailed: 0,
+    snapshotIndex: 0,
+    bytesSinceSnapshot: 0,
+    state: "JOINING",
+    peers: [],
+  };
+}
+
+// --- join tokens -----------------------------------------------------------------------------------------------------
+
+/** What a newcomer is told: which cluster, how to know it, and what to show. */
+export interface TokenText {
+  readonly cluster: string;
+  /** SHA-256 of the CA certificate, hexadecimal. */
+  readonly authority: string;
+  readonly id: string;
+  readonly secret: string;
+}
+
+const tokenPrefix = "sbjoin1.";
+
+export function encodeToken({ cluster, authority, id, secret }: TokenText): string {
+  return `${tokenPrefix}${Buffer.from(JSON.stringify([cluster, authority, id, secret])).toString("base64url")}`;
+}
+
+/** @throws DbError invalidParameterValue (22023) */
+export function decodeToken(text: string): TokenText {
+  const wrong = new DbError("invalidParameterValue", "the join token is not complete or not one of ScratchBird", {
+    hint: "Copy all of what SELECT create_join_token() or scratchbird token has printed.",
+  });
+  if (!text.startsWith(tokenPrefix)) throw wrong;
+  let parts: unknown;
+  try {
+    parts = JSON.parse(Buffer.from(text.slice(tokenPrefix.length), "base64url").toString());
+  } catch {
+    throw wrong;
   }
+  if (!Array.isArray(parts) || parts.length !== 4 || !parts.every((part) => typeof part === "string")) throw wrong;
+  const [cluster, authority, id, secret] = parts as [string, string, string, string];
+  return { cluster, authority, id, secret };
 }
 
-function encodeCommand(command: Command): Uint8Array {
-  return Buffer.from(JSON.stringify(command));
-}
-
-function decodeCommand(bytes: Uint8Array): Command {
-  return JSON.parse(Buffer.from(bytes).toString()) as Command;
+/** SHA-256, hexadecimal: what the cluster keeps of a token's secret. */
+export function secretHashOf(secret: string): string {
+  return Buffer.from(sha256(Buffer.from(secret))).toString("hex");
 }

@@ -269,6 +269,12 @@ export class CatalogState extends CatalogView {
     return { accepted: true };
   }
 
+  /** Why the change would be refused if it were applied now. */
+  refusal(change: CatalogChange): DbError | undefined {
+    const { transaction } = change;
+    return this.#refusal(change, transaction === undefined ? undefined : `${transaction.shard}:${transaction.id}`);
+  }
+
   #refusal(change: CatalogChange, limbo: string | undefined): DbError | undefined {
     if (limbo !== undefined && this.#outcomes.get(limbo) === false) {
       return new DbError(
@@ -336,25 +342,28 @@ export class CatalogState extends CatalogView {
     }
   }
 
-  /** Everything, as bytes that `restore` takes: a snapshot for the log. */
-  save(): Uint8Array {
-    const state = {
+  /** Everything, as plain data that `restoreFrom` takes: for a snapshot of the log. */
+  saved(): unknown {
+    return {
       version: this.#version,
       nextId: this.#nextId,
       entries: [...this.#entries.values()],
       outcomes: [...this.#outcomes],
     };
-    return Buffer.from(JSON.stringify(state));
   }
 
-  restore(bytes: Uint8Array): void {
-    assert(this.#entries.size === 0, "a snapshot is restored into an empty state");
-    const state = JSON.parse(Buffer.from(bytes).toString()) as {
+  /** Replaces everything. */
+  restoreFrom(saved: unknown): void {
+    const state = saved as {
       version: number;
       nextId: number;
       entries: Entry[];
       outcomes: [string, boolean][];
     };
+    this.#entries.clear();
+    this.#names.clear();
+    this.#lists.clear();
+    this.#outcomes.clear();
     for (const { object, version } of state.entries) {
       this.#version = version;
       this.#put(object);

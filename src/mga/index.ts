@@ -11,6 +11,7 @@
  *
  * Not here: copies of a shard (`replication/`), locks on whole tables (`shard/`), SQL types and expressions.
  */
+export { AbsentEngine } from "./absent.js";
 export type * from "./contract.js";
 export { slotsPerPageMax } from "./contract.js";
 export { EngineCore, type EngineOptions, ObjectKind, openEngine } from "./engine.js";

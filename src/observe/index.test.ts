@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { DbError } from "../base/errors.js";
 import { hostClock } from "../platform/host.js";
-import { createLog, Metrics } from "./index.js";
+import { createLog, Durations, durationBounds } from "./index.js";
 
 function logInto(format: "json" | "pretty", level: "debug" | "info" = "info") {
   const lines: string[] = [];
@@ -39,34 +39,14 @@ describe("log", () => {
   });
 });
 
-describe("metrics", () => {
-  it("render in Prometheus' text format", () => {
-    const metrics = new Metrics();
-    metrics.counter("queries_total", "Queries.", { kind: 'a"b' }).add(3);
-    metrics.counter("queries_total", "Queries.", { kind: "c" }).value += 1;
-    metrics.gauge("connections", "Open.", () => 7);
-    const histogram = metrics.histogram("latency_seconds", "Time.", [0.1, 1]);
-    for (const value of [0.05, 0.1, 0.5, 2]) histogram.observe(value);
-    expect(metrics.render()).toBe(
-      [
-        "# HELP queries_total Queries.",
-        "# TYPE queries_total counter",
-        'queries_total{kind="a\\"b"} 3',
-        'queries_total{kind="c"} 1',
-        "# HELP connections Open.",
-        "# TYPE connections gauge",
-        "connections 7",
-        "# HELP latency_seconds Time.",
-        "# TYPE latency_seconds histogram",
-        'latency_seconds_bucket{le="0.1"} 2',
-        'latency_seconds_bucket{le="1"} 3',
-        'latency_seconds_bucket{le="+Inf"} 4',
-        "latency_seconds_sum 2.65",
-        "latency_seconds_count 4",
-        "",
-      ].join("\n"),
-    );
-    expect(() => metrics.gauge("connections", "Open.", () => 1)).toThrow("twice");
-    expect(() => metrics.counter("connections", "Open.")).toThrow("is a gauge");
+describe("durations", () => {
+  it("are counted under the first bound they do not exceed", () => {
+    const durations = new Durations();
+    for (const seconds of [0, 0.001, 0.0011, 0.5, 30, 31, 1000]) durations.observe(seconds);
+    expect(durations.counts).toEqual([2, 1, 0, 1, 0, 0, 0, 1, 2]);
+    expect(durations.counts).toHaveLength(durationBounds.length + 1);
+    expect(durations.count).toBe(7);
+    expect(durations.sum).toBeCloseTo(1061.5021);
+    expect({ ...structuredClone(durations) }).toEqual({ ...durations });
   });
 });

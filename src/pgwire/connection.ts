@@ -25,7 +25,9 @@ import type {
   ResultSink,
   Session,
   SessionHost,
+  SessionStart,
   StatementDescription,
+  TransactionStatus,
 } from "../session/contract.js";
 import type { OutputColumn } from "../sql/plan.js";
 import { asDbError, fatal, fatalViolation, isFatal, violation } from "./errors.js";
@@ -39,6 +41,8 @@ import {
   frontendTag,
 } from "./messages.js";
 import { type BufferPool, Output } from "./output.js";
+import { failBlock, type Greeting, RelayedClient, type RelayGate, type RelayHead } from "./relay.js";
+import { type Settings, writeSessionState } from "./relay-exchange.js";
 import type { RowFormats } from "./rows.js";
 import { ScramExchange } from "./scram-exchange.js";
 import { type Opening, readOpening } from "./startup.js";
@@ -74,6 +78,17 @@ export interface WireServer {
   readonly internalError: (error: Error) => void;
   readonly authenticationFailed: (user: string, remoteAddress: string, error: DbError) => void;
   readonly closed: (connection: PgConnection) => void;
+  /** The way to the node that runs the sessions of clients; undefined: this one does. */
+  readonly gate: RelayGate | undefined;
+  /** CancelRequest. A promise: somebody else has to be asked. */
+  readonly cancel: (pid: number, key: Uint8Array) => Promise<void> | undefined;
+  /** The client's session is not the one whose cancel key it has. */
+  readonly switched: (connection: PgConnection) => void;
+}
+
+export interface CancelKey {
+  readonly pid: number;
+  readonly key: Uint8Array;
 }
 
 /** What remains to be said when a call of the session has answered. */
@@ -122,6 +137,19 @@ export class PgConnection {
   #copy: CopyIn | undefined;
   readonly #notifications: (readonly [pid: number, channel: string, payload: string])[] = [];
 
+  // On a node that is not the home of the data.
+  #relayed: RelayedClient | undefined;
+  /** Gives back the client's place among this node's connections while it has no session here. */
+  #leavePlace: (() => void) | undefined;
+  #keyTold: CancelKey | undefined;
+  #keyNow: CancelKey | undefined;
+
+  // On the home node, for a client of another.
+  #isGuest = false;
+  #isSilent = false;
+  /** What the other node knows of the session's state; null: nothing yet. */
+  #stateTold: Settings | undefined | null = null;
+
   constructor(
     private readonly connection: Connection,
     private readonly server: WireServer,
@@ -148,6 +176,13 @@ export class PgConnection {
   }
   get isOpen(): boolean {
     return this.#phase !== "closed";
+  }
+  /** The client waits for an answer of the home node. */
+  get awaitsHome(): boolean {
+    return this.#relayed?.isAwaited === true;
+  }
+  get isRelaying(): boolean {
+    return this.#relayed?.isRelaying === true;
   }
 
   #received(chunk: Buffer): void {
@@ -269,10 +304,17 @@ export class PgConnection {
   #open(opening: Opening): void {
     const { server } = this;
     switch (opening.kind) {
-      case "cancel":
-        server.host.cancel(opening.pid, opening.key);
-        this.#shut();
+      case "cancel": {
+        const told = server.cancel(opening.pid, opening.key);
+        if (told === undefined) this.#shut();
+        else {
+          // The client waits for the end of this connection; whether anything was cancelled it is never told.
+          this.#busy = true;
+          const end = (): void => this.#shut();
+          told.then(end, end);
+        }
         return;
+      }
       case "gssEncryption":
         if (this.#gssAsked) throw fatalViolation("GSSAPI encryption was refused already");
         this.#gssAsked = true;
@@ -352,27 +394,230 @@ export class PgConnection {
     output.begin(backendTag.authentication);
     output.int32(authenticationCode.ok);
     output.end();
-    const channel: ClientChannel = {
+    this.#phase = "messages";
+    this.#input.phase = "messages";
+    const head: RelayHead = {
+      user: opening.user,
+      database: opening.database,
+      settings: [...opening.settings],
+      remoteAddress: this.remoteAddress,
+      encrypted: this.connection.encrypted,
+    };
+    if (server.gate === undefined) this.#welcome(head);
+    else this.#startRelaying(server.gate, head);
+  }
+
+  #startOf({ user, database, settings, remoteAddress, encrypted }: RelayHead): SessionStart {
+    const client: ClientChannel = {
       terminate: (reason) => this.terminate(reason),
       notification: (pid, name, payload) => this.#notify(pid, name, payload),
     };
-    const session = server.host.openSession({
-      user: opening.user,
-      database: opening.database,
-      settings: opening.settings,
-      remoteAddress: this.remoteAddress,
-      encrypted: this.connection.encrypted,
-      client: channel,
-    });
+    return { user, database, settings: new Map(settings), remoteAddress, encrypted, client };
+  }
+
+  /** Opens a session and greets the client with it. */
+  #welcome(head: RelayHead): void {
+    const { host } = this.server;
+    const session = host.openSession(this.#startOf(head));
     this.#session = session;
+    this.#greet(session.reportedSettings(), { pid: session.pid, key: host.cancelKeyOf(session) });
+    this.#ready();
+  }
+
+  #greet(settings: Iterable<readonly [string, string]>, { pid, key }: CancelKey): void {
+    const { output } = this;
+    for (const [name, value] of settings) this.#sink.parameterStatus(name, value);
+    output.begin(backendTag.backendKeyData);
+    output.int32(pid);
+    output.bytes(key);
+    output.end();
+  }
+
+  // ---------------------------------------------------------------------------------------------- relaying
+
+  /** A client of another node, which has logged it in. */
+  welcomeGuest(head: RelayHead): void {
+    this.#isGuest = true;
+    this.#timer?.cancel();
+    this.#timer = undefined;
     this.#phase = "messages";
     this.#input.phase = "messages";
-    for (const [name, value] of session.reportedSettings()) this.#sink.parameterStatus(name, value);
-    output.begin(backendTag.backendKeyData);
-    output.int32(session.pid);
-    output.bytes(server.host.cancelKeyOf(session));
-    output.end();
-    this.#ready();
+    try {
+      this.#welcome(head);
+    } catch (error) {
+      this.#fatal(asDbError(error, this.server.internalError));
+      return;
+    }
+    this.#flush();
+  }
+
+  /** The client has logged in, and its session is to run at the home node if that can be reached. */
+  #startRelaying(gate: RelayGate, head: RelayHead): void {
+    const relayed = new RelayedClient(
+      {
+        connection: this.connection,
+        output: this.output,
+        flush: () => this.#flush(),
+        writeError: (severity, error) => this.writeError(severity, error),
+        writeReady: (status) => this.#writeReady(status),
+        wentHome: (greeting) => this.#wentHome(greeting),
+        stayedHere: () => {
+          this.#guarded(() => {
+            if (this.#session === undefined) this.#serveHere();
+          });
+          if (this.isOpen) this.#resume();
+        },
+        refused: (message) => {
+          if (this.#session !== undefined) {
+            this.#resume();
+            return;
+          }
+          this.output.copy(message);
+          this.#shut();
+        },
+        takeOver: (rest, failedBlock) => this.#takeOver(rest, failedBlock),
+        fail: (error) => this.#fatal(error),
+        shut: () => this.#shut(),
+      },
+      gate,
+      head,
+    );
+    this.#leavePlace = this.server.host.reserve?.(this.#startOf(head));
+    this.#relayed = relayed;
+    this.connection.onData((chunk) => this.#receivedAsRelay(chunk));
+    if (!relayed.mayOpen) {
+      this.#serveHere();
+      return;
+    }
+    this.#busy = true;
+    this.#flush();
+    relayed.open(undefined);
+  }
+
+  #receivedAsRelay(chunk: Buffer): void {
+    if (this.#phase === "closed") return;
+    const relayed = this.#relayed!;
+    if (relayed.takesInput) {
+      this.#guarded(() => relayed.fromClient(chunk));
+      return;
+    }
+    if (relayed.mayOpen && this.#mayLeaveSession(chunk)) {
+      this.#busy = true;
+      relayed.open(this.#session);
+    }
+    this.#received(chunk);
+  }
+
+  /** What comes needs nothing of the session but its settings: portals and the unnamed statement are begun anew. */
+  #mayLeaveSession(chunk: Buffer): boolean {
+    const session = this.#session;
+    return (
+      (chunk[0] === frontendTag.query || chunk[0] === frontendTag.parse) &&
+      !this.#busy &&
+      !this.#pumping &&
+      !this.#skipToSync &&
+      this.#input.isBetweenMessages &&
+      session?.status === "I" &&
+      session.carried?.() !== undefined
+    );
+  }
+
+  /** A session of this node takes over from the home node, or serves the client from the start. */
+  #serveHere(): void {
+    const relayed = this.#relayed!;
+    const { host } = this.server;
+    this.#giveBackPlace();
+    const session = host.openSession(this.#startOf(relayed.head));
+    this.#session = session;
+    this.#changedServer(relayed.takeDifferences(session.reportedSettings()), {
+      pid: session.pid,
+      key: host.cancelKeyOf(session),
+    });
+  }
+
+  #wentHome(greeting: Greeting): void {
+    this.#guarded(() => {
+      const relayed = this.#relayed!;
+      if (this.#session !== undefined) {
+        this.#release();
+        this.#leavePlace = this.server.host.reserve?.(this.#startOf(relayed.head));
+      }
+      this.#changedServer(relayed.takeDifferences(greeting.settings), greeting);
+      this.#busy = false;
+      const waiting = this.#input.takeAll();
+      if (this.#paused) {
+        this.#paused = false;
+        this.connection.resume();
+      }
+      for (const piece of waiting) relayed.fromClient(piece);
+    });
+  }
+
+  /** A client that is greeted is told all; one that was before, only what differs: there is no message for a new key. */
+  #changedServer(settings: Settings, key: CancelKey): void {
+    this.#keyNow = key;
+    if (this.#keyTold === undefined) {
+      this.#keyTold = key;
+      this.#greet(settings, key);
+      this.#writeReady("I");
+    } else {
+      for (const [name, value] of settings) this.#sink.parameterStatus(name, value);
+      this.server.switched(this);
+    }
+    this.#flush();
+  }
+
+  #takeOver(rest: Buffer, failedBlock: boolean): void {
+    const relayed = this.#relayed!;
+    this.#input.push(rest);
+    if (!failedBlock && relayed.mayOpen) {
+      this.#busy = true;
+      relayed.open(undefined);
+    } else {
+      this.#serveHere();
+      const failed = failedBlock ? failBlock(this.#session!) : undefined;
+      if (failed !== undefined) {
+        this.#busy = true;
+        failed.then(
+          () => this.#resume(),
+          (error) => {
+            this.#busy = false;
+            this.#fatal(asDbError(error, this.server.internalError));
+          },
+        );
+      } else this.#pump();
+    }
+    this.#input.keep();
+    this.#limitInput();
+  }
+
+  /** Whatever is thrown ends the connection. */
+  #guarded(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.#busy = false;
+      this.#fatal(asDbError(error, this.server.internalError));
+    }
+  }
+
+  #giveBackPlace(): void {
+    this.#leavePlace?.();
+    this.#leavePlace = undefined;
+  }
+
+  get keyTold(): CancelKey | undefined {
+    return this.#keyTold;
+  }
+  /** CancelRequest with the key that the client was told. */
+  cancelNow(): Promise<void> | undefined {
+    if (this.#session !== undefined) {
+      this.#session.cancel(new DbError("queryCanceled", "canceling statement due to user request"));
+      return undefined;
+    }
+    const { gate } = this.server;
+    if (gate === undefined || this.#keyNow === undefined || !this.isRelaying) return undefined;
+    return gate.relay.cancel(this.#keyNow.pid, this.#keyNow.key);
   }
 
   // ---------------------------------------------------------------------------------------------- messages
@@ -577,15 +822,28 @@ export class PgConnection {
     for (const [name, value] of session.changedSettings?.() ?? noChanges)
       this.#sink.parameterStatus(name, value);
     if (this.#notifications.length > 0 && session.status === "I") this.#sendNotifications();
+    if (this.#isGuest) this.#tellState(session);
+    this.#writeReady(session.status);
+    this.#flushDue = true;
+  }
+
+  /** What the node that relays would need to go on without this one. */
+  #tellState(session: Session): void {
+    const carried = session.carried?.();
+    if (carried === this.#stateTold) return;
+    this.#stateTold = carried;
+    writeSessionState(this.output, carried);
+  }
+
+  #writeReady(status: TransactionStatus): void {
     const { output } = this;
     output.reserve(6);
     const { buffer, at } = output;
     buffer[at] = backendTag.readyForQuery;
     buffer[at + 1] = buffer[at + 2] = buffer[at + 3] = 0;
     buffer[at + 4] = 5;
-    buffer[at + 5] = session.status.charCodeAt(0);
+    buffer[at + 5] = status.charCodeAt(0);
     output.written(6);
-    this.#flushDue = true;
   }
 
   #notify(pid: number, channel: string, payload: string): void {
@@ -661,7 +919,7 @@ export class PgConnection {
   /** Ends the connection with an error, at once or when the running call has ended (which is cancelled). */
   terminate(reason: DbError): void {
     if (this.#phase === "closed" || this.#terminating !== undefined) return;
-    if (!this.#busy && !this.#pumping) {
+    if ((!this.#busy && !this.#pumping) || this.#relayed?.isOpening === true) {
       this.#fatal(reason);
       return;
     }
@@ -669,10 +927,19 @@ export class PgConnection {
     this.#session?.cancel(reason);
   }
 
+  /**
+   * As `terminate`, because this node stops. For a client of another node only its home node goes: the connection is
+   * closed without a word, and the other node tells it what there is to tell.
+   */
+  leave(reason: DbError): void {
+    if (this.#isGuest) this.#isSilent = true;
+    this.terminate(reason);
+  }
+
   /** The one way a connection ends with an error. */
   #fatal(error: DbError): void {
     if (this.#phase === "closed") return;
-    const spoke = this.#phase !== "tls";
+    const spoke = this.#phase !== "tls" && !this.#isSilent && this.#relayed?.isInsideMessage !== true;
     this.output.rewind();
     if (spoke) {
       this.writeError("FATAL", error);
@@ -697,7 +964,10 @@ export class PgConnection {
     this.#timer = undefined;
     this.output.close();
     if (this.#copy !== undefined) this.#copy.abort(connectionLost());
-    if (!this.#busy) this.#release();
+    const isCalling = this.#busy && this.#relayed?.isOpening !== true;
+    this.#relayed?.close();
+    this.#giveBackPlace();
+    if (!isCalling) this.#release();
     else this.#session?.cancel(connectionLost());
     this.server.closed(this);
   }

@@ -18,11 +18,13 @@ export function violation(message: string, detail?: string): DbError {
   return new DbError("protocolViolation", message, { detail });
 }
 
-/** Conditions after which PostgreSQL closes the connection, whoever raises them. */
+/**
+ * Conditions after which the connection is closed, whoever raises them. 57P03 is not among them: it ends a log-in, as all
+ * errors do, but of a statement it says that the cluster cannot serve it now, and the next one may be served.
+ */
 const endsConnection: ReadonlySet<Condition> = new Set<Condition>([
   "adminShutdown",
   "crashShutdown",
-  "cannotConnectNow",
   "databaseDropped",
   "idleInTransactionSessionTimeout",
 ]);

@@ -7,19 +7,24 @@
  * Read `messages.ts` first (the protocol as two tables), then `connection.ts`. What SQL means is not here: the session does
  * that; who may log in and how many, the session host.
  *
+ * On a node that does not hold the data (`PgWireOptions.relay`), a client that has logged in is handed on to the node that
+ * does, and its session runs there: read `relay.ts`.
+ *
  * Limits: the bytes a connection may hold on either side are bounded (`WireLimits`), an idle one holds no buffer, and
  * sockets that have not logged in are bounded in number and time.
  */
-import { createHash, X509Certificate } from "node:crypto";
+import { createHash, timingSafeEqual, X509Certificate } from "node:crypto";
 import { DbError } from "../base/errors.js";
 import type { Clock, Connection, Listener, Network, Random, TlsMaterial } from "../platform/index.js";
 import type { SessionHost } from "../session/contract.js";
 import { PgConnection, type WireLimits, type WireServer } from "./connection.js";
 import { BufferPool } from "./output.js";
+import { type Relay, type RelayHead, type RelayStream, StreamConnection } from "./relay.js";
 import { RowFormats, type TypeOutputs } from "./rows.js";
 import { typeOutputs } from "./type-outputs.js";
 
 export type { WireLimits } from "./connection.js";
+export { homeUnreachable, type Relay, type RelayHead, type RelayStream } from "./relay.js";
 export type { TypeOutputs } from "./rows.js";
 
 export const defaultWireLimits: WireLimits = {
@@ -55,6 +60,8 @@ export interface PgWireOptions {
   /** Stable salt of log-ins of unknown roles; drawn anew when absent. */
   readonly mockSecret?: Uint8Array | undefined;
   readonly observer: WireObserver;
+  /** The way to the node where sessions run; undefined: they run here. */
+  readonly relay?: Relay | undefined;
   /** Text and binary forms of values; those of model/io.ts unless a test brings its own. */
   readonly outputs?: TypeOutputs | undefined;
 }
@@ -64,9 +71,11 @@ export class PgWire {
   readonly #server: WireServer;
   #listener: Listener | undefined;
   #refusal: DbError | undefined;
+  /** Those whose session is not the one that their client's cancel key is of. */
+  readonly #switched = new Set<PgConnection>();
 
   constructor(private readonly options: PgWireOptions) {
-    const { host, clock, random, tls, observer } = options;
+    const { host, clock, random, tls, observer, relay } = options;
     let mockSecret = options.mockSecret;
     if (mockSecret === undefined) random.fill((mockSecret = new Uint8Array(32)));
     this.#server = {
@@ -82,8 +91,12 @@ export class PgWire {
       refuse: () => this.#refusal,
       internalError: (error) => observer.internalError(error),
       authenticationFailed: (user, address, error) => observer.authenticationFailed(user, address, error),
+      gate: relay === undefined ? undefined : { relay, clock, retryAt: Number.NEGATIVE_INFINITY },
+      cancel: (pid, key) => this.#cancel(pid, key),
+      switched: (connection) => this.#switched.add(connection),
       closed: (connection) => {
         this.#connections.delete(connection);
+        this.#switched.delete(connection);
         observer.disconnected(connection.remoteAddress);
       },
     };
@@ -105,8 +118,49 @@ export class PgWire {
     this.options.observer.connected(connection.remoteAddress);
   }
 
+  /**
+   * At the home node: a client of another one, which has logged it in and is trusted in that. Its session opens at once
+   * and greets; the host bounds them as all sessions. While this node stops, the stream is closed unanswered.
+   */
+  acceptRelayed(stream: RelayStream, head: RelayHead): void {
+    if (this.#refusal !== undefined) {
+      stream.destroy();
+      return;
+    }
+    const connection = new PgConnection(new StreamConnection(stream, head), this.#server);
+    this.#connections.add(connection);
+    this.options.observer.connected(connection.remoteAddress);
+    connection.welcomeGuest(head);
+  }
+
+  /** At the home node: a CancelRequest that came to another one. Unknown ones are dropped. */
+  cancelRelayed(pid: number, key: Uint8Array): void {
+    this.options.host.cancel(pid, key);
+  }
+
+  #cancel(pid: number, key: Uint8Array): Promise<void> | undefined {
+    const { host, relay } = this.options;
+    if (host.cancel(pid, key) || relay === undefined) return undefined;
+    for (const connection of this.#switched) {
+      const told = connection.keyTold;
+      if (told?.pid === pid && told.key.length === key.length && timingSafeEqual(told.key, key))
+        return connection.cancelNow();
+    }
+    return relay.cancel(pid, key);
+  }
+
   get connectionCount(): number {
     return this.#connections.size;
+  }
+  /** Clients whose sessions run at the home node, and how many of them await an answer. */
+  get relayed(): { readonly connections: number; readonly awaiting: number } {
+    let connections = 0;
+    let awaiting = 0;
+    for (const connection of this.#connections) {
+      if (connection.isRelaying) connections++;
+      if (connection.awaitsHome) awaiting++;
+    }
+    return { connections, awaiting };
   }
 
   /** No new sessions from here on: whoever asks is told `reason`, and the port is closed. */
@@ -119,11 +173,14 @@ export class PgWire {
     await listener?.close();
   }
 
-  /** Ends every connection with a FATAL error: idle ones at once, others when their call has been cancelled. */
+  /**
+   * Ends every connection with a FATAL error: idle ones at once, others when their call has been cancelled. Clients of
+   * other nodes stay connected there (`PgConnection.leave`).
+   */
   terminateAll(
     reason = new DbError("adminShutdown", "terminating connection due to administrator command"),
   ): void {
-    for (const connection of [...this.#connections]) connection.terminate(reason);
+    for (const connection of [...this.#connections]) connection.leave(reason);
   }
 }
 

@@ -79,6 +79,25 @@ export class Input {
     return this.#current.length - this.#at + this.#queuedBytes;
   }
 
+  /** Nothing is under way: what comes next begins a message. */
+  get isBetweenMessages(): boolean {
+    return this.bufferedBytes === 0 && this.#passOver === 0;
+  }
+
+  /** All that was received and not read, in order: somebody else reads on from here. */
+  takeAll(): Buffer[] {
+    assert(this.#passOver === 0, "input is handed over at the beginning of a message");
+    const pieces = [
+      this.#partial.subarray(0, this.#partialBytes),
+      this.#current.subarray(this.#at),
+      ...this.#queue.splice(0),
+    ].filter((piece) => piece.length > 0);
+    this.#partial = this.#current = noBytes;
+    this.#partialBytes = this.#at = this.#queuedBytes = 0;
+    this.#lent = false;
+    return pieces;
+  }
+
   /**
    * Finds the next whole message; false when more bytes are needed.
    * @throws DbError protocolViolation (08P01), fatal: the stream cannot be followed any further.

@@ -104,6 +104,18 @@ export const backendMessages = {
 
 export type BackendName = keyof typeof backendMessages;
 
+/**
+ * What the node that runs a session tells the node that relays it, between the messages for the client: before a
+ * ReadyForQuery, when it has changed. `kind` 1: a new session with these settings stands where this one does; 0: no
+ * settings alone bring it there.
+ */
+export const relayMessages = {
+  sessionState: {
+    tag: "~",
+    body: { kind: "i8", settings: untilZero({ name: "cstring", value: "cstring" }) },
+  },
+} as const satisfies Record<string, { readonly tag: string; readonly body: Shape }>;
+
 /** Type bytes as numbers, by message name. */
 function tagBytes<Name extends string>(
   table: Readonly<Record<Name, { readonly tag: string }>>,
@@ -114,6 +126,7 @@ function tagBytes<Name extends string>(
 }
 export const frontendTag = tagBytes(frontendMessages);
 export const backendTag = tagBytes(backendMessages);
+export const relayTag = tagBytes(relayMessages);
 
 /** What may stand in a message of each size class, in body bytes. */
 export const controlBytesMax = 10_000;

@@ -19,7 +19,7 @@ import type {
   TransactionStatus,
 } from "../session/contract.js";
 import type { OutputColumn } from "../sql/plan.js";
-import { PgWire, type WireLimits } from "./index.js";
+import { PgWire, type Relay, type RelayHead, type RelayStream, type WireLimits } from "./index.js";
 import type { TypeOutputs } from "./rows.js";
 
 export const column = (name: string, oid: number): OutputColumn => ({ name, type: { oid, typmod: -1 } });
@@ -54,6 +54,9 @@ export class FakeSession implements Session {
   status: TransactionStatus = "I";
   readonly events: string[] = [];
   changed: [string, string][] = [];
+  /** Settings that were changed; see `Session.carried`. */
+  readonly settings: [string, string][] = [];
+  #carried: readonly (readonly [string, string])[] = [];
   readonly #statements = new Map<string, Scripted>();
   readonly #portals = new Map<string, FakePortal>();
   cancelled: DbError | undefined;
@@ -76,6 +79,11 @@ export class FakeSession implements Session {
   }
   changedSettings(): readonly (readonly [string, string])[] {
     return this.changed.splice(0);
+  }
+  carried(): readonly (readonly [string, string])[] | undefined {
+    if ([...this.#statements.keys()].some((name) => name !== "")) return undefined;
+    if (this.#carried.length !== this.settings.length) this.#carried = [...this.settings];
+    return this.#carried;
   }
   #find(text: string): Scripted {
     const scripted = this.script(text.trim().replace(/;$/, ""));
@@ -186,6 +194,7 @@ export class FakeSession implements Session {
   }
   failed(error: DbError): void {
     this.events.push(`failed ${error.sqlstate}`);
+    if (this.status === "T") this.status = "E";
   }
   cancel(reason: DbError): void {
     this.events.push(`cancel ${reason.sqlstate}`);
@@ -210,7 +219,13 @@ const verifier = (() => {
 export class FakeHost implements SessionHost {
   readonly sessions: FakeSession[] = [];
   sessionsMax = Number.POSITIVE_INFINITY;
-  constructor(readonly script: (text: string) => Scripted | undefined) {}
+  /** Places held by clients whose session is elsewhere. */
+  places = 0;
+  /** `pidBase`: pids begin behind it, and the keys differ from those of other hosts. */
+  constructor(
+    readonly script: (text: string) => Scripted | undefined,
+    readonly pidBase = 0,
+  ) {}
   passwordOf(user: string): string | undefined {
     return user === "ann" ? verifier : undefined;
   }
@@ -221,18 +236,23 @@ export class FakeHost implements SessionHost {
     if (this.sessions.length >= this.sessionsMax) {
       throw new DbError("tooManyConnections", "sorry, too many clients already");
     }
-    const session = new FakeSession(this.sessions.length + 1, start, this.script);
+    const session = new FakeSession(this.pidBase + this.sessions.length + 1, start, this.script);
     this.sessions.push(session);
     return session;
   }
-  cancelKeyOf(): Uint8Array {
-    return Uint8Array.of(1, 2, 3, 4);
+  reserve(start: SessionStart): () => void {
+    if (start.database === "full") throw new DbError("tooManyConnections", "sorry, too many clients already");
+    this.places++;
+    return () => this.places--;
   }
-  cancel(pid: number, key: Uint8Array): void {
-    const session = this.sessions[pid - 1];
-    if (session !== undefined && Buffer.from(key).equals(Buffer.from([1, 2, 3, 4]))) {
-      session.cancel(new DbError("queryCanceled", "canceling statement due to user request"));
-    }
+  cancelKeyOf(): Uint8Array {
+    return Uint8Array.of(1, 2, 3, 4 + this.pidBase);
+  }
+  cancel(pid: number, key: Uint8Array): boolean {
+    const session = this.sessions[pid - this.pidBase - 1];
+    if (session === undefined || !Buffer.from(key).equals(Buffer.from(this.cancelKeyOf()))) return false;
+    session.cancel(new DbError("queryCanceled", "canceling statement due to user request"));
+    return true;
   }
 }
 
@@ -385,4 +405,140 @@ export function fakeWire(
     },
   });
   return { wire, host, clock, internalErrors };
+}
+
+/** One end of a stream in memory: a few pieces late, bounded, and it can die. */
+export class FakeStream implements RelayStream {
+  peer!: FakeStream;
+  unsent = 0;
+  paused = false;
+  isClosed = false;
+  /** Most that was ever waiting here. */
+  unsentMax = 0;
+  #queue: Buffer[] = [];
+  #ended = false;
+  #delivering = false;
+  #waiting: (() => void)[] = [];
+  #onData: ((chunk: Uint8Array) => void) | undefined;
+  #onClose: () => void = () => {};
+
+  /** `pieceBytes`: what the peer gets at once. */
+  constructor(
+    private readonly slowBytes: number,
+    private readonly pieceBytes: () => number,
+  ) {}
+
+  onData(handler: (chunk: Uint8Array) => void): void {
+    this.#onData = handler;
+    this.peer.#deliver();
+  }
+  onClose(handler: () => void): void {
+    this.#onClose = handler;
+  }
+  write(bytes: Uint8Array): boolean {
+    if (this.isClosed || this.#ended) return true;
+    this.#queue.push(Buffer.from(bytes));
+    this.unsent += bytes.length;
+    this.unsentMax = Math.max(this.unsentMax, this.unsent);
+    this.#deliver();
+    return this.unsent <= this.slowBytes;
+  }
+  async drained(): Promise<void> {
+    if (this.unsent === 0 || this.isClosed) return;
+    await new Promise<void>((resolve) => this.#waiting.push(resolve));
+  }
+  pause(): void {
+    this.paused = true;
+  }
+  resume(): void {
+    this.paused = false;
+    this.peer.#deliver();
+  }
+  #deliver(): void {
+    if (this.#delivering) return;
+    this.#delivering = true;
+    setImmediate(() => {
+      this.#delivering = false;
+      const { peer } = this;
+      if (this.isClosed || peer.paused || peer.#onData === undefined) return;
+      const first = this.#queue.shift();
+      if (first === undefined) {
+        if (this.#ended) this.kill();
+        return;
+      }
+      const piece = first.subarray(0, this.pieceBytes());
+      if (piece.length < first.length) this.#queue.unshift(first.subarray(piece.length));
+      this.unsent -= piece.length;
+      const lent = Buffer.from(piece);
+      peer.#onData(lent);
+      lent.fill(0xa5);
+      if (this.unsent === 0) for (const resolve of this.#waiting.splice(0)) resolve();
+      this.#deliver();
+    });
+  }
+  end(): void {
+    this.#ended = true;
+    this.#deliver();
+  }
+  destroy(): void {
+    this.kill();
+  }
+  /** Both ends close; what is under way is lost. */
+  kill(): void {
+    for (const end of [this, this.peer]) {
+      if (end.isClosed) continue;
+      end.isClosed = true;
+      for (const resolve of end.#waiting.splice(0)) resolve();
+      setImmediate(() => end.#onClose());
+    }
+  }
+}
+
+export function streamPair(
+  slowBytes = 65_536,
+  pieceBytes: () => number = () => Number.POSITIVE_INFINITY,
+): readonly [FakeStream, FakeStream] {
+  const ends = [new FakeStream(slowBytes, pieceBytes), new FakeStream(slowBytes, pieceBytes)] as const;
+  ends[0].peer = ends[1];
+  ends[1].peer = ends[0];
+  return ends;
+}
+
+/** The way to a home node in the same process; it can be away, silent or refusing. */
+export class FakeRelay implements Relay {
+  isUp = true;
+  /** What the node believes; undefined: the truth. */
+  believed: boolean | undefined;
+  /** Streams are promised and never come. */
+  hangs = false;
+  opened = 0;
+  cancels = 0;
+  slowBytes = 65_536;
+  pieceBytes: () => number = () => Number.POSITIVE_INFINITY;
+  readonly streams = new Set<FakeStream>();
+
+  constructor(public home: PgWire) {}
+
+  available(): boolean {
+    return this.believed ?? this.isUp;
+  }
+  async open(head: RelayHead): Promise<RelayStream> {
+    this.opened++;
+    if (this.hangs) await new Promise<never>(() => {});
+    if (!this.isUp) throw new DbError("connectionFailure", "nobody listens there");
+    const [here, there] = streamPair(this.slowBytes, this.pieceBytes);
+    this.streams.add(here);
+    this.home.acceptRelayed(there, JSON.parse(JSON.stringify(head)) as RelayHead);
+    return here;
+  }
+  async cancel(pid: number, key: Uint8Array): Promise<void> {
+    this.cancels++;
+    this.home.cancelRelayed(pid, key);
+  }
+  /** The home node dies. */
+  crash(): void {
+    this.isUp = false;
+    for (const stream of this.streams) stream.kill();
+    this.streams.clear();
+  }
 }

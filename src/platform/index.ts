@@ -2,8 +2,10 @@
  * The doors to the outside world, as interfaces. Everything above is handed a `Platform` and never asks the host
  * itself for the time, a random number, a file or a socket (D13): the simulator hands in its own.
  *
- * Implementations: `host.ts` (clock, random, files), `network.ts` (sockets); twins in `src/sim`.
+ * Implementations: `host.ts` (clock, random, files), `network.ts` (sockets); twins in `src/sim`. `http.ts` and
+ * `usage.ts` have none: what is shown to operators over HTTP is not simulated.
  */
+import type { RequestListener, Server } from "node:http";
 
 export interface Timer {
   cancel(): void;
@@ -111,6 +113,32 @@ export interface Network {
     tls: TlsMaterial | undefined,
     accept: (connection: Connection) => void,
   ): Promise<Listener>;
+}
+
+/** A bound HTTP port. Who answers there may come later: until then requests wait. */
+export interface HttpDoor {
+  /** host:port, the port that was really bound. */
+  readonly address: string;
+  readonly port: number;
+  /** It listens already; for a library that wants to hang its handlers on one. */
+  readonly server: Server;
+  /** Runs once, at the first request that has to wait. */
+  onWanted(run: () => void): void;
+  answerWith(handler: RequestListener): void;
+  /** Within half a second or so: answers that are under way are finished or cut off. */
+  close(): Promise<void>;
+}
+
+/** What the process has used, from the operating system. */
+export interface ProcessUsage {
+  readonly userSeconds: number;
+  readonly systemSeconds: number;
+  readonly residentBytes: number;
+  readonly heapBytes: number;
+  readonly heapUsedBytes: number;
+  /** Buffers and WebAssembly memory. */
+  readonly externalBytes: number;
+  readonly uptimeSeconds: number;
 }
 
 export interface Platform {

@@ -200,16 +200,41 @@ export class HostNetwork implements Network {
   }
 }
 
-function listenError(host: string, port: number, error: NodeJS.ErrnoException): DbError {
+/**
+ * A port that can be bound now: the wanted one, or any when it is 0, or taken while nobody insists on it.
+ * @throws DbError ioError
+ */
+export function freePort(host: string, wanted: number, insisted: boolean): Promise<number> {
+  const server = net.createServer();
+  return new Promise((resolve, reject) => {
+    server.once("error", (error: NodeJS.ErrnoException) => {
+      if (insisted || wanted === 0) reject(listenError(host, wanted, error));
+      else freePort(host, 0, true).then(resolve, reject);
+    });
+    server.listen({ host, port: wanted }, () => {
+      const address = server.address();
+      assert(address !== null && typeof address === "object", "a TCP listener has a port");
+      server.close(() => resolve(address.port));
+    });
+  });
+}
+
+/** Why an address could not be bound, and what to do. `option`: the flag that chooses the port. */
+export function listenError(
+  host: string,
+  port: number,
+  error: NodeJS.ErrnoException,
+  option = "--port",
+): DbError {
   const where = `${host}:${port}`;
   switch (error.code) {
     case "EADDRINUSE":
       return new DbError("ioError", `port ${port} on ${host} is in use`, {
-        hint: "Stop the program that uses it, or choose another port with --port (0 takes any free one).",
+        hint: `Stop the program that uses it, or choose another port with ${option} (0 takes any free one).`,
       });
     case "EACCES":
       return new DbError("ioError", `no permission to listen on ${where}`, {
-        hint: "Choose a port above 1023 with --port.",
+        hint: `Choose a port above 1023 with ${option}.`,
       });
     case "EADDRNOTAVAIL":
     case "ENOTFOUND":

@@ -147,12 +147,26 @@ export type LocalEvent =
   | { readonly kind: "quorumTimeout" }
   | { readonly kind: "propose"; readonly commands: readonly Uint8Array[] }
   | { readonly kind: "changeMembers"; readonly target: MemberTarget }
+  /** `context` is a number that no other read of this node has or had, before a restart either. */
   | { readonly kind: "askRead"; readonly context: number }
+  /** Reads asked of this leader lately may begin, all with one round of heartbeats (`RaftNode.wantsReadRound`). */
+  | { readonly kind: "readRound" }
+  /** The leader has not answered this node's reads for an election timeout: they are asked again. */
+  | { readonly kind: "readTimeout" }
   | { readonly kind: "transfer"; readonly target: MemberId }
   /** The connection to a peer is gone and its host refuses new ones: it is dead, not slow. */
   | { readonly kind: "peerDead"; readonly peer: MemberId }
-  /** The state machine's state as of an applied entry: what is before it may go, but for `keep` entries. */
-  | { readonly kind: "compact"; readonly index: number; readonly data: Uint8Array; readonly keep: number };
+  /**
+   * The state machine's state as of an applied entry. What is before it may go, but for `keep` entries; more are kept when
+   * a snapshot under way to somebody will need them next. In no case more than `keepBytes` of them.
+   */
+  | {
+      readonly kind: "compact";
+      readonly index: number;
+      readonly data: Uint8Array;
+      readonly keep: number;
+      readonly keepBytes: number;
+    };
 
 export type Input = Message | LocalEvent;
 
@@ -186,6 +200,8 @@ export interface Effects {
   refused: Refusal | undefined;
   /** This node has lost what it had acknowledged: it must not take part any more. */
   fault: string | undefined;
+  /** The message made no sense and changed nothing: why. */
+  dropped: string | undefined;
 }
 
 /** Limits, in bytes unless they say otherwise. */
@@ -200,6 +216,8 @@ export interface RaftLimits {
   readonly snapshotChunkBytes: number;
   /** A snapshot larger than this is not received. */
   readonly snapshotBytesMax: number;
+  /** Reads that wait, at the leader for a round and at a follower for the leader. */
+  readonly readsMax: number;
 }
 
 export const defaultLimits: RaftLimits = {
@@ -210,4 +228,5 @@ export const defaultLimits: RaftLimits = {
   uncommittedBytesMax: 64 << 20,
   snapshotChunkBytes: 256 << 10,
   snapshotBytesMax: 1 << 30,
+  readsMax: 10_000,
 };

@@ -33,7 +33,17 @@ import {
 import { entryBytes, RaftLog } from "./log.js";
 import { everybody, isVoter } from "./members.js";
 import { cloneProgress, newProgress, type Progress } from "./progress.js";
-import { onAskRead, onReadAnswer, onReadRequest, type PendingRead, refuseReads } from "./reads.js";
+import {
+  onAskRead,
+  onReadAnswer,
+  onReadRequest,
+  onReadRound,
+  onReadTimeout,
+  type PendingRead,
+  refuseAsked,
+  refuseReads,
+  wantsReadRound,
+} from "./reads.js";
 import {
   onAppend,
   onAppendAnswer,
@@ -47,6 +57,7 @@ import {
   onSnapshotChunk,
 } from "./replication.js";
 import { type RaftRules, raftRules } from "./rules.js";
+import { whatIsWrong } from "./sanity.js";
 
 export type Role = "follower" | "preCandidate" | "candidate" | "leader";
 
@@ -99,11 +110,14 @@ export class RaftNode {
   byTransfer = false;
   /** Answers to this candidacy. */
   votes = new Map<MemberId, boolean>();
-  /** Of everybody else, while leading. */
+  /** Of everybody else while leading, and of those who left and may not know it yet. */
   progress = new Map<MemberId, Progress>();
   uncommittedBytes = 0;
   readRound = 0;
   reads: PendingRead[] = [];
+  /** Own reads that the leader was asked, by context, and ticks since it was asked last. */
+  asked = new Set<number>();
+  askedElapsed = 0;
   incoming: IncomingSnapshot | undefined;
   random: number;
   out: Effects = emptyEffects();
@@ -135,6 +149,7 @@ export class RaftNode {
     copy.progress = new Map();
     for (const [id, progress] of this.progress) copy.progress.set(id, cloneProgress(progress));
     copy.reads = this.reads.map((read) => ({ ...read }));
+    copy.asked = new Set(this.asked);
     if (this.incoming !== undefined) copy.incoming = { ...this.incoming };
     copy.out = emptyEffects();
     return copy;
@@ -158,6 +173,9 @@ export class RaftNode {
     if (isVoter(members, this.id)) return true;
     if (membersIndex <= this.commit || membersIndex <= this.log.baseIndex) return false;
     return isVoter(this.log.membersAt(membersIndex - 1), this.id);
+  }
+  get wantsReadRound(): boolean {
+    return wantsReadRound(this);
   }
   /** A leader that is known and was heard within the shortest election timeout: nobody else is listened to. */
   get hearsLeader(): boolean {
@@ -229,11 +247,7 @@ export class RaftNode {
     this.role = "leader";
     this.leader = this.id;
     this.rest();
-    for (const id of this.peers()) {
-      const progress = newProgress(this.log.lastIndex + 1);
-      progress.active = true;
-      this.progress.set(id, progress);
-    }
+    for (const id of this.peers()) this.progress.set(id, newProgress(this.log.lastIndex + 1));
   }
 
   /** Nothing of the role before is left. */
@@ -275,6 +289,7 @@ export function emptyEffects(): Effects {
     accepted: undefined,
     refused: undefined,
     fault: undefined,
+    dropped: undefined,
   };
 }
 
@@ -282,9 +297,10 @@ export function emptyEffects(): Effects {
 export function step(node: RaftNode, input: Input): Effects {
   const out = emptyEffects();
   node.out = out;
-  const { term, vote, commit } = node;
+  const { term, vote, commit, leader } = node;
   if ("from" in input) receive(node, input);
   else locally(node, input);
+  if (node.leader !== leader || node.term !== term) refuseAsked(node);
   assert(node.term >= term, "terms never fall");
   assert(node.commit >= commit, "what is committed stays so");
   assert(node.commit <= node.log.lastIndex, "cannot commit what is not held");
@@ -305,7 +321,9 @@ function handOver(node: RaftNode, out: Effects): void {
 }
 
 function receive(node: RaftNode, message: Message): void {
-  assert(message.to === node.id, `message for ${message.to} reached ${node.id}`);
+  // A peer may be faulty: nothing behind this door asserts anything of what it says.
+  node.out.dropped = whatIsWrong(node, message);
+  if (node.out.dropped !== undefined) return;
   if (message.term > node.term) {
     if (!heedsHigherTerm(node, message)) return;
   } else if (message.term < node.term) {
@@ -407,9 +425,11 @@ const onEvent: {
   propose: (node, { commands }) => onPropose(node, commands),
   changeMembers: (node, { target }) => onChangeMembers(node, target),
   askRead: (node, { context }) => onAskRead(node, context),
+  readRound: onReadRound,
+  readTimeout: onReadTimeout,
   transfer: (node, { target }) => onTransfer(node, target),
   peerDead: (node, { peer }) => onPeerDead(node, peer),
-  compact: (node, { index, data, keep }) => onCompact(node, index, data, keep),
+  compact: onCompact,
 };
 
 function locally(node: RaftNode, event: LocalEvent): void {
@@ -421,20 +441,40 @@ function onTick(node: RaftNode): void {
   node.elapsed++;
   if (!node.isLeader) {
     if (node.elapsed >= node.timeoutTicks) onElectionTimeout(node);
+    if (node.asked.size > 0 && ++node.askedElapsed >= limits.electionTicks) onReadTimeout(node);
     return;
   }
   node.heartbeatElapsed++;
+  for (const progress of node.progress.values()) progress.silentTicks++;
   if (node.transferTarget !== 0 && ++node.transferElapsed >= limits.electionTicks) node.transferTarget = 0;
   if (node.elapsed >= limits.electionTicks) onQuorumTimeout(node);
   if (node.isLeader && node.heartbeatElapsed >= limits.heartbeatTicks) onHeartbeatTimeout(node);
 }
 
-function onCompact(node: RaftNode, index: number, data: Uint8Array, keep: number): void {
+type Compaction = Omit<LocalEvent & { kind: "compact" }, "kind" | "data">;
+
+/** Behind which entry the log is to begin once there is a snapshot as of `index`. */
+export function baseBehind(node: RaftNode, { index, keep, keepBytes }: Compaction): number {
+  const { log, progress } = node;
+  let wanted = index - keep;
+  for (const { snapshot } of progress.values())
+    if (snapshot !== undefined) wanted = Math.min(wanted, snapshot.index);
+  let base = index;
+  for (let bytes = 0; base > wanted && base > log.baseIndex; base--) {
+    bytes += entryBytes(log.at(base)!);
+    if (bytes > keepBytes) break;
+  }
+  return base;
+}
+
+function onCompact(node: RaftNode, event: LocalEvent & { kind: "compact" }): void {
+  const { index, data } = event;
   assert(index <= node.handed, "a snapshot is of applied entries");
   const { log } = node;
   if (log.snapshot !== undefined && index <= log.snapshot.index) return;
   const term = log.termAt(index);
   assert(term !== undefined, "a snapshot is of an entry that is held");
+  const base = baseBehind(node, event);
   log.snapshot = { index, term, members: log.membersAt(index), data };
-  log.compact(Math.max(log.baseIndex, index - keep));
+  log.compact(base);
 }

@@ -2,10 +2,11 @@
  * Acts for the core: feeds it what arrives, makes durable what it says, then sends and applies.
  *
  * Inputs that arrive while a write is under way wait and are stepped together, and their effects become one write with one
- * sync: under load a sync carries many proposals.
+ * sync: under load a sync carries many proposals. Reads that came together share one round of heartbeats.
  *
  * Invariants: nothing of a step is sent or applied before all of it is durable; steps, writes, messages and applied entries
- * keep their order; after a failed write or a fault the member says nothing more.
+ * keep their order; after a failed write or a fault the member says nothing more; every promise is settled, by `stop` at
+ * the latest.
  */
 import { assert, DbError } from "../base/errors.js";
 import type { Clock, Timer } from "../platform/index.js";
@@ -15,14 +16,15 @@ import type {
   Input,
   LocalEvent,
   MemberId,
+  MemberSet,
   MemberTarget,
   Message,
   RaftLimits,
   Refusal,
 } from "./contract.js";
-import { RaftNode, step } from "./core.js";
+import { baseBehind, RaftNode, step } from "./core.js";
 import { isVoter } from "./members.js";
-import { recordBytesMax } from "./records.js";
+import { commandBytesMax } from "./sanity.js";
 import type { RaftStorage } from "./storage.js";
 
 /** What the entries are applied to. Calls are in order and synchronous. */
@@ -43,37 +45,59 @@ export interface RaftDriverOptions {
   /** To a peer; may be lost. */
   readonly send: (message: Message) => void;
   readonly seed: number;
+  /**
+   * Number of the first read: no start of this member may use another's numbers, so that an answer meant for an earlier one
+   * settles nothing. Drawn from `seed` where it is absent, which then must be another for each start.
+   */
+  readonly readBase?: number | undefined;
   readonly limits?: RaftLimits | undefined;
-  /** Milliseconds of one tick. */
+  /** Milliseconds of one tick; 0: a group of one, in which nothing ever times out. */
   readonly tickMs?: number;
   /** A snapshot is taken once so many bytes of records were written since the last. */
   readonly snapshotAfterBytes?: number;
-  /** Entries kept behind a snapshot for members that are a little late. */
+  /** Entries kept behind a snapshot for members that are a little late, and how many bytes of them. */
   readonly entriesKept?: number;
+  readonly entriesKeptBytes?: number;
   /** Role, leader or term have changed. */
   readonly onChange?: ((driver: RaftDriver) => void) | undefined;
   /** It is over with this member: a write failed, or it was found to have lost what it had acknowledged. */
   readonly onFault?: ((error: DbError) => void) | undefined;
-  /** Beside the point of an entry: a snapshot could not be written. */
+  /** Beside the point of an entry: a snapshot could not be written, a peer makes no sense (told once for each). */
   readonly onTrouble?: ((what: string, error: unknown) => void) | undefined;
 }
 
 export const raftTickMs = 50;
-/** A record of the log holds it, with what stands around it. */
-const proposalBytesMax = recordBytesMax - 64;
 const snapshotAfterBytesDefault = 8 << 20;
 const snapshotRetryBytes = 1 << 20;
 const entriesKeptDefault = 1000;
+const entriesKeptBytesDefault = 16 << 20;
+/** Messages and events that wait for a write to end. */
+const inputsMax = 20_000;
+/** Numbers of reads of one start. */
+const readsOfOneStart = 2 ** 20;
 
-interface Waiting {
-  readonly term: number;
+interface Promised {
   readonly resolve: (index: number) => void;
   readonly reject: (error: DbError) => void;
+}
+
+interface Waiting extends Promised {
+  readonly term: number;
 }
 
 interface Asked {
   readonly event: LocalEvent;
   readonly answer: (effects: Effects) => void;
+  readonly reject: (error: DbError) => void;
+}
+
+/** A peer as its leader knows it. */
+export interface PeerProgress {
+  /** Its log is known to agree up to here. */
+  readonly match: number;
+  /** Heard from within the last election timeout. */
+  readonly recentlyActive: boolean;
+  readonly state: "probe" | "replicate" | "snapshot";
 }
 
 const refusals: Readonly<Record<Refusal, string>> = {
@@ -91,16 +115,20 @@ export class RaftDriver {
   readonly #inputs: (Input | Asked)[] = [];
   /** Proposals by index: decided when an entry is applied there. */
   readonly #waiting = new Map<number, Waiting>();
-  readonly #reads = new Map<number, { resolve: (index: number) => void; reject: (error: DbError) => void }>();
+  readonly #reads = new Map<number, Promised>();
   /** Reads that may be answered once their index is applied. */
-  #readable: { readonly index: number; readonly resolve: (index: number) => void }[] = [];
-  #nextRead = 1;
+  #readable: (Promised & { readonly index: number })[] = [];
+  #nextRead: number;
   #busy = false;
   #timer: Timer | undefined;
   #over: DbError | undefined;
   #applied: number;
+  /** Term of the last entry that was applied. */
+  #appliedTerm = 0;
   #snapshotAt: number;
   #told = "";
+  /** Peers that were told of as senseless. */
+  readonly #senseless = new Set<MemberId>();
 
   constructor(options: RaftDriverOptions) {
     this.#options = options;
@@ -108,6 +136,7 @@ export class RaftDriver {
     const found = options.storage.recovered ?? options.storage.created;
     assert(found !== undefined, "a member has its log before it takes part");
     const { snapshot, commit, base, entries, hard, id } = found;
+    this.#nextRead = options.readBase ?? (options.seed >>> 0) * readsOfOneStart;
     this.#snapshotAt = options.snapshotAfterBytes ?? snapshotAfterBytesDefault;
     if (snapshot !== undefined) options.machine.restore(snapshot.data, snapshot.index);
     this.#applied = snapshot?.index ?? base.index;
@@ -136,8 +165,58 @@ export class RaftDriver {
     this.#tick();
   }
 
+  /**
+   * The caller knows from elsewhere that entries up to `index` are committed: they are applied. Before `start`.
+   * @throws DbError XX001: the log does not reach that far
+   */
+  commitAtLeast(index: number): void {
+    const { lastIndex, node } = this;
+    if (index > lastIndex)
+      throw new DbError(
+        "dataCorrupted",
+        `the consensus log ends at entry ${lastIndex}, but storage has seen entry ${index}`,
+        { hint: "Restore the folder raft/ of this node from a backup: it was cut, damaged or replaced." },
+      );
+    for (let at = this.#applied + 1; at <= index; at++)
+      this.#apply(node.log.entries[at - node.log.baseIndex - 1]!);
+    if (index > node.commit) {
+      node.commit = index;
+      node.handed = index;
+    }
+  }
+
   get appliedIndex(): number {
     return this.#applied;
+  }
+  get lastIndex(): number {
+    return this.node.log.lastIndex;
+  }
+  get commitIndex(): number {
+    return this.node.commit;
+  }
+  /** Entries held, in memory and in the log. */
+  get logEntries(): number {
+    return this.node.log.entries.length;
+  }
+  get bytesSinceSnapshot(): number {
+    return this.#storage.bytesSinceSnapshot;
+  }
+  get snapshotIndex(): number {
+    return this.node.log.snapshot?.index ?? 0;
+  }
+  /** In force: as of the last entry that changes them, committed or not. */
+  get members(): MemberSet {
+    return this.node.members;
+  }
+  /** A member as this leader knows it; undefined: this node does not lead, or knows nobody of that id. */
+  matchOf(member: MemberId): PeerProgress | undefined {
+    const { node } = this;
+    if (member === node.id && node.isLeader)
+      return { match: node.log.lastIndex, recentlyActive: true, state: "replicate" };
+    const progress = node.progress.get(member);
+    if (progress === undefined) return undefined;
+    const { match, silentTicks, state } = progress;
+    return { match, recentlyActive: silentTicks < node.limits.electionTicks, state };
   }
   get isLeader(): boolean {
     return this.node.isLeader && this.#over === undefined;
@@ -161,43 +240,58 @@ export class RaftDriver {
 
   /**
    * Resolves with the entry's index once it is applied here.
-   * @throws DbError cannotConnectNow (57P03): it is certain that it never will be; ioError when this member is over
+   * @throws DbError cannotConnectNow (57P03): another node leads. Unless the message says otherwise the change will never be
+   *   made; a proposal that knows itself again may be made to the next leader in any case
+   * @throws DbError programLimitExceeded; ioError, adminShutdown: this member is over, and the rest is not known
    */
   propose(data: Uint8Array): Promise<number> {
-    if (data.length > proposalBytesMax) {
-      return Promise.reject(
-        new DbError(
-          "programLimitExceeded",
-          `a change of ${data.length} bytes is too large for the consensus log`,
-        ),
-      );
-    }
-    return new Promise((resolve, reject) => {
-      this.#ask({ kind: "propose", commands: [data] }, reject, ({ index, term }) =>
-        this.#waiting.set(index, { term, resolve, reject }),
-      );
-    });
+    return this.proposeMany([data]);
+  }
+
+  /**
+   * Entries that follow each other. Resolves with the last one's index once all are applied here; what `propose` throws, where
+   * some of the first may have been made.
+   */
+  proposeMany(commands: readonly Uint8Array[]): Promise<number> {
+    assert(commands.length > 0, "something is proposed");
+    for (const { length } of commands)
+      if (length > commandBytesMax)
+        return Promise.reject(
+          new DbError("programLimitExceeded", `a change of ${length} bytes is too large for the consensus log`),
+        );
+    return this.#append({ kind: "propose", commands }, commands.length);
   }
 
   /** Resolves with the index of the entry once it is applied here; a joint set is left by itself. */
   changeMembers(target: MemberTarget): Promise<number> {
+    return this.#append({ kind: "changeMembers", target }, 1);
+  }
+
+  /** Resolves once the last of the entries is applied that the event makes. */
+  #append(event: LocalEvent, count: number): Promise<number> {
     return new Promise((resolve, reject) => {
-      this.#ask({ kind: "changeMembers", target }, reject, ({ index, term }) =>
-        this.#waiting.set(index, { term, resolve, reject }),
-      );
+      const answer = ({ accepted, refused }: Effects): void => {
+        if (accepted === undefined) {
+          reject(refuse(refused ?? "notLeader"));
+          return;
+        }
+        const index = accepted.index + count - 1;
+        const before = this.#waiting.get(index);
+        // What stood there is cut off here; another node may still have it, and lead.
+        if (before !== undefined) this.#drop(index, before);
+        this.#waiting.set(index, { term: accepted.term, resolve, reject });
+      };
+      this.#enter({ event, answer, reject });
     });
   }
 
   /** Asks the leader to hand over; whether it did shows in who leads. */
   transfer(target: MemberId): Promise<void> {
     return new Promise((resolve, reject) => {
-      if (this.#over !== undefined) {
-        reject(this.#over);
-        return;
-      }
       this.#enter({
         event: { kind: "transfer", target },
         answer: ({ refused }) => (refused === undefined ? resolve() : reject(refuse(refused))),
+        reject,
       });
     });
   }
@@ -205,13 +299,13 @@ export class RaftDriver {
   /** Resolves when everything is applied here that was committed when it was asked. @throws DbError 57P03: ask again */
   read(): Promise<number> {
     return new Promise((resolve, reject) => {
-      if (this.#over !== undefined) {
-        reject(this.#over);
-        return;
-      }
       const context = this.#nextRead++;
-      this.#reads.set(context, { resolve, reject });
-      this.#enter({ kind: "askRead", context });
+      this.#enter({
+        event: { kind: "askRead", context },
+        // Its answer comes with the effects of this step, or of a later one.
+        answer: () => this.#reads.set(context, { resolve, reject }),
+        reject,
+      });
     });
   }
 
@@ -220,84 +314,110 @@ export class RaftDriver {
     if (this.#over !== undefined) return;
     this.#over = error;
     this.#timer?.cancel();
+    for (const input of this.#inputs) if ("event" in input) input.reject(error);
     for (const { reject } of this.#waiting.values()) reject(error);
     for (const { reject } of this.#reads.values()) reject(error);
+    for (const { reject } of this.#readable) reject(error);
+    this.#inputs.length = 0;
     this.#waiting.clear();
     this.#reads.clear();
-    this.#inputs.length = 0;
+    this.#readable = [];
   }
 
   #tick(): void {
-    if (this.#over !== undefined) return;
+    if (this.#over !== undefined || this.#options.tickMs === 0) return;
     this.#timer = this.#options.clock.after(this.#options.tickMs ?? raftTickMs, () => {
       this.#enter({ kind: "tick" });
       this.#tick();
     });
   }
 
-  #ask(
-    event: LocalEvent,
-    reject: (error: DbError) => void,
-    accepted: (place: { index: number; term: number }) => void,
-  ): void {
+  #enter(input: Input | Asked): void {
+    const asked = "event" in input;
     if (this.#over !== undefined) {
-      reject(this.#over);
+      if (asked) input.reject(this.#over);
       return;
     }
-    this.#enter({
-      event,
-      answer: (effects) => {
-        if (effects.accepted !== undefined) accepted(effects.accepted);
-        else reject(refuse(effects.refused ?? "notLeader"));
-      },
-    });
-  }
-
-  #enter(input: Input | Asked): void {
-    if (this.#over !== undefined) return;
+    if (this.#inputs.length >= inputsMax) {
+      // Messages may be lost, and ticks as well.
+      if (asked) input.reject(refuse("tooMuch"));
+      return;
+    }
     this.#inputs.push(input);
     if (!this.#busy) void this.#work();
   }
 
+  /** Everything that waits; but a part of a snapshot by itself, so that it can be taken back. */
+  #take(): (Input | Asked)[] {
+    const inputs = this.#inputs;
+    const chunk = inputs.findIndex((input) => !("event" in input) && input.kind === "snapshot");
+    return inputs.splice(0, chunk < 0 ? inputs.length : Math.max(1, chunk));
+  }
+
   async #work(): Promise<void> {
     this.#busy = true;
+    const { node } = this;
     while (this.#inputs.length > 0 && this.#over === undefined) {
-      const taken = this.#inputs.splice(0);
+      const taken = this.#take();
+      const first = taken[0]!;
+      const before = "event" in first || first.kind !== "snapshot" ? undefined : node.clone();
       const done: Effects[] = [];
-      for (const input of taken) {
-        const asked = "event" in input;
-        const effects = step(this.node, asked ? input.event : input);
-        if (asked) input.answer(effects);
-        done.push(effects);
-        if (effects.fault !== undefined) break;
-      }
-      const fault = done.at(-1)?.fault;
+      for (const input of taken) done.push(this.#step(input));
+      if (node.wantsReadRound) done.push(step(node, { kind: "readRound" }));
+      const fault = done.find((one) => one.fault !== undefined)?.fault;
       if (fault !== undefined) {
         this.#fail(new DbError("dataCorrupted", `this node has lost acknowledged entries: ${fault}`));
         break;
       }
-      if (
-        done.some(
-          ({ hard, install, append }) => hard !== undefined || install !== undefined || append.length > 0,
-        )
-      ) {
-        const { commit } = this.node;
-        try {
-          await this.#storage.write([
-            ...done.map(({ hard, install, append }) => ({ hard, install, append })),
-            { commit },
-          ]);
-        } catch (error) {
-          this.#fail(error as DbError);
-          break;
-        }
-        if (this.#over !== undefined) break;
+      try {
+        await this.#makeDurable(done);
+      } catch (error) {
+        if (before !== undefined && !this.#storage.isFenced) this.#takeBack(before, error);
+        else this.#fail(error as DbError);
+        continue;
       }
-      for (const effects of done) this.#perform(effects);
+      if (this.#over !== undefined) break;
+      for (const effects of done) if (this.#over === undefined) this.#perform(effects);
+      if (this.#over !== undefined) break;
       this.#tellChange();
       this.#snapshotSometimes();
     }
     this.#busy = false;
+  }
+
+  #step(input: Input | Asked): Effects {
+    if ("event" in input) {
+      const effects = step(this.node, input.event);
+      input.answer(effects);
+      return effects;
+    }
+    const effects = step(this.node, input);
+    if (effects.dropped !== undefined && "from" in input) this.#tellSenseless(input, effects.dropped);
+    return effects;
+  }
+
+  async #makeDurable(done: readonly Effects[]): Promise<void> {
+    const changes = done.filter(
+      ({ hard, install, append }) => hard !== undefined || install !== undefined || append.length > 0,
+    );
+    if (changes.length === 0) return;
+    await this.#storage.write([
+      ...changes.map(({ hard, install, append }) => ({ hard, install, append })),
+      { commit: this.node.commit },
+    ]);
+  }
+
+  /** A snapshot for which there is no room was never received. The leader sends it again, from its start. */
+  #takeBack(before: RaftNode, error: unknown): void {
+    Object.assign(this.node, before, { incoming: undefined });
+    this.#options.onTrouble?.("a snapshot of the control plane from the leader could not be written", error);
+  }
+
+  #tellSenseless(message: Message, reason: string): void {
+    if (this.#senseless.has(message.from)) return;
+    this.#senseless.add(message.from);
+    const what = `a message of member ${message.from} makes no sense and is dropped, as are others like it`;
+    this.#options.onTrouble?.(what, new DbError("protocolViolation", `${message.kind}: ${reason}`));
   }
 
   #perform(effects: Effects): void {
@@ -306,16 +426,21 @@ export class RaftDriver {
       const { data, index } = effects.install;
       this.#options.machine.restore(data, index);
       this.#applied = index;
+      this.#appliedTerm = effects.install.term;
       // Which of them are in the snapshot is not known any more.
       for (const [at, waiting] of this.#waiting) if (at <= index) this.#drop(at, waiting);
     }
-    for (const entry of effects.apply) this.#apply(entry);
+    for (const entry of effects.apply) {
+      // The state machine may have ended it.
+      if (this.#over !== undefined) return;
+      this.#apply(entry);
+    }
     for (const { context, index } of effects.reads) {
       const read = this.#reads.get(context);
       if (read === undefined) continue;
       this.#reads.delete(context);
-      if (index === 0) read.reject(new DbError("cannotConnectNow", "the cluster has no leader"));
-      else this.#readable.push({ index, resolve: read.resolve });
+      if (index === 0) read.reject(new DbError("cannotConnectNow", "the cluster has no leader, or another now"));
+      else this.#readable.push({ index, ...read });
     }
     if (this.#readable.length === 0) return;
     this.#readable = this.#readable.filter(({ index, resolve }) => {
@@ -336,17 +461,22 @@ export class RaftDriver {
     assert(entry.index === this.#applied + 1, `entry ${entry.index} does not follow ${this.#applied}`);
     if (entry.kind === "command") this.#options.machine.apply(entry.data, entry.index);
     this.#applied = entry.index;
-    // Terms never fall along a log: what an earlier leader had proposed behind this entry is cut off for good.
-    for (const [at, waiting] of this.#waiting) {
-      if (at <= entry.index || waiting.term >= entry.term) continue;
-      this.#waiting.delete(at);
-      waiting.reject(new DbError("cannotConnectNow", "another node leads; the change was not made"));
-    }
+    if (entry.term > this.#appliedTerm) this.#dropCutOff(entry);
     const waiting = this.#waiting.get(entry.index);
     if (waiting === undefined) return;
     this.#waiting.delete(entry.index);
     if (waiting.term === entry.term) waiting.resolve(entry.index);
     else waiting.reject(new DbError("cannotConnectNow", "another node leads; the change was not made"));
+  }
+
+  /** Terms never fall along a log: what an earlier leader had proposed behind this entry is cut off for good. */
+  #dropCutOff({ index, term }: Entry): void {
+    this.#appliedTerm = term;
+    for (const [at, waiting] of this.#waiting) {
+      if (at <= index || waiting.term >= term) continue;
+      this.#waiting.delete(at);
+      waiting.reject(new DbError("cannotConnectNow", "another node leads; the change was not made"));
+    }
   }
 
   #tellChange(): void {
@@ -358,27 +488,27 @@ export class RaftDriver {
   }
 
   #snapshotSometimes(): void {
-    const { machine, snapshotAfterBytes, entriesKept, onTrouble } = this.#options;
+    const { machine, snapshotAfterBytes, entriesKept, entriesKeptBytes, onTrouble } = this.#options;
     if (this.#storage.bytesSinceSnapshot < this.#snapshotAt) return;
-    const { node } = this;
+    const { log } = this.node;
     const index = this.#applied;
-    if (index <= (node.log.snapshot?.index ?? 0)) return;
-    const before = node.clone();
-    step(node, { kind: "compact", index, data: machine.save(), keep: entriesKept ?? entriesKeptDefault });
-    const { log } = node;
+    if (index <= (log.snapshot?.index ?? 0)) return;
+    const limits = {
+      keep: entriesKept ?? entriesKeptDefault,
+      keepBytes: entriesKeptBytes ?? entriesKeptBytesDefault,
+    };
+    const data = machine.save();
+    const base = baseBehind(this.node, { index, ...limits });
     try {
-      this.#storage.compact(
-        log.snapshot!,
-        { index: log.baseIndex, term: log.baseTerm, members: log.baseMembers },
-        log.entries,
-      );
-      this.#snapshotAt = snapshotAfterBytes ?? snapshotAfterBytesDefault;
+      this.#storage.compact({ ...log.baseAt(index), data }, log.baseAt(base), log.behind(base));
     } catch (error) {
       // The log as it was still has everything.
-      node.log = before.log;
       this.#snapshotAt = this.#storage.bytesSinceSnapshot + snapshotRetryBytes;
       onTrouble?.("a snapshot of the control plane could not be written", error);
+      return;
     }
+    step(this.node, { kind: "compact", index, data, ...limits });
+    this.#snapshotAt = snapshotAfterBytes ?? snapshotAfterBytesDefault;
   }
 
   #fail(error: DbError): void {

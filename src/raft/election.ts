@@ -24,7 +24,8 @@ export function onElectionTimeout(node: RaftNode): void {
 export function onPeerDead(node: RaftNode, peer: MemberId): void {
   if (node.isLeader) {
     const progress = node.progress.get(peer);
-    if (progress?.state === "replicate") becomeProbe(progress);
+    // Where its log ends has to be found anew; and nobody knows for how long a snapshot would be kept for it.
+    if (progress !== undefined && progress.state !== "probe") becomeProbe(progress);
     return;
   }
   if (node.leader !== peer) return;

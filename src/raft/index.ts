@@ -12,7 +12,7 @@ export { decodeMessage, encodeMessage } from "./codec.js";
 export type * from "./contract.js";
 export { defaultLimits } from "./contract.js";
 export { emptyEffects, RaftNode, type RaftStart, type Role, step } from "./core.js";
-export { RaftDriver, type RaftDriverOptions, type StateMachine } from "./driver.js";
+export { type PeerProgress, RaftDriver, type RaftDriverOptions, type StateMachine } from "./driver.js";
 export { everybody, isJoint, isVoter, memberSet } from "./members.js";
 export { decodeRecord, encodeRecord, findRecord, recordBytesMax } from "./records.js";
 export { RaftRules, raftRules } from "./rules.js";

@@ -93,6 +93,18 @@ export class RaftLog {
     return this.membersAsOf(index)[0];
   }
 
+  /** Where a log begins that holds only what is behind `index`. */
+  baseAt(index: number): { index: number; term: number; members: MemberSet } {
+    const term = this.termAt(index);
+    assert(term !== undefined, `entry ${index} is not held`);
+    return { index, term, members: this.membersAt(index) };
+  }
+
+  /** Entries behind `index`. */
+  behind(index: number): Entry[] {
+    return this.entries.slice(index - this.baseIndex);
+  }
+
   /** Entries from `from` on, at least one when there is one, as many as fit into `bytesMax`. */
   slice(from: number, bytesMax: number): Entry[] {
     assert(from > this.baseIndex, `entry ${from} is gone with the snapshot`);
@@ -118,12 +130,11 @@ export class RaftLog {
   compact(index: number): void {
     if (index <= this.baseIndex) return;
     assert(index <= this.lastIndex, "a snapshot is of entries that are held");
-    const term = this.termAt(index)!;
-    const members = this.membersAt(index);
-    this.entries = this.entries.slice(index - this.baseIndex);
+    const base = this.baseAt(index);
+    this.entries = this.behind(index);
     this.baseIndex = index;
-    this.baseTerm = term;
-    this.baseMembers = members;
+    this.baseTerm = base.term;
+    this.baseMembers = base.members;
   }
 
   /** Everything is replaced by what a leader sent. */

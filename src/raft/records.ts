@@ -57,12 +57,29 @@ export function decodeRecord(
 }
 
 /**
- * Number of a record that stands whole somewhere behind a damaged one: its predecessor's checksum is known because
- * records lie back to back. Two neighbouring records that chain prove that the log went on, unless both were written
- * together with the damaged one (number `torn`): then all of them are one torn write.
+ * Number of a record that stands whole somewhere behind a damaged one, which begins at `from` and should be `damaged`. That it
+ * was written after it is proven
+ *
+ * - by two neighbouring records that chain: the first one's checksum is known, because records lie back to back;
+ * - by one that chains to the damaged record itself (of which `chain` is the predecessor), be it by the checksum that stands
+ *   there or by the one that its content should have,
+ *
+ * unless it was written together with the damaged one: then all of them are one torn write.
  */
-export function findRecord(hash: XXHashAPI, bytes: Buffer, from: number, torn = 0): number | undefined {
-  for (let at = Math.ceil(from / 8) * 8; at + recordHeadBytes <= bytes.length; at += 8) {
+export function findRecord(
+  hash: XXHashAPI,
+  bytes: Buffer,
+  from: number,
+  damaged = 0,
+  chain?: bigint,
+): number | undefined {
+  const isLater = (place: number, number: number): boolean => number - bytes.readUInt32LE(place + 4) > damaged;
+  const start = Math.ceil(from / 8) * 8;
+  const chains = chain === undefined ? [] : chainsOf(hash, bytes, start, damaged, chain);
+  for (let at = start; at + recordHeadBytes <= bytes.length; at += 8) {
+    for (const one of chains)
+      if (decodeRecord(hash, bytes, at, damaged + 1, one) !== undefined && isLater(at, damaged + 1))
+        return damaged + 1;
     const length = bytes.readUInt32LE(at);
     if (length === 0 || length > recordBytesMax) continue;
     const next = at + recordHeadBytes + Math.ceil(length / 8) * 8;
@@ -70,8 +87,16 @@ export function findRecord(hash: XXHashAPI, bytes: Buffer, from: number, torn = 
     const number = Number(bytes.readBigUInt64LE(at + 8));
     if (!Number.isSafeInteger(number)) continue;
     if (decodeRecord(hash, bytes, next, number + 1, bytes.readBigUInt64LE(at + 16)) === undefined) continue;
-    const firstOfWrite = number + 1 - bytes.readUInt32LE(next + 4);
-    if (firstOfWrite > torn) return number + 1;
+    if (isLater(next, number + 1)) return number + 1;
   }
   return undefined;
+}
+
+/** What the successor of a damaged record may chain to. */
+function chainsOf(hash: XXHashAPI, bytes: Buffer, at: number, number: number, chain: bigint): bigint[] {
+  if (at + recordHeadBytes > bytes.length) return [];
+  const stored = bytes.readBigUInt64LE(at + 16);
+  const end = at + recordHeadBytes + bytes.readUInt32LE(at);
+  if (end > bytes.length) return [stored];
+  return [stored, recordChecksum(hash, number, chain, bytes.subarray(at + recordHeadBytes, end))];
 }

@@ -2,7 +2,8 @@
  * The leader's log to everybody's: appends and their answers, commit, heartbeats, snapshots in chunks, changes of members.
  *
  * Invariants: a leader never changes its own log but by appending; a follower's committed entries are never cut; a set of
- * members is in force on a node from the moment it is in its log.
+ * members is in force on a node from the moment it is in its log; who leaves the group gets the log up to the entry that
+ * says so, and hears that it is committed, if it can be reached.
  */
 import { assert } from "../base/errors.js";
 import type {
@@ -19,8 +20,16 @@ import type {
 import type { RaftNode } from "./core.js";
 import { handOverTo } from "./election.js";
 import { isJoint, isVoter, isWellFormed, leave, sameMembers, towards } from "./members.js";
-import { becomeProbe, becomeReplicate, becomeSnapshot, newProgress, type Progress } from "./progress.js";
-import { confirmReads, releaseWaitingReads, roundToConfirm } from "./reads.js";
+import {
+  becomeProbe,
+  becomeReplicate,
+  becomeSnapshot,
+  newProgress,
+  noteBeat,
+  noteHeard,
+  type Progress,
+} from "./progress.js";
+import { confirmReads } from "./reads.js";
 
 // --- proposing ---------------------------------------------------------------------------------------------------
 
@@ -73,23 +82,32 @@ export function onChangeMembers(node: RaftNode, target: MemberTarget): void {
   advanceCommit(node);
 }
 
-/** A leader follows the set in its log: newcomers get a progress, who is gone loses it. */
+/** A leader follows the set in its log: newcomers get a progress, who is gone loses it once it knows. */
 function membersChanged(node: RaftNode): void {
   const peers = node.peers();
   for (const id of peers) {
-    if (node.progress.has(id)) continue;
-    const progress = newProgress(node.log.lastIndex);
-    progress.active = true;
-    node.progress.set(id, progress);
+    const progress = node.progress.get(id);
+    if (progress === undefined) node.progress.set(id, newProgress(node.log.lastIndex));
+    else progress.leaves = 0;
   }
-  for (const id of [...node.progress.keys()]) if (!peers.includes(id)) node.progress.delete(id);
+  for (const [id, progress] of node.progress)
+    if (!peers.includes(id) && progress.leaves === 0) progress.leaves = node.log.membersIndex;
   if (node.transferTarget !== 0 && !peers.includes(node.transferTarget)) node.transferTarget = 0;
+}
+
+/** Who holds the entry by which it leaves is told that it is committed, once, and forgotten. */
+function sayFarewell(node: RaftNode): void {
+  for (const [id, { leaves, match }] of node.progress) {
+    if (leaves === 0 || leaves > node.commit || leaves > match) continue;
+    beat(node, id, match, 0);
+    node.progress.delete(id);
+  }
 }
 
 // --- sending -----------------------------------------------------------------------------------------------------
 
 function broadcast(node: RaftNode): void {
-  for (const peer of node.peers()) sendAppend(node, peer, false);
+  for (const peer of node.progress.keys()) sendAppend(node, peer, false);
 }
 
 /** Sends what the peer lacks, as far as its window allows. `evenEmpty`: an append without entries is worth sending. */
@@ -134,49 +152,54 @@ export function sendAppend(node: RaftNode, to: MemberId, evenEmpty: boolean): vo
 function startSnapshot(node: RaftNode, to: MemberId, progress: Progress): void {
   const { snapshot } = node.log;
   assert(snapshot !== undefined, "what is gone from the log is in a snapshot");
-  becomeSnapshot(progress, snapshot.index);
+  becomeSnapshot(progress, snapshot);
   sendChunk(node, to, progress);
 }
 
-function sendChunk(node: RaftNode, to: MemberId, progress: Progress): void {
-  const { snapshot } = node.log;
+function sendChunk(node: RaftNode, to: MemberId, { snapshot, snapshotOffset }: Progress): void {
   assert(snapshot !== undefined, "a snapshot is sent because there is one");
-  if (snapshot.index !== progress.snapshotIndex) becomeSnapshot(progress, snapshot.index); // a newer one: from the start
-  const offset = progress.snapshotOffset;
+  const { index, term, members, data } = snapshot;
   node.send({
     kind: "snapshot",
     from: node.id,
     to,
     term: node.term,
-    index: snapshot.index,
-    snapshotTerm: snapshot.term,
-    members: snapshot.members,
-    offset,
-    total: snapshot.data.length,
-    data: snapshot.data.subarray(offset, offset + node.limits.snapshotChunkBytes),
+    index,
+    snapshotTerm: term,
+    members,
+    offset: snapshotOffset,
+    total: data.length,
+    data: data.subarray(snapshotOffset, snapshotOffset + node.limits.snapshotChunkBytes),
   });
 }
 
 export function onHeartbeatTimeout(node: RaftNode): void {
   if (!node.isLeader) return;
   node.heartbeatElapsed = 0;
-  sendHeartbeats(node);
+  for (const [to, progress] of node.progress) {
+    noteBeat(progress);
+    beat(node, to, progress.match, node.readRound);
+  }
 }
 
-export function sendHeartbeats(node: RaftNode): void {
-  const round = roundToConfirm(node);
-  for (const to of node.peers()) {
-    const { match } = node.progress.get(to)!;
-    const commit = node.rules.heartbeatCommit(node.commit, match);
-    node.send({ kind: "heartbeat", from: node.id, to, term: node.term, commit, round });
-  }
+function beat(node: RaftNode, to: MemberId, match: number, round: number): void {
+  const commit = node.rules.heartbeatCommit(node.commit, match);
+  node.send({ kind: "heartbeat", from: node.id, to, term: node.term, commit, round });
 }
 
 export function onQuorumTimeout(node: RaftNode): void {
   if (!node.isLeader) return;
   node.elapsed = 0;
   const heard = node.isQuorum((id) => id === node.id || node.progress.get(id)?.active === true);
-  for (const progress of node.progress.values()) progress.active = false;
+  for (const [id, progress] of node.progress) {
+    if (!progress.active && progress.leaves > 0) node.progress.delete(id);
+    if (!progress.active && progress.state === "snapshot") {
+      // A snapshot is not kept for the dead; its next answer starts one anew.
+      becomeProbe(progress);
+      progress.paused = true;
+    }
+    progress.active = false;
+  }
   if (!heard) node.becomeFollower(node.term, 0);
 }
 
@@ -328,7 +351,7 @@ export function onAppendAnswer(node: RaftNode, answer: AppendAnswer): void {
   if (!node.isLeader) return;
   const progress = node.progress.get(answer.from);
   if (progress === undefined) return;
-  progress.active = true;
+  noteHeard(progress);
   if (!answer.accepted) {
     refusedAppend(node, answer, progress);
     return;
@@ -342,9 +365,13 @@ export function onAppendAnswer(node: RaftNode, answer: AppendAnswer): void {
   }
   while (progress.inflight.length > 0 && progress.inflight[0]! <= answer.index) progress.inflight.shift();
   if (progress.state === "probe") becomeReplicate(progress);
-  else if (progress.state === "snapshot" && progress.match >= progress.snapshotIndex)
+  else if (progress.state === "snapshot" && progress.match >= (progress.snapshot?.index ?? 0))
     becomeReplicate(progress);
-  if (moved && advanceCommit(node)) broadcastCommit(node);
+  if (moved) {
+    const committed = advanceCommit(node);
+    sayFarewell(node);
+    if (committed) broadcastCommit(node);
+  }
   sendAppend(node, answer.from, false);
   if (node.transferTarget === answer.from && progress.match === node.log.lastIndex)
     handOverTo(node, answer.from);
@@ -366,70 +393,69 @@ export function onHeartbeatAnswer(node: RaftNode, answer: HeartbeatAnswer): void
   if (!node.isLeader) return;
   const progress = node.progress.get(answer.from);
   if (progress === undefined) return;
-  progress.active = true;
-  progress.paused = false;
+  noteHeard(progress);
   if (answer.round > progress.round) {
     progress.round = answer.round;
     confirmReads(node);
   }
-  if (progress.state === "snapshot") {
-    sendChunk(node, answer.from, progress);
-    return;
-  }
-  // A window that stays full through a heartbeat has lost its answers.
-  if (progress.state === "replicate" && progress.inflight.length >= node.limits.inflightMax)
-    progress.inflight.shift();
-  if (progress.match < node.log.lastIndex) {
-    if (
-      progress.state === "replicate" &&
-      progress.next > node.log.lastIndex &&
-      progress.inflight.length > 0
-    ) {
-      // All was sent and not all was answered: something is lost on the way, perhaps.
-      becomeProbe(progress);
+  if (!progress.beaten) return;
+  progress.beaten = false;
+  sendAgain(node, answer.from, progress);
+}
+
+/** What was sent before a heartbeat, and is not answered though the heartbeat is. */
+function sendAgain(node: RaftNode, to: MemberId, progress: Progress): void {
+  switch (progress.state) {
+    case "snapshot":
+      if (progress.snapshotOffset === progress.beatOffset) sendChunk(node, to, progress);
+      return;
+    case "probe":
+      progress.paused = false;
+      // One with nothing to carry still finds out where the logs agree.
+      if (progress.match < node.log.lastIndex) sendAppend(node, to, true);
+      return;
+    case "replicate": {
+      const lost = progress.match < progress.beatNext - 1;
+      if (lost) becomeProbe(progress);
+      sendAppend(node, to, lost);
     }
-    // A probe with nothing to carry still finds out where the logs agree.
-    sendAppend(node, answer.from, progress.state === "probe");
   }
 }
 
 export function onSnapshotAnswer(node: RaftNode, answer: SnapshotAnswer): void {
   if (!node.isLeader) return;
   const progress = node.progress.get(answer.from);
-  if (progress === undefined || progress.state !== "snapshot") return;
-  progress.active = true;
-  if (answer.index !== progress.snapshotIndex) return;
+  if (progress === undefined) return;
+  noteHeard(progress);
+  const { snapshot } = progress;
+  if (snapshot === undefined || answer.index !== snapshot.index) return;
   if (answer.received <= progress.snapshotOffset && answer.received !== 0) return; // an answer to an older chunk
-  progress.snapshotOffset = Math.min(answer.received, node.log.snapshot?.data.length ?? 0);
+  progress.snapshotOffset = Math.min(answer.received, snapshot.data.length);
   sendChunk(node, answer.from, progress);
 }
 
 /** Followers hear of a commit with the next entries or heartbeat; now, when there is nothing else to send. */
 function broadcastCommit(node: RaftNode): void {
-  for (const peer of node.peers()) {
-    const progress = node.progress.get(peer);
-    if (progress === undefined) continue;
-    if (progress.state === "replicate" && progress.next > node.log.lastIndex) sendAppend(node, peer, true);
-    else sendAppend(node, peer, false);
+  for (const [peer, { state, next }] of node.progress)
+    sendAppend(node, peer, state === "replicate" && next > node.log.lastIndex);
+}
+
+/** The highest index that a quorum holds. */
+function quorumIndex({ id: self, rules, log, members, progress }: RaftNode): number {
+  let lowest = Number.POSITIVE_INFINITY;
+  for (const voters of rules.votersThatCount(members)) {
+    const held = voters.map((id) => (id === self ? log.lastIndex : (progress.get(id)?.match ?? 0)));
+    held.sort((a, b) => b - a);
+    lowest = Math.min(lowest, held[rules.majority(held.length) - 1] ?? 0);
   }
+  return lowest;
 }
 
 /** True when more is committed than before. */
 export function advanceCommit(node: RaftNode): boolean {
-  const { log, rules } = node;
-  let moved = false;
-  // The highest index that a quorum holds: walking down from the end finds it soon.
-  for (let index = log.lastIndex; index > node.commit; index--) {
-    if (
-      !node.isQuorum((id) => (id === node.id ? log.lastIndex : (node.progress.get(id)?.match ?? 0)) >= index)
-    )
-      continue;
-    if (!rules.commitsByCount(log.termAt(index)!, node.term)) break;
-    node.commitTo(index);
-    moved = true;
-    break;
-  }
-  if (moved) releaseWaitingReads(node);
+  const index = quorumIndex(node);
+  const moved = index > node.commit && node.rules.commitsByCount(node.log.termAt(index)!, node.term);
+  if (moved) node.commitTo(index);
   leaveJoint(node);
   return moved;
 }
@@ -452,17 +478,7 @@ function leaveJoint(node: RaftNode): void {
   }
   if (log.membersIndex <= node.commit && !isVoter(log.members, node.id)) {
     // Its successors are told that the change is committed before it leaves.
-    for (const peer of node.peers()) {
-      const { match } = node.progress.get(peer)!;
-      node.send({
-        kind: "heartbeat",
-        from: node.id,
-        to: peer,
-        term: node.term,
-        commit: rules.heartbeatCommit(node.commit, match),
-        round: 0,
-      });
-    }
+    for (const [peer, { match }] of node.progress) beat(node, peer, match, 0);
     node.becomeFollower(node.term, 0);
   }
 }

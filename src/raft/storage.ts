@@ -10,7 +10,8 @@
  *
  * Invariants: nothing is answered before its sync returned; the snapshot that a log begins behind is durable before the
  * log; a torn end is dropped, damage with a whole later write behind it is XX001 and never guessed over; after a failed
- * write or sync nothing is accepted any more (MGA-52): whether the bytes arrived only a restart can tell.
+ * write or sync of the log nothing is accepted any more (MGA-52): whether the bytes arrived only a restart can tell. What
+ * fails before a snapshot and its new log have their names costs nothing: the old log goes on.
  */
 import type { XXHashAPI } from "xxhash-wasm";
 import { ByteReader, ByteWriter, MalformedBytes } from "../base/bytes.js";
@@ -24,7 +25,8 @@ const logMagic = 0x52424c53;
 const snapshotMagic = 0x53424c53;
 const formatVersion = 1;
 const headBytes = 32;
-const draftName = "log.new";
+const draftEnd = ".new";
+const draftName = `log${draftEnd}`;
 
 const recordKind = { base: 1, hard: 2, entry: 3 } as const;
 
@@ -75,7 +77,7 @@ export class RaftStorage {
   #hard: HardState = { term: 0, vote: 0 };
   #commit = 0;
   #fenced: DbError | undefined;
-  #writing = false;
+  #writing: Promise<void> | undefined;
   #bytesSinceSnapshot = 0;
   readonly recovered: Recovered | undefined;
   /** What `create` has written. */
@@ -95,43 +97,49 @@ export class RaftStorage {
     return this.#bytesSinceSnapshot;
   }
 
+  /** Something failed, and nothing is accepted any more. */
+  get isFenced(): boolean {
+    return this.#fenced !== undefined;
+  }
+
   /** The first file of a member. A member of a group that exists has `commit` 0 and gets everything from its leader. */
   create(id: MemberId, base: LogBase): void {
     assert(this.recovered === undefined && this.#file === undefined, "a member is created once");
     this.#id = id;
-    this.#startFile(base, []);
     const { index: commit } = base;
+    this.#startFile(base, this.#hard, commit, []);
     this.created = { id, hard: this.#hard, commit, base, snapshot: undefined, entries: [] };
   }
 
   /**
    * Makes changes durable, in order. Resolves when they are.
-   * @throws DbError ioError (58030), diskFull (53100): nothing is accepted any more
+   * @throws DbError ioError (58030): nothing is accepted any more. Whatever a snapshot's files met before they had their
+   *   names (53100: no room): then nothing is changed, and more is accepted (`isFenced`)
    */
   async write(changes: readonly Change[]): Promise<void> {
     if (this.#fenced !== undefined) throw this.#fenced;
-    assert(!this.#writing, "one write at a time");
-    this.#writing = true;
+    assert(this.#writing === undefined, "one write at a time");
+    const writing = this.#write(changes);
+    this.#writing = writing.catch(() => {});
     try {
-      let from = 0;
-      for (let at = changes.length - 1; at >= 0; at--) {
-        const { install } = changes[at]!;
-        if (install === undefined) continue;
-        // What came before is in the snapshot, but for term and vote.
-        for (const { hard } of changes.slice(0, at + 1)) if (hard !== undefined) this.#hard = hard;
-        this.#commit = install.index;
-        this.#writeSnapshot(install);
-        this.#startFile(install, changes[at]!.append ?? []);
-        this.#removeOthers(install.index);
-        this.#bytesSinceSnapshot = 0;
-        from = at + 1;
-        break;
-      }
-      await this.#append(changes.slice(from));
+      await writing;
+    } finally {
+      this.#writing = undefined;
+    }
+  }
+
+  async #write(changes: readonly Change[]): Promise<void> {
+    const at = changes.findLastIndex(({ install }) => install !== undefined);
+    const { install, append } = changes[at] ?? {};
+    if (install !== undefined) {
+      // What came before is in the snapshot, but for term and vote.
+      const hard = changes.slice(0, at + 1).findLast((one) => one.hard !== undefined)?.hard ?? this.#hard;
+      this.#replaceLog(install, install, hard, install.index, append ?? []);
+    }
+    try {
+      await this.#append(changes.slice(at + 1));
     } catch (cause) {
       throw this.#fence(cause);
-    } finally {
-      this.#writing = false;
     }
   }
 
@@ -169,25 +177,39 @@ export class RaftStorage {
     this.#commit = commit;
   }
 
-  /** A snapshot of the own state machine: the log goes on behind `base` with `kept`. Blocks for as long as it takes. */
+  /**
+   * A snapshot of the own state machine: the log goes on behind `base` with `kept`. Blocks for as long as it takes.
+   * @throws what `write` throws
+   */
   compact(snapshot: Snapshot, base: LogBase, kept: readonly Entry[]): void {
     if (this.#fenced !== undefined) throw this.#fenced;
-    assert(!this.#writing, "one write at a time");
+    assert(this.#writing === undefined, "one write at a time");
     assert(base.index <= snapshot.index, "a log begins where its snapshot ends, or before");
-    // A snapshot that cannot be written costs nothing: the log goes on as it is.
+    this.#replaceLog(snapshot, base, this.#hard, Math.max(this.#commit, snapshot.index), kept);
+  }
+
+  #replaceLog(
+    snapshot: Snapshot,
+    base: LogBase,
+    hard: HardState,
+    commit: number,
+    entries: readonly Entry[],
+  ): void {
+    this.#removeDrafts();
     this.#writeSnapshot(snapshot);
+    this.#startFile(base, hard, commit, entries, () => this.#disk.removeSync(this.#snapshotPath(snapshot.index)));
     try {
-      this.#commit = Math.max(this.#commit, snapshot.index);
-      this.#startFile(base, kept);
       this.#removeOthers(snapshot.index);
-      this.#bytesSinceSnapshot = 0;
     } catch (cause) {
       throw this.#fence(cause);
     }
+    this.#bytesSinceSnapshot = 0;
   }
 
-  close(): void {
+  /** Nothing more is accepted; resolves when a write under way has ended and the file is closed. */
+  async close(): Promise<void> {
     this.#fenced ??= new DbError("adminShutdown", "the consensus log is closed");
+    if (this.#writing !== undefined) await this.#writing;
     this.#file?.closeSync();
     this.#file = undefined;
   }
@@ -204,27 +226,67 @@ export class RaftStorage {
 
   // --- files -----------------------------------------------------------------------------------------------------
 
-  #startFile(base: LogBase, entries: readonly Entry[]): void {
+  /** `takeBack`: what to undo when the file cannot be written; the one before goes on then. */
+  #startFile(
+    base: LogBase,
+    hard: HardState,
+    commit: number,
+    entries: readonly Entry[],
+    takeBack = (): void => {},
+  ): void {
     const generation = this.#generation + 1;
     const path = `${this.#folder}/log-${padded(generation)}`;
     const draft = `${this.#folder}/${draftName}`;
+    const { bytes, number, chain } = this.#encodeFile(generation, base, hard, commit, entries);
+    try {
+      this.#writeDraft(draft, bytes);
+    } catch (cause) {
+      if (this.#disk.existsSync(draft)) this.#disk.removeSync(draft);
+      takeBack();
+      throw cause;
+    }
+    try {
+      this.#disk.renameSync(draft, path);
+      this.#disk.syncFolderSync(this.#folder);
+      this.#file?.closeSync();
+      this.#file = this.#disk.openSync(path);
+    } catch (cause) {
+      throw this.#fence(cause);
+    }
+    this.#generation = generation;
+    this.#position = bytes.length;
+    this.#number = number;
+    this.#chain = chain;
+    this.#hard = hard;
+    this.#commit = commit;
+  }
+
+  #encodeFile(
+    generation: number,
+    base: LogBase,
+    hard: HardState,
+    commit: number,
+    entries: readonly Entry[],
+  ): { bytes: Uint8Array; number: number; chain: bigint } {
     const head = Buffer.alloc(headBytes);
     head.writeUInt32LE(logMagic, 0);
     head.writeUInt32LE(formatVersion, 4);
     head.writeBigUInt64LE(BigInt(generation), 8);
     head.writeUInt32LE(this.#id, 16);
-    const seed = this.#hash.h64Raw(head.subarray(0, 24));
-    head.writeBigUInt64LE(seed, 24);
-    let chain = seed;
+    let chain = this.#hash.h64Raw(head.subarray(0, 24));
+    head.writeBigUInt64LE(chain, 24);
     let number = 0;
     const parts: Uint8Array[] = [head];
-    const payloads = [encodeBase(base), encodeHard(this.#hard, this.#commit), ...entries.map(encodeEntry)];
+    const payloads = [encodeBase(base), encodeHard(hard, commit), ...entries.map(encodeEntry)];
     for (const payload of payloads) {
       const record = encodeRecord(this.#hash, ++number, number - 1, chain, payload);
       chain = record.chain;
       parts.push(record.bytes);
     }
-    const bytes = Buffer.concat(parts);
+    return { bytes: Buffer.concat(parts), number, chain };
+  }
+
+  #writeDraft(draft: string, bytes: Uint8Array): void {
     if (this.#disk.existsSync(draft)) this.#disk.removeSync(draft);
     const file = this.#disk.openSync(draft, { create: true });
     try {
@@ -233,14 +295,10 @@ export class RaftStorage {
     } finally {
       file.closeSync();
     }
-    this.#disk.renameSync(draft, path);
-    this.#disk.syncFolderSync(this.#folder);
-    this.#file?.closeSync();
-    this.#file = this.#disk.openSync(path);
-    this.#generation = generation;
-    this.#position = bytes.length;
-    this.#number = number;
-    this.#chain = chain;
+  }
+
+  #snapshotPath(index: number): string {
+    return `${this.#folder}/snapshot-${padded(index)}`;
   }
 
   #writeSnapshot(snapshot: Snapshot): void {
@@ -252,10 +310,13 @@ export class RaftStorage {
     head.writeUInt32LE(snapshotMagic, 0);
     head.writeUInt32LE(formatVersion, 4);
     head.writeBigUInt64LE(this.#hash.h64Raw(writer.written), 8);
-    this.#disk.writeFileSync(
-      `${this.#folder}/snapshot-${padded(snapshot.index)}`,
-      Buffer.concat([head, writer.written]),
-    );
+    this.#disk.writeFileSync(this.#snapshotPath(snapshot.index), Buffer.concat([head, writer.written]));
+  }
+
+  /** What a write that did not come to its end has left takes room, and nothing else. */
+  #removeDrafts(): void {
+    for (const name of this.#disk.listSync(this.#folder))
+      if (name.endsWith(draftEnd)) this.#disk.removeSync(`${this.#folder}/${name}`);
   }
 
   /** Logs and snapshots that the newest ones replace. */
@@ -339,7 +400,7 @@ export class RaftStorage {
     // The first records were whole before the file had its name.
     if (base === undefined) throw new DbError("dataCorrupted", `the consensus log ${path} has no beginning`);
     if (at < bytes.length) {
-      const behind = findRecord(this.#hash, bytes, at + 8, this.#number + 1);
+      const behind = findRecord(this.#hash, bytes, at, this.#number + 1, this.#chain);
       if (behind !== undefined)
         throw new DbError(
           "dataCorrupted",

@@ -3,7 +3,7 @@
  * mutual TLS 1.3, `sim/peers.ts` of nothing but a seed; what is spoken over them is `rpc/`.
  *
  * Invariants: `accept` and `dial` hand over a stream only when the peer has passed the check of the credentials in force;
- * a stream whose peer does not pass any more is closed by `recheck`.
+ * a stream whose peer does not pass any more is closed by `use`.
  */
 import type { Listener } from "../platform/index.js";
 
@@ -15,12 +15,16 @@ export type PeerIdentity =
 export interface PeerStream {
   readonly peer: PeerIdentity;
   readonly remoteAddress: string;
-  /** `chunk` is lent: what the handler wants to keep it copies before it returns. */
+  /**
+   * `chunk` is lent: what the handler wants to keep it copies before it returns. Nothing is read before there is a handler;
+   * a later one takes the place of the first.
+   */
   onData(handler: (chunk: Uint8Array) => void): void;
-  /** Exactly once. */
+  /** Exactly once; also when it is closed already. A later handler takes the place of the first. */
   onClose(handler: () => void): void;
   /** False: the peer is slow, wait for `drained`. The memory is the caller's again in any case: it is copied if need be. */
   write(bytes: Uint8Array): boolean;
+  /** Once all that was written before is taken, or the stream is closed. Never rejects. */
   drained(): Promise<void>;
   /** Bytes written that the peer has not taken. */
   readonly unsent: number;
@@ -44,7 +48,10 @@ export type PeerVerdict =
   | { readonly condition: string; readonly message: string; readonly node: string | undefined };
 
 export interface PeerCredentials {
-  /** What this node shows. Undefined: nothing yet, it is about to join. */
+  /**
+   * What this node shows: its certificate, then that of its CA, by which one who joins knows it. Undefined: nothing yet, it
+   * is about to join.
+   */
   readonly own: { readonly certificatePem: string; readonly keyPem: string } | undefined;
   /** Of a peer's certificate (DER). */
   check(certificate: Uint8Array): PeerVerdict;
@@ -68,11 +75,16 @@ export interface PeerNetwork {
     accept: (stream: PeerStream) => void,
   ): Promise<Listener>;
   /**
+   * Resolves once both sides have checked each other.
    * @throws DbError connectionFailure (08006); its `fields.detail` begins with REFUSED when the host is there and nobody
-   *   listens on the port: the process is gone
+   *   listens on the port: the process is gone; with TIMEOUT when there was no answer; else with UNREACHABLE, and says
+   *   which condition failed on which side
    */
   dial(target: DialTarget, timeoutMs: number): Promise<PeerStream>;
-  /** Certificate, members or revocations have changed: new connections take it up, live ones that fail are closed. */
+  /**
+   * Certificate, members or revocations have changed: new connections take it up, live ones that fail are closed. Before the
+   * first dial or listener.
+   */
   use(credentials: PeerCredentials): void;
   onRefusal(handler: (refusal: PeerRefusal) => void): void;
   close(): void;

@@ -21,6 +21,15 @@ export {
   type TrustedCa,
 } from "./node-identity.js";
 export {
+  createNodeMaterial,
+  issuerOf,
+  type NodeMaterial,
+  readNodeMaterial,
+  signerOf,
+  storeNodeMaterial,
+  verifySignature,
+} from "./node-material.js";
+export {
   createVerifier,
   defaultIterations,
   formatVerifier,

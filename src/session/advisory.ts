@@ -63,6 +63,8 @@ class Waiting extends LockWait {
 export class AdvisoryLocks {
   readonly #held = new Map<string, Held[]>();
   readonly #waiting = new Map<string, Waiting[]>();
+  /** How many locks a session holds beyond its transaction. */
+  readonly #ofSession = new Map<Holder, number>();
 
   constructor(
     private readonly clock: Clock,
@@ -85,7 +87,10 @@ export class AdvisoryLocks {
     }
     const own = held.find((one) => one.holder === holder && one.mode === mode && one.scope === scope);
     if (own !== undefined) own.count++;
-    else held.push({ holder, mode, scope, count: 1 });
+    else {
+      held.push({ holder, mode, scope, count: 1 });
+      if (scope === "session") this.#ofSession.set(holder, (this.#ofSession.get(holder) ?? 0) + 1);
+    }
     this.#held.set(name, held);
     return true;
   }
@@ -141,6 +146,11 @@ export class AdvisoryLocks {
     return true;
   }
 
+  /** Any that outlives the holder's transaction. */
+  holds(holder: Holder): boolean {
+    return this.#ofSession.has(holder);
+  }
+
   unlockAll(holder: Holder, scope: "session" | "transaction" | "all"): void {
     if (this.#held.size === 0) return;
     for (const name of [...this.#held.keys()])
@@ -173,6 +183,11 @@ export class AdvisoryLocks {
     if (rest.length === before.length) return;
     if (rest.length === 0) this.#held.delete(name);
     else this.#held.set(name, rest);
+    for (const { holder } of before.filter((one) => one.scope === "session" && !keep(one))) {
+      const left = (this.#ofSession.get(holder) ?? 0) - 1;
+      if (left > 0) this.#ofSession.set(holder, left);
+      else this.#ofSession.delete(holder);
+    }
     // All are woken: each looks again, and who does not get it waits anew.
     const queue = this.#waiting.get(name) ?? [];
     this.#waiting.delete(name);

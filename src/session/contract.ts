@@ -78,6 +78,12 @@ export interface Session {
   reportedSettings(): Iterable<readonly [name: string, value: string]>;
   /** Reported settings whose value has changed since the last call; asked before every ReadyForQuery, so keep it cheap. */
   changedSettings?(): readonly (readonly [name: string, value: string])[];
+  /**
+   * What a new session of the same user needs to stand where this one does between transactions: the settings that were
+   * changed. Undefined: it holds more than settings (named statements, locks, another role). The same array while
+   * nothing has changed. Absent: nobody knows.
+   */
+  carried?(): readonly (readonly [name: string, value: string])[] | undefined;
   /** Display settings for values sent as text; storage's own when absent. */
   readonly ioSettings?: IoSettings | undefined;
   readonly status: TransactionStatus;
@@ -118,9 +124,15 @@ export interface SessionHost {
   passwordOf(user: string): string | undefined;
   /** Throws DbError (unknown role or database, no login, too many connections). */
   openSession(start: SessionStart): Session;
+  /**
+   * A place among the connections for a client whose session another node runs; what is answered gives it back. Throws as
+   * `openSession`. Absent: such clients are not counted.
+   */
+  reserve?(start: SessionStart): () => void;
   /** Secret key for BackendKeyData; `cancel` is constant-time in the key. */
   cancelKeyOf(session: Session): Uint8Array;
-  cancel(pid: number, key: Uint8Array): void;
+  /** False: no session here has that pid and key. */
+  cancel(pid: number, key: Uint8Array): boolean;
 }
 
 export type { TypeRef };

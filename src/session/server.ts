@@ -4,7 +4,8 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { assert, DbError } from "../base/errors.js";
 import { isWait } from "../base/wait.js";
-import type { ControlPlane } from "../cluster/index.js";
+import type { ClusterAdmin } from "../cluster/contract.js";
+import type { ChurnWindow, ControlPlane } from "../cluster/index.js";
 import { WorkMemoryPool } from "../exec/index.js";
 import type { SweepReport } from "../mga/contract.js";
 import type { DatabaseDesc, RoleDesc, TableDesc, ViewDesc } from "../model/schema.js";
@@ -28,6 +29,10 @@ export interface ServerOptions {
   readonly random: Random;
   readonly disk: Disk;
   readonly control: ControlPlane;
+  /** What administrative statements change and sys views show. */
+  readonly admin: ClusterAdmin;
+  /** Absent: nobody counts changes of the cluster. */
+  readonly churn?: Pick<ChurnWindow, "rows" | "score"> | undefined;
   readonly shards: readonly Shard[];
   readonly maxConnections: number;
   readonly reservedConnections: number;
@@ -68,6 +73,8 @@ export class Server implements SessionHost {
   address: { readonly address: string; readonly port: number } | null = null;
   readonly #sessions = new Map<number, ServerSession>();
   readonly #keys = new Map<number, Uint8Array>();
+  /** Clients whose session another node runs. */
+  readonly #places = new Set<{ readonly roleId: number }>();
   #nextPid = 1;
 
   constructor(readonly options: ServerOptions) {
@@ -83,6 +90,9 @@ export class Server implements SessionHost {
     this.heavy = new HeavyGate(options.heavyStatements);
   }
 
+  get admin(): ClusterAdmin {
+    return this.options.admin;
+  }
   /** Unsharded tables live on the first shard. */
   get home(): Shard {
     return this.shards[0]!;
@@ -108,6 +118,19 @@ export class Server implements SessionHost {
     yield now("heavy_statements_running", this.heavy.running, "statements");
     yield now("heavy_statements_queued", this.heavy.queued, "statements");
   }
+  /** For metrics. */
+  loadNumbers() {
+    let active = 0;
+    for (const session of this.#sessions.values()) if (session.activity.state === "active") active++;
+    return {
+      open: this.#sessions.size,
+      active,
+      workMemoryUsedBytes: this.workMemory.usedBytes,
+      workMemoryLimitBytes: this.workMemory.limitBytes,
+      heavyRunning: this.heavy.running,
+      heavyQueued: this.heavy.queued,
+    };
+  }
   sessions(): Iterable<ServerSession> {
     return this.#sessions.values();
   }
@@ -132,7 +155,8 @@ export class Server implements SessionHost {
     return undefined;
   }
 
-  openSession(start: SessionStart): Session {
+  /** Who wants to connect, if he may and there is room for him. */
+  #admit(start: SessionStart): { readonly role: RoleDesc; readonly database: DatabaseDesc } {
     const { state } = this.control;
     const role = state.roleByName(start.user);
     if (role === undefined)
@@ -151,9 +175,10 @@ export class Server implements SessionHost {
       });
     }
     const { maxConnections, reservedConnections } = this.options;
-    if (this.#sessions.size >= maxConnections)
+    const connected = this.#sessions.size + this.#places.size;
+    if (connected >= maxConnections)
       throw new DbError("tooManyConnections", "sorry, too many clients already");
-    if (!role.superuser && this.#sessions.size >= maxConnections - reservedConnections) {
+    if (!role.superuser && connected >= maxConnections - reservedConnections) {
       throw new DbError(
         "tooManyConnections",
         "remaining connection slots are reserved for non-replication superuser connections",
@@ -162,9 +187,22 @@ export class Server implements SessionHost {
     if (role.connectionLimit >= 0 && !role.superuser) {
       let held = 0;
       for (const session of this.#sessions.values()) if (session.sessionRoleId === role.id) held++;
+      for (const { roleId } of this.#places) if (roleId === role.id) held++;
       if (held >= role.connectionLimit)
         throw new DbError("tooManyConnections", `too many connections for role "${role.name}"`);
     }
+    return { role, database };
+  }
+
+  reserve(start: SessionStart): () => void {
+    const place = { roleId: this.#admit(start).role.id };
+    this.#places.add(place);
+    return () => this.#places.delete(place);
+  }
+
+  openSession(start: SessionStart): Session {
+    const { role, database } = this.#admit(start);
+    const { maxConnections } = this.options;
     const pid = this.#newPid();
     let session: ServerSession | undefined;
     const settings = new SessionSettings({
@@ -203,7 +241,7 @@ export class Server implements SessionHost {
     return key;
   }
 
-  cancel(pid: number, key: Uint8Array): void {
+  cancel(pid: number, key: Uint8Array): boolean {
     const session = this.#sessions.get(pid);
     const known = this.#keys.get(pid) ?? new Uint8Array(4);
     // Compared as hashes, so that neither length nor content shows in the time it takes.
@@ -211,8 +249,9 @@ export class Server implements SessionHost {
       createHash("sha256").update(known).digest(),
       createHash("sha256").update(key).digest(),
     );
-    if (session !== undefined && same)
-      session.cancel(new DbError("queryCanceled", "canceling statement due to user request"));
+    if (session === undefined || !same) return false;
+    session.cancel(new DbError("queryCanceled", "canceling statement due to user request"));
+    return true;
   }
 
   closed(session: ServerSession): void {

@@ -18,6 +18,7 @@ import {
 } from "../security/privileges.js";
 import { functionEntry, functionsNamed, operatorByOid, quoteIdentifier } from "../sql/functions/index.js";
 import type { CatalogInfo, ObjectKind } from "../sql/functions/services.js";
+import { createJoinToken } from "./cluster.js";
 import type { ServerSession } from "./session.js";
 import { splitIdentifiers } from "./settings.js";
 import { constraintDefinition, indexDefinition } from "./views/definitions.js";
@@ -34,6 +35,9 @@ export function provideServices(session: ServerSession): void {
     lock: (key, mode, scope, tryOnly) => session.server.advisory.lock(session, key, mode, scope, tryOnly),
     unlock: (key, mode) => session.server.advisory.unlock(session, key, mode),
     unlockAll: () => session.server.advisory.unlockAll(session, "session"),
+  });
+  context.provide("clusterAdmin", {
+    createJoinToken: (ttl, roles) => createJoinToken(session, ttl, roles),
   });
   context.provide("sessionInfo", {
     versionText: () => versionText,

@@ -144,6 +144,10 @@ export class ServerSession implements Session, DdlSession, RunningHost {
   #timer: Timer | undefined;
   #idleTimer: Timer | undefined;
   #running = false;
+  /** A Query message of several statements: they are one transaction, as if in a block. */
+  #several = false;
+  /** Client calls so far. */
+  calls = 0;
   /** The running statement has a place among the heavy ones. */
   #heavyRunning = false;
   /** When the client's call began: `clock.monotonic`. */
@@ -169,6 +173,9 @@ export class ServerSession implements Session, DdlSession, RunningHost {
   };
 
   #schemaFirst: SchemaDesc | undefined;
+  /** Settings changed when no transaction was open, at `#carriedVersion` of the settings. */
+  #carried: readonly (readonly [name: string, value: string])[] | undefined;
+  #carriedVersion = -1;
 
   constructor(
     readonly server: Server,
@@ -272,6 +279,16 @@ export class ServerSession implements Session, DdlSession, RunningHost {
 
   changedSettings(): readonly (readonly [name: string, value: string])[] {
     return this.settings.takeChanged();
+  }
+  carried(): readonly (readonly [name: string, value: string])[] | undefined {
+    // The unnamed statement lives until the next Parse or Query in any case.
+    const unnamed = this.prepared.has("") ? 1 : 0;
+    if (this.prepared.size > unnamed || this.server.advisory.holds(this)) return undefined;
+    if (this.transaction.state === "none" && this.#carriedVersion !== this.settings.version) {
+      this.#carried = this.settings.changedInSession();
+      this.#carriedVersion = this.settings.version;
+    }
+    return this.#carried;
   }
   get ioSettings() {
     return this.eval;
@@ -395,6 +412,7 @@ export class ServerSession implements Session, DdlSession, RunningHost {
     }
     this.#begun = this.clock.monotonic();
     this.#running = true;
+    this.calls++;
   }
 
   /** log_min_duration_statement. */
@@ -583,10 +601,15 @@ export class ServerSession implements Session, DdlSession, RunningHost {
   }
 
   async #runSeveral(text: string, statements: readonly ParsedStatement[], sink: ResultSink): Promise<void> {
-    for (let place = 0; place < statements.length; place++) {
-      const tag = await this.#runSimple(text, statements[place]!, sink, true);
-      if (place === statements.length - 1) await this.#finishSimple(tag, sink);
-      else sink.complete(tag);
+    this.#several = true;
+    try {
+      for (let place = 0; place < statements.length; place++) {
+        const tag = await this.#runSimple(text, statements[place]!, sink, true);
+        if (place === statements.length - 1) await this.#finishSimple(tag, sink);
+        else sink.complete(tag);
+      }
+    } finally {
+      this.#several = false;
     }
   }
 
@@ -1512,9 +1535,12 @@ export class ServerSession implements Session, DdlSession, RunningHost {
     return portal;
   }
 
+  /** For statements that do their work outside the transaction: nothing of it may depend on them. */
   refuseInBlock(what: string): void {
-    if (this.transaction.state === "block")
+    if (this.transaction.state === "block" || this.#several)
       throw new DbError("activeSqlTransaction", `${what} cannot run inside a transaction block`);
+    if (this.transaction.hasRows || this.catalog !== this.control.state)
+      throw new DbError("activeSqlTransaction", `${what} cannot be executed within a pipeline`);
   }
 }
 

@@ -79,6 +79,7 @@ const withoutEffectOnPlans: ReadonlySet<string> = new Set([
   "scratchbird.traceparent",
 ]);
 const noChanges: readonly (readonly [string, string])[] = [];
+const rolesOfSession: ReadonlySet<string> = new Set(["role", "session_authorization"]);
 
 export interface SettingsOptions {
   /** May the session's user set superuser settings now? */
@@ -347,6 +348,17 @@ export class SessionSettings {
       if (shown === state.reportedValue) continue;
       state.reportedValue = shown;
       changed.push([state.def.name, shown]);
+    }
+    return changed;
+  }
+
+  /** What SET has changed, as `setText` takes it. undefined: the role too, which no start-up parameter sets. */
+  changedInSession(): (readonly [name: string, value: string])[] | undefined {
+    const changed: (readonly [string, string])[] = [];
+    for (const { def, value, reset } of this.#states.values()) {
+      if (value === reset || def.perTransaction === true || def.context === "internal") continue;
+      if (rolesOfSession.has(def.name)) return undefined;
+      changed.push([def.name, showValue(def, value)]);
     }
     return changed;
   }

@@ -55,6 +55,7 @@ function made(options: { waits: number; refuseResolve?: boolean; readerFails?: b
   });
   const shard = {
     engine,
+    isHere: true,
     store: { durable: async () => undefined },
     locks: { releaseAll: () => undefined },
   };

@@ -337,6 +337,7 @@ export class SessionTransaction {
         return;
       }
       const differences = [...draft.differences()];
+      this.#requireHere(differences);
       if (this.hasRows) await this.#commitWithCatalog(this.#rows!, draft);
       else {
         // New storage holds no rows of this transaction, but built indexes must be there when the entry names them.
@@ -367,23 +368,52 @@ export class SessionTransaction {
     const { engine } = this.shard;
     const transaction = { shard: engine.shard, id: rows.id };
     await retrying(() => engine.prepare(rows));
+    let undone = false;
     try {
       await this.#propose(draft.toCommand(transaction));
+    } catch (error) {
+      undone = error instanceof DbError && error.condition === "cannotConnectNow";
+      throw error;
     } finally {
-      // Without an outcome the rows stay in limbo: the log, read at the next open, decides.
-      const outcome = this.control.state.outcomeOf(transaction.shard, transaction.id);
-      if (outcome === undefined) {
-        engine.lose(
-          rows.id,
-          new DbError("ioError", "whether the transaction waited for is committed shows after a restart"),
-        );
-      } else {
+      // An entry that was handed to nobody never commits.
+      const outcome = undone ? false : this.control.state.outcomeOf(transaction.shard, transaction.id);
+      if (outcome === undefined) void this.#resolveLater(transaction);
+      else {
         // What a committed entry names stays, whatever happens to the rest of this.
         if (outcome) this.#created = [];
         await retrying(() => engine.resolve(rows.id, outcome));
-        this.control.noteResolved(transaction);
+        if (!undone) this.control.noteResolved(transaction);
       }
     }
+  }
+
+  /**
+   * Whether the entry is in the log is not known. The rows stay in limbo; whichever entry is first decides, this one or the one
+   * that says "abort" (C4). A node that ends before leaves it to its next start.
+   */
+  async #resolveLater(transaction: { readonly shard: number; readonly id: number }): Promise<void> {
+    const { engine } = this.shard;
+    const { control } = this;
+    for (;;) {
+      try {
+        if (control.state.outcomeOf(transaction.shard, transaction.id) === undefined)
+          await control.propose({ type: "abort", transaction });
+        break;
+      } catch (error) {
+        if (!(error instanceof DbError)) throw error;
+        if (error.condition !== "cannotConnectNow" && error.condition !== "transactionResolutionUnknown") {
+          engine.lose(
+            transaction.id,
+            new DbError("ioError", "whether the transaction waited for is committed shows after a restart"),
+          );
+          return;
+        }
+      }
+    }
+    const outcome = control.state.outcomeOf(transaction.shard, transaction.id);
+    assert(outcome !== undefined, "an entry has decided the transaction");
+    await retrying(() => engine.resolve(transaction.id, outcome));
+    control.noteResolved(transaction);
   }
 
   /** A refusal is an answer; any other failure leaves open whether the entry is in the log. */
@@ -391,7 +421,11 @@ export class SessionTransaction {
     try {
       await this.control.propose(command);
     } catch (error) {
-      if (error instanceof DbError && error.condition === "serializationFailure") throw error;
+      if (error instanceof DbError) {
+        const { condition } = error;
+        if (condition === "serializationFailure" || condition === "cannotConnectNow") throw error;
+        if (condition === "programLimitExceeded") throw error;
+      }
       // What the entry names must be there if it turns out to be committed.
       this.#created = [];
       throw new DbError(
@@ -400,6 +434,20 @@ export class SessionTransaction {
         { detail: "Whether it is committed shows when the node is started again." },
         error,
       );
+    }
+  }
+
+  /** Without the shard only what is new can be named: nobody holds a lock on it, and nothing of it is stored yet. */
+  #requireHere(
+    differences: readonly { before: CatalogObject | undefined; after: CatalogObject | undefined }[],
+  ): void {
+    if (this.shard.isHere) return;
+    for (const { before } of differences) {
+      if (storageOf(before) === undefined) continue;
+      throw new DbError("cannotConnectNow", "the node that holds the data is not reachable", {
+        detail: "SHARD_UNAVAILABLE: stored objects are changed and dropped where they are.",
+        hint: "Try again once that node is up; SHOW CLUSTER NODES tells which are.",
+      });
     }
   }
 

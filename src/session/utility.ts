@@ -3,6 +3,7 @@
  * EXPLAIN, maintenance. Each answers a command tag, some with rows.
  */
 import { DbError, notSupported } from "../base/errors.js";
+import { settingDef as clusterSettingDef } from "../cluster/settings.js";
 import type { Isolation } from "../mga/contract.js";
 import type { TableDesc } from "../model/schema.js";
 import { typeInput } from "../model/types.js";
@@ -24,6 +25,7 @@ import type {
 } from "../sql/ast.js";
 import type { OutputColumn } from "../sql/plan.js";
 import { analyzeTable } from "./analyze.js";
+import { clusterColumns, runCluster } from "./cluster.js";
 import type { MaybePromise, ResultSink } from "./contract.js";
 import { runCopy } from "./copy.js";
 import { runCreateTableAs } from "./create-table-as.js";
@@ -69,6 +71,8 @@ export function utilityColumns(session: ServerSession, ast: Statement): readonly
       return explainColumns(ast);
     case "sweep":
       return ast.status ? sweepColumns : undefined;
+    case "cluster":
+      return clusterColumns(ast);
     case "fetch": {
       if (ast.move) return undefined;
       const portal = session.portals.get(ast.cursor);
@@ -179,6 +183,7 @@ async function runOther(
     case "show":
       return show(session, ast.name);
     case "alterSystem":
+      refuseClusterKey(ast.set.name ?? "", "ALTER SYSTEM");
       throw notSupported("ALTER SYSTEM", ast.position);
     case "discard":
       return discard(session, ast.what);
@@ -252,7 +257,7 @@ async function runOther(
     case "alterDatabase":
       return alterDatabase(session, ast);
     case "cluster":
-      throw notSupported(ast.command, ast.position);
+      return runCluster(session, ast);
     case "unsupported":
       throw notSupported(ast.feature, ast.position);
     default:
@@ -462,9 +467,19 @@ function set(session: ServerSession, ast: SetVariable): UtilityResult {
       break;
     }
     default:
+      refuseClusterKey(name, "SET");
       session.settings.set(name, values ?? [], { local: ast.local });
   }
   return { tag: "SET" };
+}
+
+/** Keys of the epoch are nobody's own (SQL-20). */
+function refuseClusterKey(name: string, statement: string): void {
+  if (clusterSettingDef(name.toLowerCase()) === undefined) return;
+  throw new DbError("cantChangeRuntimeParam", `parameter "${name}" cannot be changed by ${statement}`, {
+    detail: "It is a setting of the whole cluster.",
+    hint: `Use ALTER CLUSTER SET ${name.toLowerCase()} = ...`,
+  });
 }
 
 function valueText(value: SettingValue): string {
@@ -523,7 +538,9 @@ function specialSetting(session: ServerSession, name: string): string | undefine
     case "transaction_deferrable":
       return transaction.settings.deferrable ? "on" : "off";
     default:
-      return undefined;
+      return clusterSettingDef(name.toLowerCase()) === undefined
+        ? undefined
+        : session.server.admin.view.setting(name.toLowerCase());
   }
 }
 

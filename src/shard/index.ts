@@ -18,6 +18,8 @@ export interface ShardOptions {
   readonly engine: Engine;
   readonly store: PageStore;
   readonly locks: TableLocks;
+  /** False: another node holds the shard, and nothing that is stored can be had here. */
+  readonly isHere?: boolean;
 }
 
 export class Shard {
@@ -25,6 +27,7 @@ export class Shard {
   readonly engine: Engine;
   readonly store: PageStore;
   readonly locks: TableLocks;
+  readonly isHere: boolean;
   readonly #specs = new TableSpecs();
 
   constructor(options: ShardOptions) {
@@ -32,6 +35,7 @@ export class Shard {
     this.engine = options.engine;
     this.store = options.store;
     this.locks = options.locks;
+    this.isHere = options.isHere ?? true;
   }
 
   /** Throws insufficientPrivilege (42501) unless the role may do all of it. */

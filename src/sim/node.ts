@@ -18,6 +18,7 @@ import { SimClock } from "./clock.js";
 import type { SimDisk } from "./disk.js";
 import type { SimPlatform } from "./platform.js";
 import { SimRandom } from "./random.js";
+import { simTrust } from "./trust.js";
 
 /** Small enough that a thousand nodes can be opened one after the other. */
 export function simConfig(args: readonly string[] = []): Config {
@@ -165,7 +166,10 @@ export async function openSimNode(
     lent.u8.fill(0xa5, start, start + bytes);
   }
   // Below the wire nothing asks for a socket.
-  const core = await openCore(config, { ...platform, network: noNetwork }, log, lent);
+  const core = await openCore(config, { ...platform, network: noNetwork }, log, {
+    lent,
+    trust: ({ clusterId, nodeId }) => simTrust(clusterId, nodeId),
+  });
   return {
     core,
     platform,

@@ -1,5 +1,6 @@
 /** What the computed catalogs are computed from. */
-import type { CatalogDraft, CatalogState } from "../../cluster/index.js";
+import type { ClusterAdmin } from "../../cluster/contract.js";
+import type { CatalogDraft, CatalogState, ChurnHour } from "../../cluster/index.js";
 import type { Engine } from "../../mga/contract.js";
 import type { CatalogReader, DatabaseDesc, ObjectId, TableDesc } from "../../model/schema.js";
 import type { Value } from "../../model/value.js";
@@ -70,6 +71,9 @@ export interface ViewContext {
     scrollable: boolean;
     createdAt: number;
   }>;
+  /** Members, settings and epochs as this node has them. */
+  readonly cluster: Pick<ClusterAdmin, "view" | "status">;
+  churn(): Iterable<ChurnHour>;
   performance(): Iterable<{ metric: string; value: number; unit: string; scope: string }>;
   /** Microseconds since 2000-01-01. */
   readonly now: number;

@@ -2,6 +2,7 @@
 import { informationSchemaId, type ObjectId, pgCatalogSchemaId } from "../../model/schema.js";
 import type { Value } from "../../model/value.js";
 import type { ServerSession } from "../session.js";
+import { clusterProviders } from "./cluster.js";
 import type { Provider, ViewContext } from "./context.js";
 import { informationSchemaProviders, pgCatalogProviders } from "./pg-catalog.js";
 import { rowOf, virtualRelation } from "./registry.js";
@@ -14,7 +15,7 @@ export { virtualRelations } from "./registry.js";
 function providerOf(schemaId: ObjectId, name: string): Provider | undefined {
   if (schemaId === pgCatalogSchemaId) return pgCatalogProviders[name] ?? systemProviders[name];
   if (schemaId === informationSchemaId) return informationSchemaProviders[name];
-  return systemProviders[`sys.${name}`];
+  return clusterProviders[name] ?? systemProviders[`sys.${name}`];
 }
 
 /**
@@ -149,6 +150,8 @@ function contextOf(session: ServerSession): ViewContext {
           };
       }
     },
+    cluster: server.admin,
+    churn: () => server.options.churn?.rows(session.clock.now()) ?? [],
     performance: () => server.performance(),
     now: session.now(),
     poolPages: server.options.poolPages,

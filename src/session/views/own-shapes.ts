@@ -1,8 +1,10 @@
 /**
  * Relations of our own: `sys` (spec/15) and Firebird's MON$ tables (spec/14), in the notation of shapes.ts. MON$ names
  * live in pg_catalog so that they resolve unqualified. Types: 16 bool, 20 int8, 23 int4, 25 text, 701 float8,
- * 1184 timestamptz, 2950 uuid.
+ * 1009 text[], 1184 timestamptz, 2950 uuid, 3802 jsonb. Relations are numbered by their place: new ones stand last.
  */
+const nodeColumns =
+  "node_uuid 2950!,node_name 25!,addresses 1009!,roles 1009!,state 25!,epoch 20,cert_fingerprint 25!,version 25!,joined_at 1184!,last_seen_at 1184,state_change_reason 25!,is_leader 16!";
 // biome-ignore format: one relation a line
 export const ownShapes: readonly (readonly [schema: "sys" | "pg_catalog", name: string, columns: string])[] = [
   ["sys", "settings", "name 25!,value 25,default_value 25,unit 25,source 25,description 25"],
@@ -18,4 +20,11 @@ export const ownShapes: readonly (readonly [schema: "sys" | "pg_catalog", name: 
   ["pg_catalog", "mon$statements", "mon$statement_id 20!,mon$attachment_id 23,mon$transaction_id 20,mon$state 23,mon$timestamp 1184,mon$sql_text 25"],
   ["pg_catalog", "mon$locks", "mon$lock_id 25!,mon$attachment_id 23,mon$lock_type 25,mon$resource 25,mon$granted 16"],
   ["pg_catalog", "mon$io_stats", "mon$stat_id 23!,mon$stat_group 23!,mon$page_reads 20,mon$page_writes 20,mon$page_fetches 20,mon$page_marks 20"],
+  ["sys", "nodes", nodeColumns],
+  ["sys", "cluster_members", nodeColumns],
+  ["sys", "epochs", "epoch_number 20!,state 25!,hash 25!,previous_hash 25!,created_at 1184!,published_at 1184!,effective_at 1184,administrators 1009!,description 25!"],
+  ["sys", "epoch_convergence", "node_uuid 2950!,version 20,hash 25,applied_at 1184,status 25!"],
+  ["sys", "peer_health", "node_uuid 2950!,peer_uuid 2950!,peer_name 25!,status 25!,round_trip_ms 701,last_seen_at 1184,epoch 20,applied_index 20,version 25,reason 25"],
+  ["sys", "churn_metrics", "observation_time 1184!,node_join_count 20!,node_leave_count 20!,node_failure_count 20!,leader_election_count 20!,avg_leader_tenure 701,shard_migration_count 20!,shard_rebalance_count 20!,cluster_stability_score 701!,network_partition_count 20!"],
+  ["sys", "cluster_events", "event_uuid 2950,occurred_at 1184!,event_type 25!,node_uuid 2950,shard_id 23,from_state 25,to_state 25,epoch_number 20,detail 3802"],
 ];

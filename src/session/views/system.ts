@@ -1,5 +1,6 @@
 /** Rows of `sys` and of Firebird's MON$ tables. Keys of `sys` relations carry the schema's name. */
 
+import { clusterSettingRows } from "./cluster.js";
 import type { Provider, SessionInfo, ViewContext } from "./context.js";
 import type { CatalogRow } from "./registry.js";
 
@@ -105,6 +106,7 @@ export const systemProviders: Readonly<Record<string, Provider>> = {
         description: setting.description,
       };
     }
+    yield* clusterSettingRows(context);
   },
   *"sys.sessions"(context): Iterable<CatalogRow> {
     for (const session of visibleSessions(context)) {

@@ -1,18 +1,21 @@
 /**
  * Explicit-state exploration of the real `step()`: every order of deliveries, losses, duplicates, timeouts, crashes,
- * proposals, reads, hand-overs, snapshots and one change of members, within budgets that keep the space finite.
+ * proposals, reads, hand-overs, false or true news of a peer's death, snapshots and one change of members, within budgets
+ * that keep the space finite.
  *
  * A world is a set of nodes, the messages under way and what has happened so far as the properties need it. A message
  * that is never delivered is a lost one, so loss needs no event of its own. A crash loses what `step` did not ask to be
- * made durable.
+ * made durable. Usually that is durable at once; a step that is "held" begins a batch, which further steps join until it is
+ * written as one: nothing of them is sent or applied before, and a crash may leave any first part of the write.
  *
  * Properties: at most one leader in a term; logs that agree at an entry agree before it; a leader holds everything that
  * was committed in earlier terms; every node applies the same entry at an index; a read is answered with an index at
- * least as high as what was committed when it was asked. Broken asserts of the core count as violations.
+ * least as high as what was committed when it was asked; a snapshot arrives as it was made; no message of a member is
+ * taken for senseless. Broken asserts of the core count as violations.
  *
  * Invariant: with the same options and seed the same worlds are visited in the same order.
  */
-import type { Entry, Input, MemberId, MemberSet, MemberTarget, Message } from "../../raft/index.js";
+import type { Effects, Entry, HardState, Input, MemberId, MemberSet, MemberTarget, Message } from "../../raft/index.js";
 import { memberSet, RaftNode, type RaftRules, type RaftStart, raftRules, step } from "../../raft/index.js";
 import { SimRandom } from "../random.js";
 import { hashMessage, hashNode, Mixer } from "./hash.js";
@@ -28,6 +31,12 @@ export interface Budgets {
   readonly reads: number;
   readonly transfers: number;
   readonly compactions: number;
+  /** News that a peer's process is gone, true or not. */
+  readonly deaths: number;
+  /** Writes of several steps. */
+  readonly batches: number;
+  /** Election timeouts of those who may not campaign. */
+  readonly idleTimeouts: number;
   /** Messages under way; the oldest beyond it is lost. */
   readonly bag: number;
 }
@@ -51,6 +60,9 @@ export const budgets: Budgets = {
   reads: 1,
   transfers: 1,
   compactions: 1,
+  deaths: 1,
+  batches: 1,
+  idleTimeouts: 0,
   bag: 8,
 };
 
@@ -66,6 +78,9 @@ const walkBudgets: Budgets = {
   reads: 4,
   transfers: 1,
   compactions: 2,
+  deaths: 2,
+  batches: 2,
+  idleTimeouts: 2,
   bag: 12,
 };
 const localKinds = new Set([
@@ -78,6 +93,8 @@ const localKinds = new Set([
   "transfer",
   "ask",
   "change",
+  "reask",
+  "dead",
 ]);
 
 /** Three nodes; who votes at first, and what the one change may lead to. */
@@ -140,8 +157,18 @@ export interface Member {
   /** undefined: down. */
   readonly node: RaftNode | undefined;
   readonly durable: Durable;
+  /** Steps that are not durable yet. */
+  readonly batch: readonly Held[];
   readonly high: number;
   readonly low: number;
+}
+
+/** What a step asked for, and what the properties need to know of it. */
+export interface Held {
+  readonly effects: Effects;
+  /** Term in which the step made it leader; 0: it did not. */
+  readonly led: number;
+  readonly commitBefore: number;
 }
 
 export interface Flight {
@@ -166,6 +193,8 @@ export interface World {
   readonly asked: readonly number[];
   readonly depth: number;
 }
+
+type Start = Durable["start"];
 
 interface Trail {
   readonly what: string;
@@ -194,7 +223,11 @@ const limits = {
   uncommittedBytesMax: 1 << 20,
   snapshotChunkBytes: 4,
   snapshotBytesMax: 1 << 20,
+  readsMax: 100,
 };
+/** Three chunks. */
+const snapshotBytes = 10;
+const batchMax = 3;
 
 function sameEntry(a: Entry, b: Entry): boolean {
   if (a === b) return true;
@@ -203,6 +236,45 @@ function sameEntry(a: Entry, b: Entry): boolean {
   if (a.kind === "members" && b.kind === "members")
     return JSON.stringify(a.members) === JSON.stringify(b.members);
   return true;
+}
+
+function spend(world: World, what: keyof Budgets): World {
+  return { ...world, left: { ...world.left, [what]: world.left[what] - 1 } };
+}
+
+function isWhole(data: Uint8Array, index: number): boolean {
+  return data.length === snapshotBytes && data.every((byte) => byte === index);
+}
+
+/** What one write of these steps consists of, in order: term and vote as they are at the end, then the entries. */
+function recordsOf(batch: readonly Held[]): (HardState | Entry)[] {
+  const hard = batch.findLast(({ effects }) => effects.hard !== undefined)?.effects.hard;
+  const entries = batch.flatMap(({ effects }) => effects.append);
+  return hard === undefined ? entries : [hard, ...entries];
+}
+
+function withRecord(start: Start, record: HardState | Entry): Start {
+  if (!("kind" in record)) return { ...start, hard: record };
+  return { ...start, entries: withEntries(start, [record]) };
+}
+
+function withEntries({ entries, base }: Start, append: readonly Entry[]): readonly Entry[] {
+  return [...(entries ?? []).slice(0, append[0]!.index - base.index - 1), ...append];
+}
+
+function persisted(start: Start, { hard = start.hard, install, append }: Effects): Start {
+  if (install !== undefined) {
+    const { index, term, members } = install;
+    const base = { index, term, members };
+    return { ...start, hard, base, snapshot: install, entries: append, applied: index };
+  }
+  return append.length === 0 ? { ...start, hard } : { ...start, hard, entries: withEntries(start, append) };
+}
+
+function compacted(start: Start, { log }: RaftNode): Start {
+  const { snapshot, entries, baseIndex: index, baseTerm: term, baseMembers: members } = log;
+  const base = { index, term, members };
+  return { ...start, base, snapshot, entries: entries.slice(), applied: snapshot!.index };
 }
 
 export interface ExploreOptions {
@@ -234,7 +306,7 @@ export class Explorer {
         base: { index: 0, term: 0, members: this.#scenario.members },
         applied: 0,
       };
-      members.push(this.#member(this.#open({ start }), { start }));
+      members.push(this.#member(this.#open({ start }), { start }, []));
     }
     return {
       members,
@@ -251,10 +323,15 @@ export class Explorer {
     return new RaftNode({ ...start, limits, rules: this.#rules, seed: 1 });
   }
 
-  #member(node: RaftNode | undefined, durable: Durable): Member {
+  #member(node: RaftNode | undefined, durable: Durable, batch: readonly Held[]): Member {
     const mixer = this.#mixer.reset();
-    hashNode(mixer, node, durable.start);
-    return { node, durable, high: mixer.high, low: mixer.low };
+    hashNode(
+      mixer,
+      node,
+      durable.start,
+      batch.map(({ effects }) => effects),
+    );
+    return { node, durable, batch, high: mixer.high, low: mixer.low };
   }
 
   /** The two halves of a world's hash, left in the mixer. */
@@ -271,7 +348,7 @@ export class Explorer {
     const { left } = world;
     mixer.add(left.timeouts | (left.heartbeats << 4) | (left.proposals << 8) | (left.crashes << 12));
     mixer.add(left.duplicates | (left.changes << 4) | (left.reads << 8) | (left.transfers << 12));
-    mixer.add(left.compactions);
+    mixer.add(left.compactions | (left.deaths << 4) | (left.batches << 8) | (left.idleTimeouts << 12));
     for (const leader of world.leaders) mixer.add(leader ?? 0);
     mixer.add(world.committed.length);
     for (const { entry, inTerm } of world.committed) mixer.add(entry.term * 16 + inTerm);
@@ -281,217 +358,220 @@ export class Explorer {
 
   /** Everything that may happen next, by number. */
   *choices(world: World): Generator<Choice> {
-    const { left, members } = world;
+    const { members, bag, left } = world;
     for (let at = 0; at < members.length; at++) {
-      const { node } = members[at]!;
-      const id = at + 1;
-      if (node === undefined) {
-        yield { what: `restart ${id}`, make: () => this.#restart(world, at) };
+      const member = members[at]!;
+      if (member.node === undefined) {
+        yield { what: `restart ${at + 1}`, make: () => this.#restart(world, at) };
         continue;
       }
-      if (!node.isLeader && left.timeouts > 0 && node.term < left.terms && node.mayCampaign)
-        yield {
-          what: `timeout ${id}`,
-          make: () =>
-            this.#on(world, at, { kind: "electionTimeout" }, { ...left, timeouts: left.timeouts - 1 }, true),
-        };
-      if (node.isLeader) {
-        if (left.heartbeats > 0)
-          yield {
-            what: `heartbeat ${id}`,
-            make: () =>
-              this.#on(world, at, { kind: "heartbeatTimeout" }, { ...left, heartbeats: left.heartbeats - 1 }),
-          };
-        if (left.heartbeats > 0)
-          yield {
-            what: `quorum ${id}`,
-            make: () =>
-              this.#on(world, at, { kind: "quorumTimeout" }, { ...left, heartbeats: left.heartbeats - 1 }),
-          };
-        if (left.proposals > 0) {
-          const data = new Uint8Array([left.proposals * 16 + id]);
-          yield {
-            what: `propose ${id}`,
-            make: () =>
-              this.#on(
-                world,
-                at,
-                { kind: "propose", commands: [data] },
-                { ...left, proposals: left.proposals - 1 },
-              ),
-          };
-        }
-        if (left.changes > 0)
-          for (const target of this.#scenario.targets)
-            yield {
-              what: `change ${id} to ${target.voters}+${target.learners}`,
-              make: () =>
-                this.#on(
-                  world,
-                  at,
-                  { kind: "changeMembers", target },
-                  { ...left, changes: left.changes - 1 },
-                ),
-            };
-        if (left.transfers > 0)
-          for (const target of node.members.voters)
-            if (target !== id)
-              yield {
-                what: `transfer ${id} to ${target}`,
-                make: () =>
-                  this.#on(
-                    world,
-                    at,
-                    { kind: "transfer", target },
-                    { ...left, transfers: left.transfers - 1 },
-                  ),
-              };
-      }
-      if (left.reads > 0)
-        yield {
-          what: `ask ${id}`,
-          make: () => {
-            const asked = [...world.asked, world.committed.length];
-            return this.#on(
-              { ...world, asked },
-              at,
-              { kind: "askRead", context: asked.length - 1 },
-              { ...left, reads: left.reads - 1 },
-            );
-          },
-        };
-      if (left.compactions > 0 && node.handed > node.log.baseIndex)
-        yield {
-          what: `compact ${id}`,
-          make: () => {
-            const data = new Uint8Array(6).fill(node.handed);
-            const event = { kind: "compact", index: node.handed, data, keep: 0 } as const;
-            return this.#on(world, at, event, { ...left, compactions: left.compactions - 1 });
-          },
-        };
-      if (left.crashes > 0)
-        yield {
-          what: `crash ${id}`,
-          make: () => {
-            const next = members.slice();
-            next[at] = this.#member(undefined, members[at]!.durable);
-            return {
-              ...world,
-              members: next,
-              left: { ...left, crashes: left.crashes - 1 },
-              depth: world.depth + 1,
-            };
-          },
-        };
+      yield* this.#timeouts(world, at, member.node);
+      if (member.node.isLeader) yield* this.#asLeader(world, at, member.node);
+      yield* this.#reads(world, at, member.node);
+      if (left.deaths > 0)
+        for (const peer of member.node.isLeader ? member.node.progress.keys() : [member.node.leader])
+          if (peer !== 0)
+            yield* this.#offer(world, at, `dead ${at + 1}: ${peer}`, { kind: "peerDead", peer }, "deaths");
+      if (member.batch.length === 0) yield* this.#compactions(world, at, member.node);
+      else yield { what: `sync ${at + 1}`, make: () => this.#sync(world, at) };
+      if (left.crashes > 0) yield* this.#crashes(world, at);
     }
-    for (let place = 0; place < world.bag.length; place++) {
-      const { message } = world.bag[place]!;
+    for (let place = 0; place < bag.length; place++) {
+      const { message } = bag[place]!;
       const to = message.to - 1;
       if (to >= members.length || members[to]!.node === undefined) continue;
-      const rest = world.bag.filter((_, n) => n !== place);
-      yield {
-        what: `${message.kind} ${message.from}->${message.to}`,
-        make: () => this.#on({ ...world, bag: rest }, to, message, left),
-      };
-      if (left.duplicates > 0)
-        yield {
-          what: `${message.kind} ${message.from}->${message.to}, and again later`,
-          make: () => this.#on(world, to, message, { ...left, duplicates: left.duplicates - 1 }),
-        };
+      const rest = { ...world, bag: bag.filter((_, n) => n !== place) };
+      const what = `${message.kind} ${message.from}->${message.to}`;
+      // A part of a snapshot is written by itself.
+      if (message.kind !== "snapshot") yield* this.#offer(rest, to, what, message);
+      else if (members[to]!.batch.length === 0) yield { what, make: () => this.#on(rest, to, message) };
+      if (left.duplicates > 0 && members[to]!.batch.length === 0)
+        yield { what: `${what}, and again later`, make: () => this.#on(spend(world, "duplicates"), to, message) };
     }
+  }
+
+  /** An input that is written at once, or begins a batch; or joins the batch there is. */
+  *#offer(world: World, at: number, what: string, input: Input, cost?: keyof Budgets): Generator<Choice> {
+    const { batch } = world.members[at]!;
+    const paid = cost === undefined ? world : spend(world, cost);
+    if (batch.length > 0) {
+      if (batch.length < batchMax) yield { what, make: () => this.#on(paid, at, input, true) };
+      return;
+    }
+    yield { what, make: () => this.#on(paid, at, input) };
+    if (paid.left.batches > 0)
+      yield { what: `${what}, held`, make: () => this.#on(spend(paid, "batches"), at, input, true) };
+  }
+
+  *#timeouts(world: World, at: number, node: RaftNode): Generator<Choice> {
+    const { left } = world;
+    if (node.isLeader) return;
+    const input = { kind: "electionTimeout" } as const;
+    if (!node.mayCampaign) {
+      if (left.idleTimeouts > 0 && node.leader !== 0)
+        yield* this.#offer(world, at, `timeout ${at + 1}`, input, "idleTimeouts");
+    } else if (left.timeouts > 0 && node.term < left.terms)
+      yield* this.#offer(world, at, `timeout ${at + 1}`, input, "timeouts");
+  }
+
+  *#asLeader(world: World, at: number, node: RaftNode): Generator<Choice> {
+    const { left } = world;
+    const id = at + 1;
+    if (left.heartbeats > 0) {
+      yield* this.#offer(world, at, `heartbeat ${id}`, { kind: "heartbeatTimeout" }, "heartbeats");
+      yield* this.#offer(world, at, `quorum ${id}`, { kind: "quorumTimeout" }, "heartbeats");
+    }
+    if (left.proposals > 0) {
+      const commands = [new Uint8Array([left.proposals * 16 + id])];
+      yield* this.#offer(world, at, `propose ${id}`, { kind: "propose", commands }, "proposals");
+    }
+    if (left.changes > 0)
+      for (const target of this.#scenario.targets) {
+        const what = `change ${id} to ${target.voters}+${target.learners}`;
+        yield* this.#offer(world, at, what, { kind: "changeMembers", target }, "changes");
+      }
+    if (left.transfers > 0)
+      for (const target of node.members.voters)
+        if (target !== id)
+          yield* this.#offer(
+            world,
+            at,
+            `transfer ${id} to ${target}`,
+            { kind: "transfer", target },
+            "transfers",
+          );
+  }
+
+  *#reads(world: World, at: number, node: RaftNode): Generator<Choice> {
+    const { left } = world;
+    const id = at + 1;
+    if (left.reads > 0) {
+      const asked = [...world.asked, world.committed.length];
+      const context = asked.length - 1;
+      yield* this.#offer({ ...world, asked }, at, `ask ${id}`, { kind: "askRead", context }, "reads");
+    }
+    if (node.wantsReadRound) yield* this.#offer(world, at, `round ${id}`, { kind: "readRound" });
+    if (node.asked.size > 0 && left.heartbeats > 0)
+      yield* this.#offer(world, at, `reask ${id}`, { kind: "readTimeout" }, "heartbeats");
+  }
+
+  *#compactions(world: World, at: number, node: RaftNode): Generator<Choice> {
+    if (world.left.compactions === 0 || node.handed <= node.log.baseIndex) return;
+    const index = node.handed;
+    if (index <= (node.log.snapshot?.index ?? 0)) return;
+    const data = new Uint8Array(snapshotBytes).fill(index);
+    for (let keep = 0; keep < 2; keep++)
+      yield {
+        what: `compact ${at + 1}${keep > 0 ? ` keep ${keep}` : ""}`,
+        make: () =>
+          this.#on(spend(world, "compactions"), at, { kind: "compact", index, data, keep, keepBytes: 1000 }),
+      };
+  }
+
+  /** Of a write under way any first part may be there. */
+  *#crashes(world: World, at: number): Generator<Choice> {
+    const { durable, batch } = world.members[at]!;
+    const records = recordsOf(batch);
+    for (let kept = 0; kept <= records.length; kept++)
+      yield {
+        what: `crash ${at + 1}${kept > 0 ? ` torn ${kept}` : ""}`,
+        make: () => {
+          const start = records.slice(0, kept).reduce(withRecord, durable.start);
+          const members = world.members.with(at, this.#member(undefined, { start }, []));
+          return { ...spend(world, "crashes"), members, depth: world.depth + 1 };
+        },
+      };
   }
 
   #restart(world: World, at: number): World {
     const { durable } = world.members[at]!;
-    const next = world.members.slice();
-    next[at] = this.#member(this.#open(durable), durable);
-    return { ...world, members: next, depth: world.depth + 1 };
+    const members = world.members.with(at, this.#member(this.#open(durable), durable, []));
+    return { ...world, members, depth: world.depth + 1 };
   }
 
-  #on(world: World, at: number, input: Input, left: Budgets, timePassed = false): World {
-    const next = world.members.slice();
-    if (timePassed) {
+  #on(world: World, at: number, input: Input, held = false): World {
+    const members = world.members.slice();
+    if (input.kind === "electionTimeout") {
       // Long enough for one election timeout is long enough for everybody's belief in a leader to lapse.
-      for (let other = 0; other < next.length; other++) {
-        const { node, durable } = next[other]!;
+      for (let other = 0; other < members.length; other++) {
+        const { node, durable, batch } = members[other]!;
         if (node === undefined || node.isLeader || other === at || node.elapsed >= limits.electionTicks)
           continue;
         const copy = node.clone();
         copy.elapsed = limits.electionTicks;
-        next[other] = this.#member(copy, durable);
+        members[other] = this.#member(copy, durable, batch);
       }
     }
-    const before = next[at]!;
+    const before = members[at]!;
     const node = before.node!.clone();
     const wasLeader = node.isLeader;
     const commitBefore = node.commit;
     const effects = step(node, input);
-    if (effects.fault !== undefined) throw new Broken(`node ${at + 1}: ${effects.fault}`);
-
-    let { durable } = before;
-    if (effects.hard !== undefined || effects.install !== undefined || effects.append.length > 0) {
-      durable = { start: this.#persist(durable.start, effects) };
-    }
-    if (input.kind === "compact") {
-      const { baseIndex, baseTerm, baseMembers, snapshot, entries } = node.log;
-      durable = {
-        start: {
-          ...durable.start,
-          base: { index: baseIndex, term: baseTerm, members: baseMembers },
-          snapshot,
-          entries: entries.slice(),
-          applied: snapshot!.index,
-        },
-      };
-    }
-    next[at] = this.#member(node, durable);
-
-    let { bag, leaders, committed } = world;
-    if (effects.send.length > 0) bag = this.#send(bag, effects.send, left.bag);
-    if (node.isLeader && !wasLeader) {
-      const known = leaders[node.term];
-      if (known !== undefined && known !== 0 && known !== node.id)
-        throw new Broken(`election safety: ${known} and ${node.id} lead in term ${node.term}`);
-      leaders = leaders.slice();
-      (leaders as MemberId[])[node.term] = node.id;
-      this.#checkComplete(node, committed);
-    }
-    if (node.commit > commitBefore || effects.install !== undefined)
-      committed = this.#commit(node, commitBefore, committed);
-    if (effects.append.length > 0) this.#checkMatching(node, next);
-    for (const { context, index } of effects.reads) {
-      if (index > 0 && index < world.asked[context]!)
-        throw new Broken(
-          `stale read: index ${index}, but ${world.asked[context]} was committed when it was asked`,
-        );
-      if (index > 0) this.#count("a read confirmed");
-    }
+    const { fault, dropped, install, accepted } = effects;
+    if (fault !== undefined) throw new Broken(`node ${at + 1}: ${fault}`);
+    if (dropped !== undefined) throw new Broken(`node ${at + 1} dropped a message: ${dropped}`);
+    if (effects.append.length > 0) this.#checkMatching(node, members);
+    if (install !== undefined && !isWhole(install.data, install.index))
+      throw new Broken(`snapshot ${install.index} did not arrive as it was made`);
+    this.#checkReads(effects, world.asked);
     if (node.members.outgoing.length > 0) this.#count("a joint set");
-    if (effects.install !== undefined) this.#count("a snapshot installed");
-    if (effects.accepted !== undefined && input.kind === "changeMembers") this.#count("a change accepted");
-    return { ...world, members: next, bag, left, leaders, committed, depth: world.depth + 1 };
+    if (install !== undefined) this.#count("a snapshot installed");
+    if (accepted !== undefined && input.kind === "changeMembers") this.#count("a change accepted");
+
+    const led = node.isLeader && !wasLeader ? node.term : 0;
+    const one: Held = { effects, led, commitBefore };
+    if (held) {
+      members[at] = this.#member(node, before.durable, [...before.batch, one]);
+      return { ...world, members, depth: world.depth + 1 };
+    }
+    let { durable } = before;
+    if (effects.hard !== undefined || install !== undefined || effects.append.length > 0)
+      durable = { start: persisted(durable.start, effects) };
+    if (input.kind === "compact") durable = { start: compacted(durable.start, node) };
+    members[at] = this.#member(node, durable, []);
+    return this.#perform({ ...world, members, depth: world.depth + 1 }, node, [one]);
+  }
+
+  /** The batch is durable: it is sent and applied. */
+  #sync(world: World, at: number): World {
+    const { node, durable, batch } = world.members[at]!;
+    const start = recordsOf(batch).reduce(withRecord, durable.start);
+    const members = world.members.with(at, this.#member(node, { start }, []));
+    if (batch.length > 1) this.#count("a write of several steps");
+    return this.#perform({ ...world, members, depth: world.depth + 1 }, node!, batch);
+  }
+
+  #perform(world: World, node: RaftNode, done: readonly Held[]): World {
+    let { bag, leaders, committed } = world;
+    for (const { effects, led } of done) {
+      if (effects.send.length > 0) bag = this.#send(bag, effects.send, world.left.bag);
+      if (led === 0) continue;
+      const known = leaders[led];
+      if (known !== undefined && known !== 0 && known !== node.id)
+        throw new Broken(`election safety: ${known} and ${node.id} lead in term ${led}`);
+      leaders = leaders.slice();
+      (leaders as MemberId[])[led] = node.id;
+      if (node.isLeader && node.term === led) this.#checkComplete(node, committed);
+    }
+    const from = done[0]!.commitBefore;
+    if (node.commit > from || done.some(({ effects }) => effects.install !== undefined))
+      committed = this.#commit(node, from, committed);
+    return { ...world, bag, leaders, committed };
+  }
+
+  #checkReads(effects: Effects, asked: readonly number[]): void {
+    for (const { context, index } of effects.reads) {
+      if (index === 0) continue;
+      if (index < asked[context]!)
+        throw new Broken(
+          `stale read: index ${index}, but ${asked[context]} was committed when it was asked`,
+        );
+      this.#count("a read confirmed");
+    }
   }
 
   #count(what: string): void {
     this.seen.set(what, (this.seen.get(what) ?? 0) + 1);
-  }
-
-  #persist(start: Durable["start"], effects: ReturnType<typeof step>): Durable["start"] {
-    const hard = effects.hard ?? start.hard;
-    if (effects.install !== undefined) {
-      const { index, term, members } = effects.install;
-      return {
-        ...start,
-        hard,
-        base: { index, term, members },
-        snapshot: effects.install,
-        entries: effects.append,
-        applied: index,
-      };
-    }
-    if (effects.append.length === 0) return { ...start, hard };
-    const kept = (start.entries ?? []).slice(0, effects.append[0]!.index - start.base.index - 1);
-    return { ...start, hard, entries: [...kept, ...effects.append] };
   }
 
   #send(bag: readonly Flight[], messages: readonly Message[], most: number): readonly Flight[] {
@@ -573,7 +653,7 @@ export class Explorer {
         weight = (localKinds.has(kind) ? 0.3 : 3) * 4 ** (random.fraction() * 2 - 1);
         fondness.set(kind, weight);
       }
-      return what.endsWith("later") ? weight * 0.1 : weight;
+      return /later$|held$|torn \d$/.test(what) ? weight * 0.1 : weight;
     };
     let island = 0;
     let steps = 0;
@@ -621,10 +701,28 @@ export class Explorer {
     return { violation, steps };
   }
 
-  /** Liveness: with everybody up and nothing lost, a leader comes and everybody gets what it has. */
+  /**
+   * Liveness: with nothing lost and enough members up, though perhaps not all, a leader comes, everybody who is up gets what
+   * it has, and every read is answered or refused.
+   */
   #heals(from: World): string | undefined {
-    const left: Budgets = { ...walkBudgets, terms: 99, timeouts: 15, heartbeats: 15, bag: 999 };
-    let world: World = { ...from, left };
+    const left: Budgets = {
+      ...walkBudgets,
+      terms: 99,
+      timeouts: 15,
+      heartbeats: 15,
+      idleTimeouts: 15,
+      batches: 0,
+      bag: 999,
+    };
+    const nodes = from.members.length;
+    const down = this.#staysDown(from);
+    const isDown = (id: MemberId): boolean => ((down >> (id - 1)) & 1) === 1;
+    if (down !== 0) this.#count("healed with members down");
+    const members = from.members.map(({ node, durable, batch }, at) =>
+      this.#member(isDown(at + 1) ? undefined : node, durable, isDown(at + 1) ? [] : batch),
+    );
+    let world: World = { ...from, left, members };
     const happen = (what: string): void => {
       for (const choice of this.choices(world)) {
         if (choice.what !== what) continue;
@@ -632,21 +730,45 @@ export class Explorer {
         return;
       }
     };
-    const nodes = world.members.length;
     for (let round = 0; round < 12 * nodes; round++) {
-      for (let id = 1; id <= nodes; id++) happen(`restart ${id}`);
+      for (let id = 1; id <= nodes; id++)
+        for (const what of isDown(id) ? [] : ["sync", "restart", "reask", "round"]) happen(`${what} ${id}`);
       const leaders = world.members.filter(({ node }) => node?.isLeader === true);
       if (leaders.length === 0) happen(`timeout ${(round % nodes) + 1}`);
       for (const { node } of leaders) happen(`heartbeat ${node!.id}`);
       for (let turn = 0; turn < 400 && world.bag.length > 0; turn++) {
         const { kind, from: sender, to } = world.bag[0]!.message;
-        happen(`${kind} ${sender}->${to}`);
+        if (isDown(to)) world = { ...world, bag: world.bag.slice(1) };
+        else happen(`${kind} ${sender}->${to}`);
       }
       if (isSettled(world)) return undefined;
-      // Who leads without a quorum finds out.
-      if (round % 4 === 3) for (const { node } of leaders) happen(`quorum ${node!.id}`);
+      if (round % 4 !== 3) continue;
+      // Who leads without a quorum finds out, and who hears of no leader.
+      for (const { node } of leaders) happen(`quorum ${node!.id}`);
+      for (const { node } of world.members)
+        if (node !== undefined && !node.mayCampaign && isDown(node.leader)) happen(`timeout ${node.id}`);
     }
-    return "does not heal";
+    return `does not heal${down === 0 ? "" : `, ${members.flatMap((_, at) => (isDown(at + 1) ? [at + 1] : []))} down`}`;
+  }
+
+  /** Some that the others can do without, whichever set of members is in force or may come to be; as bits. */
+  #staysDown({ members }: World): number {
+    const sets: MemberSet[] = [];
+    for (const { node, durable } of members) {
+      const { base, entries = [] } = durable.start;
+      sets.push(base.members);
+      if (node !== undefined) sets.push(node.log.baseMembers);
+      for (const entry of [...entries, ...(node?.log.entries ?? [])])
+        if (entry.kind === "members") sets.push(entry.members);
+    }
+    let down = 0;
+    for (let tries = this.#random.below(3); tries > 0; tries--) {
+      const more = down | (1 << this.#random.below(members.length));
+      const isEnough = (voters: readonly MemberId[]): boolean =>
+        voters.filter((id) => ((more >> (id - 1)) & 1) === 1).length * 2 < Math.max(1, voters.length);
+      if (sets.every(({ voters, outgoing }) => isEnough(voters) && isEnough(outgoing))) down = more;
+    }
+    return down;
   }
 
   /**
@@ -751,13 +873,17 @@ export interface Exploration {
   readonly violation: Violation | undefined;
 }
 
-/** A leader has committed all of its log, and all of its members hold and know it. */
+/** A leader has committed all of its log, all of its members that are up hold and know it, and no read waits. */
 function isSettled(world: World): boolean {
   const leader = world.members.findLast(({ node }) => node?.isLeader === true)?.node;
   if (leader === undefined || leader.commit < leader.log.lastIndex) return false;
+  if (world.members.some(({ node }) => node !== undefined && node.asked.size + node.reads.length > 0)) return false;
   const { voters, outgoing, learners } = leader.members;
   if (outgoing.length > 0) return false;
-  return [...voters, ...learners].every((id) => world.members[id - 1]?.node?.commit === leader.commit);
+  return [...voters, ...learners].every((id) => {
+    const node = world.members[id - 1]?.node;
+    return node === undefined || node.commit === leader.commit;
+  });
 }
 
 function messageOf(error: unknown): string {

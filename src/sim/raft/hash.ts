@@ -2,7 +2,7 @@
  * 64-bit hashes of nodes and messages, for telling explored states apart. What takes no part in decisions (random state,
  * counters of ticks beyond what they are compared with) stays out, so that states which behave alike count once.
  */
-import type { Entry, MemberSet, Message, RaftNode, RaftStart } from "../../raft/index.js";
+import type { Effects, Entry, MemberSet, Message, RaftNode, RaftStart } from "../../raft/index.js";
 
 /** Two lanes of 32 bits, mixed as in MurmurHash3 (Appleby). */
 export class Mixer {
@@ -119,13 +119,20 @@ export function hashNode(
   mixer: Mixer,
   node: RaftNode | undefined,
   durable: Pick<RaftStart, "hard" | "base" | "entries">,
+  /** Effects of steps that are not durable yet. */
+  batch: readonly Effects[],
 ): void {
   mixer.add(durable.hard.term).add(durable.hard.vote).add(durable.base.index);
-  if (node === undefined) {
+  if (node === undefined || batch.length > 0) {
     mixer.add(0x0d);
     for (const entry of durable.entries ?? []) addEntry(mixer, entry);
-    return;
   }
+  for (const { send, append, apply } of batch) {
+    mixer.add(append.length | (apply.length << 8));
+    for (const message of send) hashMessage(mixer, message);
+    for (const entry of append) addEntry(mixer, entry);
+  }
+  if (node === undefined) return;
   mixer.add(node.term | (node.vote << 8) | (roles[node.role] << 12) | (node.leader << 16));
   mixer.add(node.commit | (node.handed << 8) | (node.transferTarget << 16) | (node.byTransfer ? 1 << 24 : 0));
   mixer.add(node.elapsed >= node.limits.electionTicks ? 1 : 0);
@@ -136,11 +143,13 @@ export function hashNode(
   for (const [id, progress] of node.progress) {
     mixer.add(id | (progress.match << 8) | (progress.next << 16) | (states[progress.state] << 24));
     mixer.add((progress.paused ? 1 : 0) | (progress.active ? 2 : 0) | (progress.round << 8));
-    mixer.add(progress.snapshotIndex | (progress.snapshotOffset << 8));
+    mixer.add((progress.snapshot?.index ?? 0) | (progress.snapshotOffset << 8) | (progress.leaves << 16));
+    if (progress.beaten) mixer.add(progress.beatNext | (progress.beatOffset << 8));
     for (const index of progress.inflight) mixer.add(index);
   }
   for (const { from, context, index, round } of node.reads)
     mixer.add(from | (context << 8) | ((index ?? 0) << 16) | (round << 24));
   mixer.add(node.readRound);
+  for (const context of node.asked) mixer.add(context | (1 << 30));
   if (node.incoming !== undefined) mixer.add(node.incoming.index).add(node.incoming.received);
 }

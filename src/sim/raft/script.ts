@@ -7,7 +7,11 @@
  *     all                  messages arrive, oldest first, until none is left
  *     all 1,2              only those between these nodes
  *     lose 1->3, lose all  messages under way are lost
- *     heartbeat 1, quorum 1, propose 1, ask 1, change 1 to 1,2+3, transfer 1 to 2, compact 1, crash 1, restart 1
+ *     heartbeat 1, quorum 1, propose 1, ask 1, round 1, reask 1, change 1 to 1,2+3, transfer 1 to 2, dead 1: 2,
+ *     compact 1, compact 1 keep 1, crash 1, restart 1
+ *     propose 1, held      and what follows at node 1 is one write, until
+ *     sync 1               it is there, or
+ *     crash 1 torn 2       only its first two records are
  *     state                what every node holds
  *
  * Invariant: a line that names nothing that can happen is an error, never passed over.
@@ -37,6 +41,9 @@ const plenty: Budgets = {
   reads: 99,
   transfers: 99,
   compactions: 99,
+  deaths: 99,
+  batches: 99,
+  idleTimeouts: 99,
   bag: 999,
 };
 

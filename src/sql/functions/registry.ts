@@ -1,5 +1,5 @@
 /**
- * The one table of functions, operators, casts and aggregates: PostgreSQL's facts (facts.ts) joined with the
+ * The one table of functions, operators, casts and aggregates: PostgreSQL's facts (facts.ts), and ours, joined with the
  * implementations that the other files of this folder register by signature.
  *
  * Invariants: every implementation names a fact (an unknown signature stops the program at start); a fact without
@@ -11,6 +11,7 @@ import type { AggregateDef, FunctionDef, Volatility } from "../../model/function
 import { oids, typeByPgName, typeOf } from "../../model/types.js";
 import type { Value } from "../../model/value.js";
 import { castFacts, functionFacts, operatorFacts, otherFunctionNames } from "./facts.js";
+import { ownFunctionFacts } from "./own-facts.js";
 
 export type Call = FunctionDef["call"];
 /** Makes the implementation for actual argument types and result type. */
@@ -100,6 +101,7 @@ function numbers(text: string): number[] {
 }
 
 function parseDefault(text: string): Value {
+  if (text === "NULL") return null;
   if (text === "true" || text === "false") return text === "true";
   const quoted = /^'(.*)'::text$/.exec(text);
   if (quoted !== null) return quoted[1]!;
@@ -108,7 +110,7 @@ function parseDefault(text: string): Value {
   return value;
 }
 
-for (const row of rows(functionFacts)) {
+for (const row of [...rows(functionFacts), ...rows(ownFunctionFacts)]) {
   const flags = row[4]!;
   const strict = flags.startsWith("S");
   const volatility = volatilities[flags[strict ? 1 : 0]!];

@@ -4,7 +4,7 @@
  * Invariants: OIDs are object ids; a method answers null (or undefined) for an object that does not exist, and the
  * function then returns NULL as PostgreSQL's does. Methods that change something are marked.
  */
-import type { Value, Wide } from "../../model/value.js";
+import type { Interval, PgArray, Value, Wide } from "../../model/value.js";
 
 export type ObjectKind =
   | "table"
@@ -123,11 +123,18 @@ export interface SessionInfo {
   isMemberOf(role: number | string | undefined, member: number | string, privilege: string): boolean | null;
 }
 
+/** Administration of the cluster, as far as functions do it. */
+export interface ClusterServices {
+  /** Changes the cluster. Waits by throwing a Wait. Null: as usual. */
+  createJoinToken(ttl: Interval | null, roles: PgArray | null): string;
+}
+
 declare module "../../model/functions.js" {
   interface SessionServices {
     catalogInfo: CatalogInfo;
     sequences: Sequences;
     advisoryLocks: AdvisoryLocks;
     sessionInfo: SessionInfo;
+    clusterAdmin: ClusterServices;
   }
 }

@@ -115,6 +115,12 @@ define("pg_sleep_until(timestamptz)", (context: EvalContext, until: Wide) =>
   sleep(context, Number(until) - context.clockTimestamp()),
 );
 
+define(
+  "create_join_token(interval,_text)",
+  (context: EvalContext, ttl: Interval | null, roles: PgArray | null) =>
+    context.service("clusterAdmin").createJoinToken(ttl, roles),
+);
+
 define(["txid_current()", "pg_current_xact_id()"], (context: EvalContext) =>
   context.service("sessionInfo").transactionId(true));
 define(["txid_current_if_assigned()", "pg_current_xact_id_if_assigned()"], (context: EvalContext) =>

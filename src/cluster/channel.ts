@@ -1,0 +1,47 @@
+/**
+ * What the main thread and the control worker say to each other (rule C2). Plain data: it crosses a thread boundary on a
+ * real machine, and a queue in the simulator. Each direction keeps its order.
+ */
+import type { ClusterChange, ControlStatus, ErrorRecord, Member } from "./contract.js";
+import type { RaftNumbers } from "./raft-counts.js";
+
+export type ToControl =
+  /** Storage has seen entries up to `seen`: they are committed, whatever the log knew of it. Comes first, once. */
+  | { readonly kind: "open"; readonly seen: number }
+  /** A proposal: bytes of a command, or a change for an epoch. Answered by its being applied, or by `refused`. */
+  | { readonly kind: "propose"; readonly number: number; readonly command: Uint8Array }
+  | {
+      readonly kind: "change";
+      readonly number: number;
+      readonly change: ClusterChange;
+      readonly by: string;
+    }
+  /** Answered by `passed` once every node has applied the entry or was silent for a lease (rule C5). */
+  | { readonly kind: "barrier"; readonly ticket: number; readonly index: number }
+  /** Answered by `passed` once everything committed when it was asked was sent; asked for until somebody leads. */
+  | { readonly kind: "catchUp"; readonly ticket: number }
+  /** Main has applied up to `index`, storage included. */
+  | { readonly kind: "applied"; readonly index: number; readonly epoch: number }
+  /** Where this node is really reached. */
+  | { readonly kind: "addresses"; readonly addresses: Member["addresses"] }
+  | { readonly kind: "stop" };
+
+export type FromControl =
+  /** The control port is bound. */
+  | { readonly kind: "listening"; readonly port: number }
+  | { readonly kind: "restore"; readonly index: number; readonly state: Uint8Array }
+  | { readonly kind: "apply"; readonly entries: readonly { readonly index: number; readonly data: Uint8Array }[] }
+  /** The log is open, and what was known to be committed was sent. `leads`: of a group of one, at once. */
+  | { readonly kind: "opened"; readonly lastIndex: number }
+  | { readonly kind: "refused"; readonly number: number; readonly error: ErrorRecord }
+  | { readonly kind: "passed"; readonly ticket: number }
+  | { readonly kind: "status"; readonly status: ControlStatus; readonly raft: RaftNumbers }
+  /** It is over with this node: what it promised is lost, or it was removed. */
+  | { readonly kind: "fault"; readonly error: ErrorRecord }
+  | { readonly kind: "stopped" };
+
+/** Main's end. */
+export interface ControlChannel {
+  send(message: ToControl): void;
+  onMessage(handler: (message: FromControl) => void): void;
+}

@@ -1,0 +1,1350 @@
+/**
+ * The control plane's active half on one node (D2, C2): the Raft member, its peers, leases, and what the leader does by
+ * itself. On a real machine it runs in the control worker, in the simulator beside the node; it shares nothing with the
+ * rest of the node but the channel.
+ *
+ *     main  --propose-->  actor  --proposal-->  leader's actor  --entry-->  every actor  --apply-->  its main
+ *
+ * A proposal goes to whoever leads, and again to the next leader, until it is applied here: its number makes the second
+ * copy harmless. Who leads builds the epochs, one entry under way at a time, so that no two of its own compete.
+ *
+ * Invariants: Raft's words are taken only from a peer whose newest start has been greeted, so that a data folder that was
+ * put back cannot vote; an entry is handed to main in order, once; a proposal that was given up (57P03) was never handed
+ * to anybody; nothing here waits for main but barriers.
+ */
+import { ByteWriter, MalformedBytes } from "../base/bytes.js";
+import { DbError } from "../base/errors.js";
+import type { Log } from "../observe/index.js";
+import type { Clock, Timer } from "../platform/index.js";
+import {
+  decodeMessage,
+  encodeMessage,
+  type Message,
+  memberSet,
+  RaftDriver,
+  type RaftStorage,
+} from "../raft/index.js";
+import type { FromControl, ToControl } from "./channel.js";
+import { errorOf, recordOf } from "./cluster-state.js";
+import type {
+  Attestation,
+  ClusterChange,
+  ControlStatus,
+  EpochEntry,
+  ErrorRecord,
+  Genesis,
+  Member,
+  NewMember,
+  Origin,
+  PeerStatus,
+  Signer,
+  VerifySignature,
+} from "./contract.js";
+import { type ControlCommand, ControlState, encodeProposal } from "./control-state.js";
+import { attestationDigest, versionText } from "./epochs.js";
+import { groupOf, isCurrentBoot, isFollowing, isVoting, keepsQuorum } from "./membership.js";
+import { RaftCounts } from "./raft-counts.js";
+import { durationMs } from "./settings.js";
+
+/** Messages and methods between control workers. */
+export const messageKind = { raft: 1, status: 2 } as const;
+export const method = { hello: 1, propose: 2, change: 3, barrier: 4, join: 5 } as const;
+
+/** Rule C3. */
+export const leaseMs = 1200;
+export const leaseMarginMs = 200;
+export const leaseRenewMs = 200;
+/** How long a proposal looks for a leader before it is given up (SQL-2). */
+const proposeTimeoutMs = 10_000;
+/** How long an answer to a DDL waits for the others beyond their leases. */
+const barrierTimeoutMs = 5_000;
+/** A removed node is spoken to for so long. */
+const farewellMs = 2_000;
+/** Changes in one entry. */
+const changesMax = 64;
+
+/** What the actor needs of the links to its peers (`rpc/`). */
+export interface ControlLinks {
+  setPeers(peers: ReadonlyMap<string, string>): void;
+  isConnected(node: string): boolean;
+  roundTripMs(node: string): number | undefined;
+  send(node: string, kind: number, payload: Uint8Array): boolean;
+  request(node: string, method: number, payload: Uint8Array, timeoutMs: number): Promise<Uint8Array>;
+}
+
+/** Issues certificates for those who join; only where the CA's key is. */
+export type IssueCertificate = (
+  requestPem: string,
+  subject: { readonly clusterUuid: string; readonly nodeUuid: string; readonly nodeName: string },
+) => Promise<{ readonly certificatePem: string; readonly certFingerprint: string; readonly publicKey: string }>;
+
+export interface JoinRequest {
+  readonly token: string;
+  readonly secretHash: string;
+  readonly uuid: string;
+  readonly name: string;
+  readonly requestPem: string;
+  readonly addresses: Member["addresses"];
+  readonly hostLabel: string;
+  readonly version: number;
+}
+export interface JoinAnswer {
+  readonly certificatePem: string;
+  readonly authorityPem: string;
+  readonly clusterUuid: string;
+  readonly clusterName: string;
+  readonly raftId: number;
+  /** What a member is created with, by the caller's own rules (`node.json`). */
+  readonly facts: unknown;
+  /** Control addresses of the members, by uuid. */
+  readonly peers: readonly (readonly [uuid: string, address: string])[];
+}
+
+export interface ControlActorOptions {
+  readonly self: {
+    readonly uuid: string;
+    readonly raftId: number;
+    readonly boot: Member["boot"];
+    readonly version: number;
+  };
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly storage: RaftStorage;
+  readonly seed: number;
+  readonly signer: Signer;
+  readonly verify: VerifySignature;
+  readonly links: ControlLinks | undefined;
+  /** Of those who found a cluster; everybody else finds it in the log. */
+  readonly genesis?: Genesis | undefined;
+  /** Until the log says more: who may be spoken to. */
+  readonly firstPeers?: ReadonlyMap<string, string> | undefined;
+  readonly issue?: IssueCertificate | undefined;
+  readonly joinFacts?: unknown;
+  /** Members or trust have changed. */
+  readonly onTrust: (state: ControlState, leaving: ReadonlyMap<string, number>) => void;
+  readonly toMain: (message: FromControl) => void;
+  /** Monotonic milliseconds until which this node may count on being heard. */
+  readonly publishLease?: ((until: number) => void) | undefined;
+  /** Main has shown life lately; false: leases are not renewed. */
+  readonly mainIsAlive?: (() => boolean) | undefined;
+  readonly tickMs?: number | undefined;
+  readonly snapshotAfterBytes?: number | undefined;
+}
+
+interface Pending {
+  readonly origin: Origin;
+  /** One of both. */
+  readonly command: Uint8Array | undefined;
+  readonly change: { readonly change: ClusterChange; readonly by: string } | undefined;
+  readonly deadline: number;
+  readonly reject: (error: DbError) => void;
+  applied: (() => void) | undefined;
+  /** It may be in somebody's log. */
+  handed: boolean;
+  /** Term in which it was handed over last, and whether that is still under way. */
+  term: number;
+  asking: boolean;
+}
+
+interface WaitingChange {
+  readonly origin: Origin;
+  readonly change: ClusterChange;
+  readonly by: string;
+  /** Without an error once its entry is applied. */
+  readonly answer: (error?: DbError) => void;
+}
+
+interface PeerFacts {
+  boot: number;
+  lastSeenAt: number;
+  lastSeenMonotonic: number;
+  epoch: number;
+  appliedIndex: number;
+  version: number;
+  /** Terms it has spoken in: it must not have forgotten them. */
+  term: number;
+  /** Its clock when it sent its last status; and ours, as it heard last. */
+  sentAt: number;
+  heard: number;
+}
+
+interface Status {
+  readonly boot: number;
+  readonly epoch: number;
+  readonly applied: number;
+  readonly version: number;
+  readonly sentAt: number;
+  /** The receiver's own `sentAt`, as heard last. */
+  readonly heard: number;
+}
+
+interface Hello {
+  readonly boot: Member["boot"];
+  readonly version: number;
+  readonly lastIndex: number;
+  readonly term: number;
+}
+
+const json = (value: unknown): Uint8Array => Buffer.from(JSON.stringify(value));
+const parse = <T>(bytes: Uint8Array): T =>
+  JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString()) as T;
+
+export class ControlActor {
+  readonly state: ControlState;
+  readonly #options: ControlActorOptions;
+  readonly #raft: RaftDriver;
+  readonly #counts: RaftCounts;
+  /** Of main: number in main's stream; of the actor: in its own. */
+  readonly #pending = new Map<string, Pending>();
+  #ownNumber = 0;
+  readonly #peers = new Map<string, PeerFacts>();
+  /** Peers that have taken our greeting on the link as it is: Raft may speak to them. */
+  readonly #admitted = new Set<string>();
+  readonly #names = new Map<number, string>();
+  #outbox: { index: number; data: Uint8Array }[] = [];
+  #flushing = false;
+  #mainApplied = 0;
+  #mainEpoch = 0;
+  /** Changes that wait for the epoch entry under way. */
+  #changes: WaitingChange[] = [];
+  #publishing = false;
+  #barriers: { index: number; resolve: () => void; reject: (error: DbError) => void; deadline: number }[] = [];
+  #leaderSince = 0;
+  #leaderChanges = 0;
+  #lastLeader = "";
+  #committed = 0;
+  #failed = 0;
+  #timer: Timer | undefined;
+  #over = false;
+  #opened = false;
+  #bootNoted = false;
+  /** Epochs that the own word is under way for, and that are being made effective. */
+  #attesting = 0;
+  #effecting = 0;
+  /** Removed members, and until when they are still spoken to: they are to hear of it. */
+  readonly #leaving = new Map<string, number>();
+  #stateVersion = -1;
+  #overdue = 0;
+  #changingGroup = false;
+  /** Where this node is reached, when that is known; and whether it is being told to the others. */
+  #addresses: Member["addresses"] | undefined;
+  #moving = false;
+  #behindSince: number | undefined;
+  #epochMismatch = false;
+
+  constructor(options: ControlActorOptions) {
+    this.#options = options;
+    const { storage, self, clock, log } = options;
+    this.state = new ControlState([], options.verify);
+    this.#counts = new RaftCounts(storage.recovered?.snapshot?.index ?? 0, clock.monotonic());
+    if (storage.recovered === undefined && storage.created === undefined) {
+      const voters = options.genesis === undefined ? [] : [self.raftId];
+      storage.create(self.raftId, { index: 0, term: 0, members: memberSet(voters) });
+    }
+    this.#raft = new RaftDriver({
+      storage,
+      clock,
+      seed: options.seed,
+      // Alone nothing ever times out.
+      ...(options.links === undefined
+        ? { tickMs: 0 }
+        : options.tickMs === undefined
+          ? {}
+          : { tickMs: options.tickMs }),
+      ...(options.snapshotAfterBytes === undefined
+        ? {}
+        : { snapshotAfterBytes: options.snapshotAfterBytes }),
+      machine: {
+        apply: (data, index) => this.#apply(data, index),
+        restore: (data, index) => this.#restore(data, index),
+        save: () => this.state.save(),
+      },
+      send: (message) => this.#sendRaft(message),
+      onChange: () => this.#leaderChanged(),
+      onFault: (error) => this.#fault(error),
+      onTrouble: (what, error) => log.warn(what, { error }),
+    });
+  }
+
+  // --- main --------------------------------------------------------------------------------------------------------
+
+  receive(message: ToControl): void {
+    if (this.#over) return;
+    switch (message.kind) {
+      case "open":
+        this.#open(message.seen);
+        return;
+      case "propose":
+        this.#submit(this.#originOfMain(message.number), message.command, undefined);
+        return;
+      case "change":
+        this.#submit(this.#originOfMain(message.number), undefined, message);
+        return;
+      case "barrier":
+        void this.#pass(message.ticket, message.index);
+        return;
+      case "catchUp":
+        void this.#catchUp(message.ticket);
+        return;
+      case "applied":
+        this.#mainApplied = message.index;
+        this.#mainEpoch = message.epoch;
+        this.#tryBarriers();
+        this.#sendStatus();
+        return;
+      case "addresses":
+        this.#addresses = message.addresses;
+        return;
+      case "stop":
+        void this.stop().then(() => this.#options.toMain({ kind: "stopped" }));
+        return;
+    }
+  }
+
+  #originOfMain(number: number): Origin {
+    const { raftId, boot } = this.#options.self;
+    return { stream: raftId * 2, boot: boot.count, number };
+  }
+
+  #open(seen: number): void {
+    const { genesis, clock, toMain } = this.#options;
+    try {
+      this.#raft.commitAtLeast(seen);
+    } catch (error) {
+      this.#fault(error as DbError);
+      return;
+    }
+    this.#opened = true;
+    this.#flush();
+    this.#trustChanged();
+    this.#raft.start();
+    if (genesis !== undefined && this.state.cluster.latest === undefined) this.#found(genesis);
+    const opened = (): void => {
+      this.#flush();
+      toMain({ kind: "opened", lastIndex: this.#raft.lastIndex });
+      this.#tellStatus();
+    };
+    // Alone, whatever is in the log is committed: main begins with all of it.
+    const { voters, outgoing } = this.#raft.members;
+    if (voters.length === 1 && voters[0] === this.#options.self.raftId && outgoing.length === 0)
+      this.#raft.read().then(opened, (error: DbError) => this.#fault(error));
+    else opened();
+    if (this.#options.links === undefined) return;
+    const tick = (): void => {
+      if (this.#over) return;
+      this.#timer = clock.after(leaseRenewMs, () => {
+        this.#tick();
+        tick();
+      });
+    };
+    tick();
+  }
+
+  #found(genesis: Genesis): void {
+    this.#raft.propose(encodeProposal(genesis, this.#ownOrigin())).catch((error: unknown) => {
+      if (!this.#over) this.#fault(error as DbError);
+    });
+  }
+
+  #ownOrigin(): Origin {
+    const { raftId, boot } = this.#options.self;
+    return { stream: raftId * 2 + 1, boot: boot.count, number: ++this.#ownNumber };
+  }
+
+  async stop(): Promise<void> {
+    if (this.#over) return;
+    await this.#handOver();
+    this.#end(new DbError("adminShutdown", "the node is stopping"));
+    await this.#options.storage.close();
+  }
+
+  /** A leader that stops leaves the lead to whoever has most of the log. */
+  async #handOver(): Promise<void> {
+    const { clock, self, links } = this.#options;
+    if (!this.#raft.isLeader || links === undefined) return;
+    let best: Member | undefined;
+    let bestMatch = -1;
+    for (const member of this.state.cluster.members.values()) {
+      if (member.uuid === self.uuid || !isVoting(member) || !links.isConnected(member.uuid)) continue;
+      const match = this.#raft.matchOf(member.raftId)?.match ?? 0;
+      if (match > bestMatch) [best, bestMatch] = [member, match];
+    }
+    if (best === undefined) return;
+    const deadline = clock.monotonic() + 1000;
+    await this.#raft.transfer(best.raftId).catch(() => {});
+    while (this.#raft.isLeader && clock.monotonic() < deadline)
+      await new Promise<void>((resolve) => clock.after(10, resolve));
+  }
+
+  #end(error: DbError): void {
+    this.#over = true;
+    this.#timer?.cancel();
+    this.#raft.stop(error);
+    for (const pending of [...this.#pending.values()]) this.#giveUp(pending, error);
+    for (const one of this.#barriers) one.reject(error);
+    this.#barriers = [];
+  }
+
+  #fault(error: DbError): void {
+    if (this.#over) return;
+    this.#options.log.error("the control plane has ended on this node", { error });
+    this.#end(error);
+    this.#options.toMain({ kind: "fault", error: recordOf(error) });
+  }
+
+  // --- applying ----------------------------------------------------------------------------------------------------
+
+  #apply(data: Uint8Array, index: number): void {
+    this.#outbox.push({ index, data });
+    this.#scheduleFlush();
+    for (const { origin, error } of this.state.apply(data)) {
+      if (origin === undefined) continue;
+      const pending = this.#pending.get(keyOf(origin));
+      if (pending === undefined) continue;
+      this.#pending.delete(keyOf(origin));
+      this.#committed++;
+      if (error !== undefined) pending.reject(error);
+      else pending.applied?.();
+    }
+    if (this.state.cluster.version !== this.#stateVersion) this.#trustChanged();
+  }
+
+  #restore(data: Uint8Array, index: number): void {
+    this.state.restore(data);
+    this.#outbox = [];
+    this.#options.toMain({ kind: "restore", index, state: data });
+    this.#trustChanged();
+  }
+
+  #scheduleFlush(): void {
+    if (this.#flushing) return;
+    this.#flushing = true;
+    queueMicrotask(() => this.#flush());
+  }
+  #flush(): void {
+    this.#flushing = false;
+    const entries = this.#outbox;
+    if (entries.length === 0) return;
+    this.#outbox = [];
+    this.#options.toMain({ kind: "apply", entries });
+  }
+
+  #trustChanged(): void {
+    const { self, links, firstPeers, onTrust } = this.#options;
+    const { cluster } = this.state;
+    this.#stateVersion = cluster.version;
+    this.#names.clear();
+    const peers = new Map<string, string>();
+    for (const member of cluster.members.values()) {
+      this.#names.set(member.raftId, member.uuid);
+      if (member.uuid === self.uuid) continue;
+      if (isFollowing(member) || this.#isLeaving(member)) peers.set(member.uuid, member.addresses.control);
+    }
+    const own = cluster.members.get(self.uuid);
+    if (own?.state === "REMOVED" && this.#opened) {
+      this.#fault(
+        new DbError("adminShutdown", "this node was removed from the cluster", {
+          detail: `REMOVED: ${own.stateReason}`,
+          hint: "To take the machine back, join with a new data folder.",
+        }),
+      );
+      return;
+    }
+    const needed = cluster.latest?.epoch.minNodeVersion ?? 0;
+    if (self.version < needed && this.#opened) {
+      this.#fault(
+        new DbError("objectNotInPrerequisiteState", "this node's version is too old for the cluster", {
+          detail: `INCOMPATIBLE_VERSION: ${versionText(needed)} is needed, this is ${versionText(self.version)}.`,
+          hint: "Start the data folder with a newer version of ScratchBird.",
+        }),
+      );
+      return;
+    }
+    onTrust(this.state, this.#leaving);
+    links?.setPeers(own === undefined && firstPeers !== undefined ? firstPeers : peers);
+    for (const uuid of this.#peers.keys()) if (!peers.has(uuid)) this.#peers.delete(uuid);
+  }
+
+  /** Removed while this node looked on, a moment ago. */
+  #isLeaving(member: Member): boolean {
+    const { uuid } = member;
+    if (this.#opened && this.#peers.has(uuid) && !this.#leaving.has(uuid))
+      this.#leaving.set(uuid, this.#options.clock.monotonic() + farewellMs);
+    return (this.#leaving.get(uuid) ?? 0) > this.#options.clock.monotonic();
+  }
+  #closeFarewells(): void {
+    const now = this.#options.clock.monotonic();
+    for (const until of this.#leaving.values())
+      if (until <= now && until > now - leaseRenewMs * 2) return this.#trustChanged();
+  }
+
+  // --- peers -------------------------------------------------------------------------------------------------------
+
+  peerConnected(node: string): void {
+    if (this.#over) return;
+    void this.#greet(node);
+  }
+  peerDisconnected(node: string): void {
+    this.#admitted.delete(node);
+  }
+  /** Its process is gone: a follower need not wait for its silence. */
+  peerDead(node: string): void {
+    if (this.#over) return;
+    const member = this.state.cluster.members.get(node);
+    if (member !== undefined) this.#raft.peerDead(member.raftId);
+  }
+
+  async #greet(node: string): Promise<void> {
+    const { self, links, log } = this.#options;
+    const hello: Hello = {
+      boot: self.boot,
+      version: self.version,
+      lastIndex: this.#raft.lastIndex,
+      term: this.#raft.term,
+    };
+    try {
+      await links!.request(node, method.hello, json(hello), 2000);
+    } catch (error) {
+      if (this.#over) return;
+      if (error instanceof DbError && error.condition === "invalidAuthorizationSpecification") {
+        this.#fault(error);
+        return;
+      }
+      log.debug("a peer did not take the greeting", { peer: node, error });
+      if (links!.isConnected(node)) this.#options.clock.after(500, () => this.#greetAgain(node));
+      return;
+    }
+    this.#admitted.add(node);
+    log.debug("a peer has taken the greeting", { peer: node });
+    this.#sendStatusTo(node);
+  }
+  #greetAgain(node: string): void {
+    if (this.#over || this.#admitted.has(node) || !this.#options.links!.isConnected(node)) return;
+    void this.#greet(node);
+  }
+
+  /** A peer's greeting. @throws DbError 28000: it has forgotten what it promised */
+  hello(node: string, payload: Uint8Array): Uint8Array {
+    const shown = parse<Hello>(payload);
+    const member = this.state.cluster.members.get(node);
+    const known = this.#peers.get(node);
+    const stale = (why: string): never => {
+      this.#options.log.error("a peer was refused: its data folder is older than what it promised", {
+        peer: node,
+        reason: why,
+      });
+      throw new DbError("invalidAuthorizationSpecification", `node ${member?.name ?? node} was refused: ${why}`, {
+        detail: "STALE_NODE: its data folder was put back, or it runs twice.",
+        hint: "Remove the node from the cluster and join with a new data folder.",
+      });
+    };
+    if (member !== undefined && member.boot.count > 0 && !isCurrentBoot(member.boot, shown.boot))
+      stale(`start ${shown.boot.count} is not newer than start ${member.boot.count}`);
+    if (known !== undefined) {
+      if (shown.boot.count < known.boot) stale(`start ${shown.boot.count} is older than start ${known.boot}`);
+      if (shown.lastIndex < known.appliedIndex)
+        stale(`its log ends at entry ${shown.lastIndex}, and it had applied ${known.appliedIndex}`);
+      if (shown.term < known.term) stale(`it knows term ${shown.term}, and had spoken in term ${known.term}`);
+    }
+    this.#factsOf(node).boot = shown.boot.count;
+    return json({});
+  }
+
+  #factsOf(node: string): PeerFacts {
+    let facts = this.#peers.get(node);
+    if (facts === undefined) {
+      facts = {
+        boot: 0,
+        lastSeenAt: 0,
+        lastSeenMonotonic: Number.NEGATIVE_INFINITY,
+        epoch: 0,
+        appliedIndex: 0,
+        version: 0,
+        term: 0,
+        sentAt: 0,
+        heard: Number.NEGATIVE_INFINITY,
+      };
+      this.#peers.set(node, facts);
+    }
+    return facts;
+  }
+
+  /** A one-way message of a member; who it is its certificate says (MEM-10). */
+  message(node: string, kind: number, payload: Uint8Array): void {
+    if (this.#over || !this.#opened) return;
+    const facts = this.#peers.get(node);
+    if (facts === undefined || payload.length < 4) return;
+    const view = new DataView(payload.buffer, payload.byteOffset, payload.length);
+    // Not greeted, or of a start that a later one has replaced.
+    if (facts.boot === 0 || view.getUint32(0, true) !== facts.boot) return;
+    const { clock } = this.#options;
+    facts.lastSeenAt = clock.now();
+    facts.lastSeenMonotonic = clock.monotonic();
+    const body = payload.subarray(4);
+    if (kind === messageKind.status) this.#statusOf(facts, parse<Status>(body));
+    else if (kind === messageKind.raft) this.#raftMessage(node, facts, body);
+  }
+
+  #raftMessage(node: string, facts: PeerFacts, body: Uint8Array): void {
+    let message: Message;
+    try {
+      message = decodeMessage(body);
+    } catch (error) {
+      if (!(error instanceof MalformedBytes)) throw error;
+      this.#options.log.warn("a malformed message of a peer was dropped", { peer: node, error });
+      return;
+    }
+    const member = this.state.cluster.members.get(node);
+    // A node that has not applied the member yet takes the peer's word: its certificate was pinned by somebody.
+    if (member !== undefined && member.raftId !== message.from) return;
+    if (message.to !== this.#options.self.raftId) return;
+    if (member === undefined && this.#options.firstPeers !== undefined) this.#names.set(message.from, node);
+    if (message.kind !== "preVote" && message.kind !== "preVoteAnswer")
+      facts.term = Math.max(facts.term, message.term);
+    this.#raft.receive(message);
+  }
+
+  #sendRaft(message: Message): void {
+    const node = this.#names.get(message.to);
+    if (node === undefined || !this.#admitted.has(node)) return;
+    this.#send(node, messageKind.raft, encodeMessage(message));
+  }
+
+  #send(node: string, kind: number, body: Uint8Array): void {
+    const payload = new ByteWriter(body.length + 4).u32(this.#options.self.boot.count).raw(body).take();
+    this.#options.links?.send(node, kind, payload);
+  }
+
+  #sendStatus(): void {
+    for (const node of this.#admitted) this.#sendStatusTo(node);
+  }
+  #sendStatusTo(node: string): void {
+    const { clock, self } = this.#options;
+    const status: Status = {
+      boot: self.boot.count,
+      epoch: this.#mainEpoch,
+      applied: this.#mainApplied,
+      version: self.version,
+      sentAt: clock.monotonic(),
+      heard: this.#peers.get(node)?.sentAt ?? 0,
+    };
+    this.#send(node, messageKind.status, json(status));
+  }
+
+  #statusOf(facts: PeerFacts, status: Status): void {
+    facts.epoch = status.epoch;
+    facts.appliedIndex = Math.max(facts.appliedIndex, status.applied);
+    facts.version = status.version;
+    facts.sentAt = status.sentAt;
+    // Zero: nothing heard yet in that start of the peer.
+    if (status.heard > 0) facts.heard = Math.max(facts.heard, status.heard);
+    this.#tryBarriers();
+  }
+
+  // --- proposals ---------------------------------------------------------------------------------------------------
+
+  #submit(
+    origin: Origin,
+    command: Uint8Array | undefined,
+    change: { readonly change: ClusterChange; readonly by: string } | undefined,
+    reject: (error: DbError) => void = (error) =>
+      this.#options.toMain({ kind: "refused", number: origin.number, error: recordOf(error) }),
+  ): Pending {
+    const { clock } = this.#options;
+    const pending: Pending = {
+      origin,
+      command,
+      change: change === undefined ? undefined : { change: change.change, by: change.by },
+      deadline: clock.monotonic() + proposeTimeoutMs,
+      reject,
+      applied: undefined,
+      handed: false,
+      term: -1,
+      asking: false,
+    };
+    this.#pending.set(keyOf(origin), pending);
+    this.#hand(pending);
+    return pending;
+  }
+
+  /** To whoever leads now, if it has not been there in this term. */
+  #hand(pending: Pending): void {
+    const { links, self } = this.#options;
+    const { leader, term } = this.#raft;
+    if (leader === 0 || pending.asking || pending.term === term) return;
+    if (leader === self.raftId) {
+      pending.term = term;
+      this.#take(pending.origin, pending.command, pending.change, (error) => this.#notTaken(pending, error));
+      pending.handed = true;
+      return;
+    }
+    const node = this.#names.get(leader);
+    if (node === undefined || links === undefined || !links.isConnected(node)) return;
+    pending.term = term;
+    pending.asking = true;
+    const before = pending.handed;
+    pending.handed = true;
+    const payload =
+      pending.command ?? json({ origin: pending.origin, change: pending.change!.change, by: pending.change!.by });
+    const how = pending.command === undefined ? method.change : method.propose;
+    links.request(node, how, payload, proposeTimeoutMs).then(
+      () => {
+        pending.asking = false;
+      },
+      (error: DbError) => {
+        pending.asking = false;
+        if (error.condition === "connectionFailure" || error.condition === "queryCanceled") {
+          if (error.fields.detail === "not sent") pending.handed = before;
+          // Another leader, or this one again once it is back.
+          pending.term = -1;
+          return;
+        }
+        this.#notTaken(pending, error);
+      },
+    );
+  }
+
+  #notTaken(pending: Pending, error: DbError): void {
+    if (!this.#pending.has(keyOf(pending.origin))) return;
+    if (error.condition !== "cannotConnectNow") {
+      this.#pending.delete(keyOf(pending.origin));
+      pending.reject(error);
+      return;
+    }
+    // The leader has changed or is busy: the next tick hands it over again.
+    pending.term = -1;
+  }
+
+  #giveUp(pending: Pending, cause?: DbError): void {
+    if (!this.#pending.delete(keyOf(pending.origin))) return;
+    this.#failed++;
+    pending.reject(
+      pending.handed
+        ? new DbError(
+            "transactionResolutionUnknown",
+            "it is not known whether the change was made: no quorum of the cluster's nodes answers",
+            { detail: "NO_QUORUM: a leader had it, and did not confirm it.", hint: "Look before you try again." },
+            cause,
+          )
+        : (cause ??
+            new DbError("cannotConnectNow", "the cluster has no leader", {
+              detail: "NO_LEADER: nothing was changed.",
+              hint: "A quorum of the voting nodes must be up and reach each other. Try again.",
+            })),
+    );
+  }
+
+  /** A peer's proposal. Resolves when it is in the log and committed. */
+  async propose(payload: Uint8Array): Promise<Uint8Array> {
+    await this.#proposeTimed(new Uint8Array(payload));
+    return json({});
+  }
+  async change(payload: Uint8Array): Promise<Uint8Array> {
+    const { origin, change, by } = parse<Pick<EpochEntry, "origin" | "change" | "by">>(payload);
+    if (!this.#raft.isLeader) throw new DbError("cannotConnectNow", "this node does not lead the cluster");
+    await new Promise<void>((resolve, reject) => {
+      this.#takeChange(origin, change, by, (error) => (error === undefined ? resolve() : reject(error)));
+    });
+    return json({});
+  }
+
+  async #proposeTimed(entry: Uint8Array): Promise<void> {
+    const { clock } = this.#options;
+    const since = clock.monotonic();
+    await this.#raft.propose(entry);
+    this.#counts.noteCommit(since, clock.monotonic());
+  }
+
+  /** As the leader. */
+  #take(
+    origin: Origin,
+    command: Uint8Array | undefined,
+    change: Pending["change"],
+    failed: (error: DbError) => void,
+  ): void {
+    if (command !== undefined) {
+      this.#proposeTimed(command).catch((error: DbError) => failed(error));
+      return;
+    }
+    this.#takeChange(origin, change!.change, change!.by, (error) => {
+      if (error !== undefined) failed(error);
+    });
+  }
+
+  #takeChange(
+    origin: Origin,
+    change: ClusterChange,
+    by: string,
+    answer: (error?: DbError) => void,
+  ): void {
+    this.#changes.push({ origin, change, by, answer });
+    void this.#publish();
+  }
+
+  /** Builds epochs of the changes that wait, and proposes them as one entry; one entry at a time. */
+  async #publish(): Promise<void> {
+    if (this.#publishing) return;
+    this.#publishing = true;
+    try {
+      while (this.#changes.length > 0 && !this.#over) await this.#publishSome();
+    } finally {
+      this.#publishing = false;
+    }
+  }
+
+  async #publishSome(): Promise<void> {
+    const { self, signer, clock, log } = this.#options;
+    const taken = this.#changes.splice(0, changesMax);
+    try {
+      // Everything that was committed is applied: what is built here is built on the newest.
+      await this.#raft.read();
+      if (!this.#raft.isLeader) throw new DbError("cannotConnectNow", "this node does not lead the cluster");
+      const allowed = taken.filter((one) => {
+        const refusal = this.#quorumRefusal(one.change);
+        if (refusal !== undefined) one.answer(refusal);
+        return refusal === undefined;
+      });
+      const made = this.state.cluster.draftEpochs(allowed, self.uuid, signer, Math.floor(clock.now()));
+      const entries: EpochEntry[] = [];
+      const asked: WaitingChange[] = [];
+      for (const [at, one] of made.entries()) {
+        if ("condition" in one) {
+          log.info("a change of the cluster was refused", { change: allowed[at]!.change.kind, reason: one.message });
+          allowed[at]!.answer(errorOf(one));
+        } else {
+          entries.push(one);
+          asked.push(allowed[at]!);
+        }
+      }
+      if (entries.length === 0) return;
+      await this.#proposeTimed(encodeProposal({ type: "epochs", entries }));
+      for (const one of asked) one.answer();
+    } catch (error) {
+      if (!(error instanceof DbError)) throw error;
+      for (const one of taken) one.answer(error);
+    }
+  }
+
+  /** What the leader alone can tell: whether those who are left are reachable (spec/02, R8). */
+  #quorumRefusal(change: ClusterChange): DbError | undefined {
+    const leaving =
+      change.kind === "removeMember"
+        ? change.node
+        : change.kind === "moveMember" && change.to === "DISABLED"
+          ? change.node
+          : undefined;
+    if (leaving === undefined) return undefined;
+    const member = this.state.cluster.members.get(leaving);
+    if (member === undefined || !isVoting(member)) return undefined;
+    const { members } = this.state.cluster;
+    if (keepsQuorum(members.values(), leaving, (uuid) => this.#isReachable(uuid))) return undefined;
+    return new DbError(
+      "objectNotInPrerequisiteState",
+      `without node ${member.name} the reachable voters would be no quorum`,
+      { detail: "NO_QUORUM: the cluster could not decide anything any more.", hint: "Bring other nodes back first." },
+    );
+  }
+
+  #isReachable(uuid: string): boolean {
+    const { self, clock } = this.#options;
+    if (uuid === self.uuid) return true;
+    const facts = this.#peers.get(uuid);
+    return facts !== undefined && clock.monotonic() - facts.lastSeenMonotonic < leaseMs;
+  }
+
+  // --- barriers (C5) -----------------------------------------------------------------------------------------------
+
+  /** Main's: answered by whoever leads, again and again while the lead changes. */
+  async #pass(ticket: number, index: number): Promise<void> {
+    const { clock, links, self, toMain, log } = this.#options;
+    const deadline = clock.monotonic() + barrierTimeoutMs;
+    while (!this.#over && clock.monotonic() < deadline) {
+      const { leader } = this.#raft;
+      try {
+        if (leader === self.raftId) {
+          await this.#awaitAll(index);
+          break;
+        }
+        const node = this.#names.get(leader);
+        if (node !== undefined && links?.isConnected(node) === true) {
+          await links.request(node, method.barrier, json({ index }), barrierTimeoutMs);
+          break;
+        }
+      } catch (error) {
+        if (!(error instanceof DbError)) throw error;
+        log.debug("a barrier is asked for again", { error });
+      }
+      await new Promise<void>((resolve) => clock.after(20, resolve));
+    }
+    if (clock.monotonic() >= deadline) log.warn("not every node is known to have applied a change", { index });
+    toMain({ kind: "passed", ticket });
+  }
+
+  async #catchUp(ticket: number): Promise<void> {
+    const { clock, toMain } = this.#options;
+    while (!this.#over) {
+      try {
+        await this.#raft.read();
+        break;
+      } catch (error) {
+        if (!(error instanceof DbError)) throw error;
+        await new Promise<void>((resolve) => clock.after(100, resolve));
+      }
+    }
+    this.#flush();
+    toMain({ kind: "passed", ticket });
+  }
+
+  async barrier(payload: Uint8Array): Promise<Uint8Array> {
+    await this.#awaitAll(parse<{ index: number }>(payload).index);
+    return json({});
+  }
+
+  async #awaitAll(index: number): Promise<void> {
+    if (!this.#raft.isLeader) throw new DbError("cannotConnectNow", "this node does not lead the cluster");
+    if (this.#laggards(index) === 0) return;
+    await new Promise<void>((resolve, reject) => {
+      const deadline = this.#options.clock.monotonic() + barrierTimeoutMs;
+      this.#barriers.push({ index, resolve, reject, deadline });
+    });
+    // Somebody may be left out for his silence: that counts only while nobody else has given him a lease.
+    await this.#raft.read();
+    if (!this.#raft.isLeader) throw new DbError("cannotConnectNow", "this node does not lead the cluster");
+  }
+
+  /** Members that have not applied the entry and were not silent for a lease. */
+  #laggards(index: number): number {
+    const { self, clock } = this.#options;
+    const now = clock.monotonic();
+    let count = 0;
+    for (const member of this.state.cluster.members.values()) {
+      if (!isFollowing(member) || member.state === "JOINING") continue;
+      const facts = this.#peers.get(member.uuid);
+      const applied = member.uuid === self.uuid ? this.#mainApplied : (facts?.appliedIndex ?? 0);
+      if (applied >= index) continue;
+      // A new leader waits one lease for those whose leases it does not know.
+      const seen = member.uuid === self.uuid ? now : (facts?.lastSeenMonotonic ?? Number.NEGATIVE_INFINITY);
+      if (now - Math.max(seen, this.#leaderSince) < leaseMs) count++;
+    }
+    return count;
+  }
+
+  #tryBarriers(): void {
+    if (this.#barriers.length === 0) return;
+    const now = this.#options.clock.monotonic();
+    this.#barriers = this.#barriers.filter((one) => {
+      if (!this.#raft.isLeader) one.reject(new DbError("cannotConnectNow", "another node leads"));
+      else if (this.#laggards(one.index) === 0) one.resolve();
+      else if (now > one.deadline) one.reject(new DbError("cannotConnectNow", "nodes are behind"));
+      else return true;
+      return false;
+    });
+  }
+
+  // --- time --------------------------------------------------------------------------------------------------------
+
+  #leaderChanged(): void {
+    const { leader, isLeader, term } = this.#raft;
+    this.#counts.noteLeader(leader !== 0, this.#options.clock.monotonic());
+    const name = `${leader} ${term}`;
+    if (leader !== 0 && name !== this.#lastLeader) {
+      this.#lastLeader = name;
+      this.#leaderChanges++;
+      this.#leaderSince = this.#options.clock.monotonic();
+      this.#options.log.info(isLeader ? "this node leads the cluster" : "a node leads the cluster", {
+        leader: this.#names.get(leader) ?? leader,
+        term,
+      });
+    }
+    this.#handAll();
+    this.#tryBarriers();
+    this.#tellStatus();
+  }
+
+  #handAll(): void {
+    const now = this.#options.clock.monotonic();
+    for (const pending of [...this.#pending.values()]) {
+      if (now > pending.deadline && !pending.asking) this.#giveUp(pending);
+      else this.#hand(pending);
+    }
+  }
+
+  #tick(): void {
+    if (this.#options.mainIsAlive?.() !== false) this.#sendStatus();
+    this.#handAll();
+    this.#tryBarriers();
+    this.#ownDuties();
+    if (this.#raft.isLeader) this.#leaderDuties();
+    this.#renewLease();
+    this.#closeFarewells();
+    this.#tellStatus();
+  }
+
+  #leaseUntil(): number {
+    const { self } = this.#options;
+    if (this.#raft.leader === 0) return Number.NEGATIVE_INFINITY;
+    if (!this.#raft.isLeader) {
+      const node = this.#names.get(this.#raft.leader);
+      return (this.#peers.get(node ?? "")?.heard ?? Number.NEGATIVE_INFINITY) + leaseMs - leaseMarginMs;
+    }
+    const heard: number[] = [];
+    for (const member of this.state.cluster.members.values()) {
+      if (!isVoting(member)) continue;
+      heard.push(
+        member.uuid === self.uuid
+          ? this.#options.clock.monotonic()
+          : (this.#peers.get(member.uuid)?.heard ?? Number.NEGATIVE_INFINITY),
+      );
+    }
+    heard.sort((a, b) => b - a);
+    return (heard[Math.floor(heard.length / 2)] ?? Number.NEGATIVE_INFINITY) + leaseMs - leaseMarginMs;
+  }
+  #renewLease(): void {
+    this.#options.publishLease?.(this.#leaseUntil());
+  }
+
+  /** What every node owes: its start, and its word on the epoch. */
+  #ownDuties(): void {
+    const { self } = this.#options;
+    const { cluster } = this.state;
+    const own = cluster.members.get(self.uuid);
+    if (own === undefined || this.#raft.leader === 0) return;
+    if (!this.#bootNoted && (own.boot.count !== self.boot.count || own.boot.nonce !== self.boot.nonce)) {
+      this.#bootNoted = true;
+      this.#submitOwn({ type: "boot", node: self.uuid, boot: self.boot, version: self.version }, (error) => {
+        if (error.condition === "objectNotInPrerequisiteState") this.#fault(error);
+        else this.#bootNoted = false;
+      });
+    }
+    this.#tellAddresses(own);
+    this.#compareEpochs();
+    const latest = cluster.latest;
+    if (latest === undefined || this.#mainEpoch !== latest.epoch.number) return;
+    const enabled = own.state === "ENABLED";
+    const wanted = enabled ? latest.state === "CONVERGING" : own.state === "JOINING" || own.state === "FAILED";
+    const given = enabled
+      ? cluster.attestations.has(self.uuid)
+      : cluster.readyEpochOf(self.uuid) === latest.epoch.number;
+    if (!wanted || given || this.#attesting === latest.epoch.number) return;
+    const attestation = this.#attestation(latest.epoch.number, enabled);
+    if (attestation === undefined) return;
+    this.#attesting = latest.epoch.number;
+    this.#submitOwn({ type: "attest", attestation }, () => {
+      this.#attesting = 0;
+    });
+  }
+
+  /** CCE-32: most of the others have gone on to an epoch that this node does not have. */
+  #compareEpochs(): void {
+    const own = this.state.cluster.latest?.epoch.number ?? 0;
+    let ahead = 0;
+    let enabled = 0;
+    for (const member of this.state.cluster.members.values()) {
+      if (member.state !== "ENABLED") continue;
+      enabled++;
+      if (this.#isReachable(member.uuid) && (this.#peers.get(member.uuid)?.epoch ?? 0) > own) ahead++;
+    }
+    const now = this.#options.clock.monotonic();
+    if (ahead * 2 <= enabled) this.#behindSince = undefined;
+    else this.#behindSince ??= now;
+    const mismatch = this.#behindSince !== undefined && now - this.#behindSince > leaseMs;
+    if (mismatch && !this.#epochMismatch)
+      this.#options.log.error("EPOCH_MISMATCH: most nodes have a newer epoch", { epoch: own, ahead, enabled });
+    this.#epochMismatch = mismatch;
+  }
+
+  /** Ports that were left to the system are others after a restart. */
+  #tellAddresses(own: Member): void {
+    const addresses = this.#addresses;
+    if (addresses === undefined || this.#moving || own.state === "REMOVED") return;
+    const { control, rpc, pg } = own.addresses;
+    if (control === addresses.control && rpc === addresses.rpc && pg === addresses.pg) return;
+    this.#moving = true;
+    this.#changeByself({ kind: "setAddresses", node: own.uuid, addresses }, () => {
+      this.#moving = false;
+    });
+  }
+
+  /** Undefined: not all of the others were seen at the epoch yet. */
+  #attestation(epoch: number, enabled: boolean): Attestation | undefined {
+    const { self, clock, signer } = this.#options;
+    const observations = [];
+    for (const member of enabled ? this.state.cluster.members.values() : []) {
+      if (member.state !== "ENABLED" || member.uuid === self.uuid) continue;
+      const facts = this.#peers.get(member.uuid);
+      if (facts === undefined || facts.epoch !== epoch || !this.#isReachable(member.uuid)) return undefined;
+      observations.push({
+        peer: member.uuid,
+        certFingerprint: member.certFingerprint,
+        epoch,
+        observedAt: Math.floor(facts.lastSeenAt),
+        valid: true,
+      });
+    }
+    const content = { node: self.uuid, epoch, activatedAt: Math.floor(clock.now()), observations };
+    return { ...content, signature: signer.sign(attestationDigest(content)) };
+  }
+
+  #submitOwn(command: ControlCommand, reject: (error: DbError) => void): void {
+    const origin = this.#ownOrigin();
+    this.#submit(origin, encodeProposal(command, origin), undefined, reject);
+  }
+
+  #changeByself(change: ClusterChange, ended?: () => void): void {
+    const name = this.state.cluster.members.get(this.#options.self.uuid)?.name ?? "";
+    const submitted = this.#submit(this.#ownOrigin(), undefined, { change, by: `node ${name}` }, (error) => {
+      this.#options.log.warn("a change by the node itself was not made", { change: change.kind, error });
+      ended?.();
+    });
+    submitted.applied = ended;
+  }
+
+  /** One change at a time is enough: the next tick looks again. */
+  #leaderDuties(): void {
+    const { clock, log } = this.#options;
+    const { cluster } = this.state;
+    this.#alignGroup();
+    const now = clock.monotonic();
+    const waiting = [...this.#pending.values()].some((one) => one.change?.by.startsWith("node ") === true);
+    const latest = cluster.latest;
+    if (latest === undefined) return;
+    if (latest.state === "CONVERGING") {
+      if (cluster.missing().size === 0 && this.#effecting !== latest.epoch.number) {
+        this.#effecting = latest.epoch.number;
+        const at = Math.floor(clock.now());
+        this.#submitOwn({ type: "effective", epoch: latest.epoch.number, at }, () => {
+          this.#effecting = 0;
+        });
+      }
+      const limit = durationMs(cluster.setting("epoch.convergence_timeout"));
+      if (clock.now() - latest.epoch.publishedAt > limit && this.#overdue !== latest.epoch.number) {
+        this.#overdue = latest.epoch.number;
+        log.error("CONVERGENCE_TIMEOUT: an epoch is not attested by all nodes", {
+          epoch: latest.epoch.number,
+          missing: Object.fromEntries(cluster.missing()),
+        });
+      }
+    }
+    if (waiting) return;
+    const silence = durationMs(cluster.setting("membership.failure_timeout"));
+    const grace = durationMs(cluster.setting("membership.removal_grace"));
+    for (const member of cluster.members.values()) {
+      const { uuid, state } = member;
+      if (uuid === this.#options.self.uuid) continue;
+      const facts = this.#peers.get(uuid);
+      if ((state === "JOINING" || state === "FAILED") && this.#isReady(member)) {
+        const reason = state === "JOINING" ? "has the log and the epoch" : "is back";
+        this.#changeByself({ kind: "moveMember", node: uuid, to: "ENABLED", reason });
+        return;
+      }
+      const seen = Math.max(facts?.lastSeenMonotonic ?? 0, this.#leaderSince);
+      if (state === "ENABLED" && now - seen > silence && uuid !== cluster.home) {
+        log.warn("POTENTIAL_FAILURE: a node is silent", { node: member.name, ms: Math.round(now - seen) });
+        this.#changeByself({ kind: "moveMember", node: uuid, to: "FAILED", reason: "silent for too long" });
+        return;
+      }
+      if (state === "FAILED" && grace > 0 && clock.now() - member.stateChangedAt > grace) {
+        this.#changeByself({
+          kind: "removeMember",
+          node: uuid,
+          reason: "failed for longer than membership.removal_grace",
+          force: true,
+          allowDataLoss: false,
+        });
+        return;
+      }
+    }
+  }
+
+  #isReady(member: Member): boolean {
+    const { cluster } = this.state;
+    const facts = this.#peers.get(member.uuid);
+    return (
+      cluster.readyEpochOf(member.uuid) !== undefined &&
+      facts !== undefined &&
+      this.#isReachable(member.uuid) &&
+      facts.epoch === cluster.latest?.epoch.number &&
+      facts.appliedIndex + 100 >= this.#raft.commitIndex
+    );
+  }
+
+  /** The Raft group follows the members, one step at a time. */
+  #alignGroup(): void {
+    if (this.#changingGroup) return;
+    const target = groupOf(this.state.cluster.members.values());
+    const { voters, learners, outgoing } = this.#raft.members;
+    if (outgoing.length > 0 || target.voters.length === 0) return;
+    if (same(voters, target.voters) && same(learners, target.learners)) return;
+    this.#changingGroup = true;
+    this.#raft.changeMembers(nextGroup({ voters, learners }, target)).then(
+      () => {
+        this.#changingGroup = false;
+        if (this.#raft.isLeader && !this.#over) this.#alignGroup();
+      },
+      (error: unknown) => {
+        this.#changingGroup = false;
+        this.#options.log.debug("the voters could not be changed yet", { error });
+      },
+    );
+  }
+
+  // --- joining -----------------------------------------------------------------------------------------------------
+
+  /** A stranger with a token. @throws DbError 28000, 42710, 57P03 */
+  async join(payload: Uint8Array): Promise<Uint8Array> {
+    const { issue, clock } = this.#options;
+    const asked = parse<JoinRequest>(payload);
+    const { cluster } = this.state;
+    const token = cluster.tokens.get(asked.token);
+    if (token === undefined || token.secretHash !== asked.secretHash || token.expiresAt < clock.now())
+      throw new DbError(
+        "invalidAuthorizationSpecification",
+        "the join token is not known, was used, or has expired",
+        { hint: "Make a new one: SELECT create_join_token()." },
+      );
+    if (issue === undefined) {
+      const home = cluster.members.get(cluster.home);
+      throw new DbError("objectNotInPrerequisiteState", "this node cannot issue certificates", {
+        hint: `Join through the node that holds the CA's key: --peer ${home?.addresses.control ?? "?"}.`,
+      });
+    }
+    const subject = { clusterUuid: cluster.clusterUuid, nodeUuid: asked.uuid, nodeName: asked.name };
+    const { certificatePem, certFingerprint, publicKey } = await issue(asked.requestPem, subject);
+    const member: NewMember = {
+      uuid: asked.uuid,
+      name: asked.name,
+      certFingerprint,
+      publicKey,
+      addresses: asked.addresses,
+      hostLabel: asked.hostLabel,
+      roles: token.roles,
+      version: asked.version,
+    };
+    await this.#addMember(member, token.id, token.by);
+    const record = cluster.members.get(asked.uuid);
+    if (record === undefined) throw new DbError("cannotConnectNow", "the member is not applied here yet");
+    const answer: JoinAnswer = {
+      certificatePem,
+      authorityPem: cluster.authorities[0]!.certificatePem,
+      clusterUuid: cluster.clusterUuid,
+      clusterName: cluster.clusterName,
+      raftId: record.raftId,
+      facts: this.#options.joinFacts,
+      peers: [...cluster.members.values()]
+        .filter((one) => isFollowing(one) && one.uuid !== asked.uuid)
+        .map((one) => [one.uuid, one.addresses.control] as const),
+    };
+    return json(answer);
+  }
+
+  #addMember(member: NewMember, token: string, by: string): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const origin = this.#ownOrigin();
+      const { clock } = this.#options;
+      this.#submit(origin, undefined, { change: { kind: "addMember", member, token }, by }, reject);
+      const look = (): void => {
+        if (this.state.cluster.members.has(member.uuid)) resolve();
+        else if (this.#pending.has(keyOf(origin))) clock.after(5, look);
+      };
+      look();
+    });
+  }
+
+  // --- what it looks like ------------------------------------------------------------------------------------------
+
+  #told = "";
+  #tellStatus(): void {
+    if (!this.#opened || this.#over) return;
+    const status = this.status();
+    // Times of silence change always; they are told with what else has changed, or each second.
+    const { peers, ...rest } = status;
+    const second = Math.floor(this.#options.clock.monotonic() / 1000);
+    const now = JSON.stringify([rest, peers.map((one) => [one.node, one.connected, one.epoch]), second]);
+    if (now === this.#told) return;
+    this.#told = now;
+    const { compactions, elections, replication } = this.#counts;
+    this.#options.toMain({
+      kind: "status",
+      status,
+      raft: { compactions, elections: { ...elections }, replication: { ...replication } },
+    });
+  }
+
+  status(): ControlStatus {
+    const { self, clock, links } = this.#options;
+    const raft = this.#raft;
+    this.#counts.noteSnapshot(raft.snapshotIndex);
+    const own = this.state.cluster.members.get(self.uuid);
+    const peers: PeerStatus[] = [];
+    for (const member of this.state.cluster.members.values()) {
+      if (member.uuid === self.uuid || !isFollowing(member)) continue;
+      const facts = this.#peers.get(member.uuid);
+      peers.push({
+        node: member.uuid,
+        connected: links?.isConnected(member.uuid) ?? false,
+        lastSeenAt: facts === undefined || facts.lastSeenAt === 0 ? undefined : facts.lastSeenAt,
+        epoch: facts?.epoch ?? 0,
+        appliedIndex: facts?.appliedIndex ?? 0,
+        version: facts?.version ?? member.version,
+        roundTripMs: links?.roundTripMs(member.uuid),
+      });
+    }
+    return {
+      node: self.uuid,
+      role: raft.node.isLeader
+        ? "leader"
+        : raft.node.role === "follower" && (own === undefined || !isVoting(own))
+          ? "learner"
+          : (raft.node.role as ControlStatus["role"]),
+      leader: raft.leader === 0 ? undefined : this.#names.get(raft.leader),
+      term: raft.term,
+      lastIndex: raft.lastIndex,
+      commitIndex: raft.commitIndex,
+      appliedIndex: raft.appliedIndex,
+      epochMismatch: this.#epochMismatch,
+      hasQuorum: raft.leader !== 0 && clock.monotonic() < this.#leaseUntil() + leaseMarginMs,
+      leaderChanges: this.#leaderChanges,
+      proposalsCommitted: this.#committed,
+      proposalsFailed: this.#failed,
+      snapshotIndex: raft.snapshotIndex,
+      bytesSinceSnapshot: this.#options.storage.bytesSinceSnapshot,
+      state: own?.state ?? "JOINING",
+      peers,
+    };
+  }
+}
+
+const keyOf = ({ stream, number }: Origin): string => `${stream} ${number}`;
+
+function same(a: readonly number[], b: readonly number[]): boolean {
+  return a.length === b.length && a.every((one, at) => one === b[at]);
+}
+
+interface Group {
+  readonly voters: readonly number[];
+  readonly learners: readonly number[];
+}
+
+/** One voter more or less at a time needs no joint set; a newcomer learns before it votes (MEM-22). */
+function nextGroup(now: Group, target: Group): Group {
+  const known = [...now.voters, ...now.learners];
+  const newcomers = [...target.voters, ...target.learners].filter((one) => !known.includes(one));
+  if (newcomers.length > 0) return { voters: now.voters, learners: sorted([...now.learners, ...newcomers]) };
+  const rising = target.voters.find((one) => !now.voters.includes(one));
+  if (rising !== undefined)
+    return {
+      voters: sorted([...now.voters, rising]),
+      learners: now.learners.filter((one) => one !== rising),
+    };
+  const falling = now.voters.find((one) => !target.voters.includes(one));
+  if (falling !== undefined) {
+    const learners = target.learners.includes(falling) ? sorted([...now.learners, falling]) : now.learners;
+    return { voters: now.voters.filter((one) => one !== falling), learners };
+  }
+  return target;
+}
+
+const sorted = (ids: number[]): number[] => ids.sort((a, b) => a - b);
+
+/** For those outside who speak of errors as data. */
+export type { ErrorRecord };

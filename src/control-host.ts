@@ -1,0 +1,297 @@
+/**
+ * The control plane's half of a node, put together: log, links to the peers, actor. `control.ts` does it in the control
+ * worker, `node.ts` in its own loop where there is no worker (the simulator, tests).
+ *
+ * Invariant: what crosses between the two halves is plain data; each reads the node's trust from the data folder by itself.
+ */
+import { X509Certificate } from "node:crypto";
+import type { XXHashAPI } from "xxhash-wasm";
+import { DbError } from "./base/errors.js";
+import {
+  ControlActor,
+  type ControlChannel,
+  type ControlState,
+  type FromControl,
+  type IssueCertificate,
+  type Member,
+  messageKind,
+  method,
+  recordOf,
+  type ToControl,
+} from "./cluster/index.js";
+import type { Genesis, NewMember, Signer, VerifySignature } from "./cluster/contract.js";
+import { ClusterState } from "./cluster/index.js";
+import type { Log } from "./observe/index.js";
+import type { Clock, Disk, Random } from "./platform/index.js";
+import { RaftStorage } from "./raft/index.js";
+import type { PeerCredentials, PeerNetwork, PeerVerdict } from "./rpc/contract.js";
+import { PeerLinks } from "./rpc/index.js";
+import {
+  checkPeer,
+  fingerprintOf,
+  issuerOf,
+  type NodeMaterial,
+  signerOf,
+  verifySignature,
+} from "./security/index.js";
+
+/** All that the control half is told when it starts. */
+export interface ControlStart {
+  readonly self: {
+    readonly uuid: string;
+    readonly name: string;
+    readonly raftId: number;
+    readonly boot: Member["boot"];
+    readonly version: number;
+  };
+  readonly clusterUuid: string;
+  readonly host: string;
+  readonly port: number;
+  /** Takes any port when that one is in use. */
+  readonly anyPort: boolean;
+  /** Of who founds the cluster in this start. */
+  readonly founds: { readonly clusterName: string; readonly member: NewMember } | undefined;
+  /** The log must be there: the node has promised things. */
+  readonly established: boolean;
+  readonly firstPeers: readonly (readonly [uuid: string, address: string])[];
+  readonly joinFacts: unknown;
+}
+
+/** A node's trust, as the control plane and the rpc port use it. The simulator has its own. */
+export interface NodeTrust {
+  readonly signer: Signer;
+  readonly verify: VerifySignature;
+  readonly authorityPem: string;
+  readonly issue: IssueCertificate | undefined;
+  /** What to show, and whom to believe, while the state is as it is. */
+  credentials(cluster: ClusterState, options: TrustOptions): PeerCredentials;
+}
+
+export interface TrustOptions {
+  /** Removed a moment ago: still spoken to. */
+  readonly leaving: ReadonlyMap<string, number>;
+  /** Members as they were when this node joined, while its log says nothing yet. */
+  readonly firstPeers: ReadonlySet<string>;
+}
+
+/** Clocks of two hosts are never equal (CA-10). */
+const toleranceMs = 5 * 60_000;
+
+export function hostTrust(
+  material: NodeMaterial,
+  clusterUuid: string,
+  nodeUuid: string,
+  clock: Clock,
+  random: Random,
+): NodeTrust {
+  const authorities = new Map<string, X509Certificate>();
+  const authorityOf = (pem: string): X509Certificate => {
+    let certificate = authorities.get(pem);
+    if (certificate === undefined) authorities.set(pem, (certificate = new X509Certificate(pem)));
+    return certificate;
+  };
+  return {
+    signer: signerOf(material),
+    verify: verifySignature,
+    authorityPem: material.authorityPem,
+    issue: material.authority === undefined ? undefined : issuerOf(material.authority, clock, random),
+    credentials: (cluster, { leaving, firstPeers }) => {
+      const known = cluster.authorities.map((one) => one.certificatePem);
+      const pems = known.length === 0 ? [material.authorityPem] : known;
+      return {
+        own: {
+          // With the CA behind it: who joins has nothing to check it by but the CA's fingerprint.
+          certificatePem: `${material.own.certificatePem}${material.authorityPem}`,
+          keyPem: material.own.keyPem,
+        },
+        check: (der): PeerVerdict => {
+          const certificate = new X509Certificate(der);
+          const verdict = checkPeer(certificate, {
+            clusterUuid,
+            now: clock.now(),
+            toleranceMs,
+            authorities: pems.map((pem) => ({ certificate: authorityOf(pem) })),
+            isRevoked: () => false,
+            member: (uuid) => {
+              const member = cluster.members.get(uuid);
+              if (member !== undefined) {
+                const removed = member.state === "REMOVED" && !leaving.has(uuid);
+                return { fingerprints: [member.certFingerprint], removed };
+              }
+              // A log that is still on its way does not know all those whom the cluster had when this node joined.
+              return firstPeers.has(uuid) && !cluster.members.has(nodeUuid)
+                ? { fingerprints: [fingerprintOf(certificate)], removed: false }
+                : undefined;
+            },
+          });
+          return "condition" in verdict
+            ? verdict
+            : { node: verdict.node, certFingerprint: fingerprintOf(certificate) };
+        },
+      };
+    },
+  };
+}
+
+export interface ControlParts {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly disk: Disk;
+  readonly hash: XXHashAPI;
+  readonly log: Log;
+  readonly trust: NodeTrust;
+  /** Undefined: this node is and stays alone. */
+  readonly network: PeerNetwork | undefined;
+  readonly toMain: (message: FromControl) => void;
+  readonly publishLease?: ((until: number) => void) | undefined;
+  readonly mainIsAlive?: (() => boolean) | undefined;
+  readonly tickMs?: number | undefined;
+  readonly snapshotAfterBytes?: number | undefined;
+}
+
+export interface ControlHalf {
+  receive(message: ToControl): void;
+  readonly actor: ControlActor;
+  close(): void;
+}
+
+/** @throws DbError XX001, F0000: the log cannot be used; ioError: the port cannot be bound */
+export async function startControl(start: ControlStart, parts: ControlParts): Promise<ControlHalf> {
+  const { clock, random, disk, hash, log, trust, network, toMain } = parts;
+  const storage = new RaftStorage({ disk, hash, folder: "raft" });
+  if (storage.recovered === undefined && start.established)
+    throw new DbError("dataCorrupted", "the consensus log of this node, raft/, is missing", {
+      hint: "What the node has promised is lost with it: remove the node from the cluster and join with a new data folder.",
+    });
+  if (storage.recovered !== undefined && storage.recovered.id !== start.self.raftId)
+    throw new DbError("dataCorrupted", "the consensus log in raft/ is of another node", {
+      hint: "Restore raft/ and node.json from the same backup of this node.",
+    });
+  const links = network === undefined ? undefined : new PeerLinks({ network, clock, random, hash, log });
+  const firstPeers = new Map(start.firstPeers);
+  const trustOptions = { firstPeers: new Set(firstPeers.keys()) };
+  network?.onRefusal(({ condition, message, node, remoteAddress }) =>
+    log.warn("a peer was refused", { condition, reason: message, peer: node, address: remoteAddress }),
+  );
+  network?.use(trust.credentials(new ClusterState(trust.verify), { ...trustOptions, leaving: new Map() }));
+  const seedBytes = new Uint8Array(4);
+  random.fill(seedBytes);
+  const actor = new ControlActor({
+    self: start.self,
+    clock,
+    log,
+    storage,
+    seed: Buffer.from(seedBytes).readUInt32LE(0),
+    signer: trust.signer,
+    verify: trust.verify,
+    links,
+    genesis: genesisOf(start, trust, clock),
+    firstPeers,
+    issue: trust.issue,
+    joinFacts: start.joinFacts,
+    onTrust: (state: ControlState, leaving) =>
+      network?.use(trust.credentials(state.cluster, { ...trustOptions, leaving })),
+    toMain,
+    publishLease: parts.publishLease,
+    mainIsAlive: parts.mainIsAlive,
+    tickMs: parts.tickMs,
+    snapshotAfterBytes: parts.snapshotAfterBytes,
+  });
+  if (links !== undefined) {
+    links.onPeer(({ node, kind }) => {
+      if (kind === "connected") actor.peerConnected(node);
+      else if (kind === "disconnected") actor.peerDisconnected(node);
+      else actor.peerDead(node);
+    });
+    links.onMessage(({ node }, kind, payload) => actor.message(node, kind, payload));
+    const ofMember = (number: number, answer: (node: string, payload: Uint8Array) => Promise<Uint8Array>): void =>
+      links.onRequest(number, async (peer, payload) => {
+        if (peer.kind !== "member") throw new DbError("invalidAuthorizationSpecification", "only members may ask this");
+        return answer(peer.node, payload);
+      });
+    ofMember(method.hello, async (node, payload) => actor.hello(node, payload));
+    ofMember(method.propose, async (_node, payload) => actor.propose(payload));
+    ofMember(method.change, async (_node, payload) => actor.change(payload));
+    ofMember(method.barrier, async (_node, payload) => actor.barrier(payload));
+    links.onRequest(method.join, async (_peer, payload) => actor.join(payload), { strangers: true });
+    const port = await listen(links, start, log);
+    toMain({ kind: "listening", port });
+  }
+  return {
+    receive: (message) => actor.receive(message),
+    actor,
+    close: () => {
+      links?.close();
+      network?.close();
+    },
+  };
+}
+
+async function listen(links: PeerLinks, start: ControlStart, log: Log): Promise<number> {
+  try {
+    return await links.listen(start.host, start.port, true);
+  } catch (error) {
+    if (!start.anyPort) throw error;
+    const port = await links.listen(start.host, 0, true);
+    log.info("the control port is in use; another was taken", { wanted: start.port, port });
+    return port;
+  }
+}
+
+function genesisOf(start: ControlStart, trust: NodeTrust, clock: Clock): Genesis | undefined {
+  const { founds, self, clusterUuid } = start;
+  if (founds === undefined) return undefined;
+  return ClusterState.genesis(
+    {
+      clusterUuid,
+      clusterName: founds.clusterName,
+      member: founds.member,
+      boot: self.boot,
+      authority: trust.authorityPem,
+      at: Math.floor(clock.now()),
+    },
+    trust.signer,
+    trust.verify,
+  );
+}
+
+/** The control half in the same loop: each message is handed over behind what is running. */
+export function controlInLoop(
+  start: ControlStart,
+  parts: Omit<ControlParts, "toMain">,
+): { readonly channel: ControlChannel; readonly half: Promise<ControlHalf>; close(): void } {
+  let handler: (message: FromControl) => void = () => {};
+  let closed = false;
+  const toMain = (message: FromControl): void =>
+    queueMicrotask(() => {
+      if (!closed) handler(message);
+    });
+  const half = startControl(start, { ...parts, toMain });
+  half.catch((error: unknown) => {
+    if (error instanceof DbError) toMain({ kind: "fault", error: recordOf(error) });
+    else throw error;
+  });
+  return {
+    half,
+    channel: {
+      send: (message) => {
+        void half.then(
+          (one) => {
+            if (!closed) one.receive(message);
+          },
+          () => undefined,
+        );
+      },
+      onMessage: (take) => {
+        handler = take;
+      },
+    },
+    close: () => {
+      closed = true;
+      void half.then(
+        (one) => one.close(),
+        () => undefined,
+      );
+    },
+  };
+}

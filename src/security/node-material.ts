@@ -1,0 +1,163 @@
+/**
+ * What a node holds of the cluster's trust, in `tls/`: its own certificate and key, the CA's certificate, and on the node
+ * that founded the cluster the CA's key.
+ *
+ *     node.crt node.key    ca.crt    ca.key
+ *
+ * Invariants: keys are readable by their owner alone and never leave the folder; material that was read belongs together.
+ */
+import { createPrivateKey, type KeyObject, sign, verify, X509Certificate } from "node:crypto";
+import { DbError } from "../base/errors.js";
+import type { Clock, Disk, Random } from "../platform/index.js";
+import {
+  createCa,
+  createRequest,
+  ed25519Key,
+  fingerprintOf,
+  issueNodeCertificate,
+  type KeyAndCertificate,
+  type NodeSubject,
+  publicKeyOf,
+} from "./node-identity.js";
+
+const paths = {
+  nodeCertificate: "tls/node.crt",
+  nodeKey: "tls/node.key",
+  authorityCertificate: "tls/ca.crt",
+  authorityKey: "tls/ca.key",
+} as const;
+
+export interface NodeMaterial {
+  readonly own: KeyAndCertificate;
+  readonly authorityPem: string;
+  /** Where the CA's key is. */
+  readonly authority: KeyAndCertificate | undefined;
+  readonly certFingerprint: string;
+  /** Raw, base64. */
+  readonly publicKey: string;
+}
+
+/** A founder's: a CA and a certificate of it. */
+export async function createNodeMaterial(
+  disk: Disk,
+  subject: NodeSubject,
+  clock: Clock,
+  random: Random,
+): Promise<NodeMaterial> {
+  const authority = await createCa(subject.clusterUuid, clock, random);
+  const { requestPem, keyPem } = await createRequest(subject);
+  const certificatePem = await issueNodeCertificate(authority, requestPem, subject, clock, random);
+  storeNodeMaterial(disk, { certificatePem, keyPem }, authority.certificatePem, authority.keyPem);
+  return materialOf({ certificatePem, keyPem }, authority.certificatePem, authority);
+}
+
+/** Keys first, so that a certificate is never without its key. */
+export function storeNodeMaterial(
+  disk: Disk,
+  own: KeyAndCertificate,
+  authorityPem: string,
+  authorityKeyPem?: string,
+): void {
+  disk.makeFolderSync("tls");
+  const write = (path: string, text: string, mode: number): void =>
+    disk.writeFileSync(path, Buffer.from(text), mode);
+  if (authorityKeyPem !== undefined) write(paths.authorityKey, authorityKeyPem, 0o600);
+  write(paths.authorityCertificate, authorityPem, 0o644);
+  write(paths.nodeKey, own.keyPem, 0o600);
+  write(paths.nodeCertificate, own.certificatePem, 0o644);
+  disk.syncFolderSync("tls");
+}
+
+/**
+ * Undefined: the folder holds none.
+ * @throws DbError configFileError (F0000) when a file cannot be understood or the files do not belong together
+ */
+export function readNodeMaterial(disk: Disk): NodeMaterial | undefined {
+  if (!disk.existsSync(paths.nodeCertificate)) return undefined;
+  const read = (path: string): string => Buffer.from(disk.readFileSync(path)).toString("utf8");
+  const own = { certificatePem: read(paths.nodeCertificate), keyPem: read(paths.nodeKey) };
+  const authorityPem = read(paths.authorityCertificate);
+  const authority = disk.existsSync(paths.authorityKey)
+    ? { certificatePem: authorityPem, keyPem: read(paths.authorityKey) }
+    : undefined;
+  return materialOf(own, authorityPem, authority);
+}
+
+function materialOf(
+  own: KeyAndCertificate,
+  authorityPem: string,
+  authority: KeyAndCertificate | undefined,
+): NodeMaterial {
+  let sound = false;
+  let certificate: X509Certificate;
+  try {
+    certificate = new X509Certificate(own.certificatePem);
+    const issuer = new X509Certificate(authorityPem);
+    sound = certificate.checkPrivateKey(createPrivateKey(own.keyPem)) && certificate.verify(issuer.publicKey);
+  } catch (error) {
+    throw new DbError("configFileError", "a file in tls/ cannot be read as PEM", {}, error);
+  }
+  if (!sound)
+    throw new DbError(
+      "configFileError",
+      "node.key, node.crt and ca.crt in tls/ do not belong together",
+      { hint: "Put back the three files of this node; without them it has to join the cluster anew." },
+    );
+  return {
+    own,
+    authorityPem,
+    authority,
+    certFingerprint: fingerprintOf(certificate),
+    publicKey: publicKeyOf(certificate),
+  };
+}
+
+/** Signs with the node's key. */
+export function signerOf({ own, certFingerprint, publicKey }: NodeMaterial): {
+  readonly certFingerprint: string;
+  readonly publicKey: string;
+  sign(digest: Uint8Array): string;
+} {
+  const key = createPrivateKey(own.keyPem);
+  return {
+    certFingerprint,
+    publicKey,
+    sign: (digest) => sign(null, digest, key).toString("base64"),
+  };
+}
+
+const keys = new Map<string, KeyObject>();
+
+/** Ed25519 by raw key. */
+export function verifySignature(publicKey: Uint8Array, digest: Uint8Array, signature: string): boolean {
+  const name = Buffer.from(publicKey).toString("base64");
+  let key = keys.get(name);
+  if (key === undefined) {
+    if (publicKey.length !== 32) return false;
+    key = ed25519Key(publicKey);
+    if (keys.size > 1000) keys.clear();
+    keys.set(name, key);
+  }
+  return verify(null, digest, key, Buffer.from(signature, "base64"));
+}
+
+/** Issues for those who join, as the holder of the CA's key. */
+export function issuerOf(
+  authority: KeyAndCertificate,
+  clock: Clock,
+  random: Random,
+): (
+  requestPem: string,
+  subject: NodeSubject,
+) => Promise<{ certificatePem: string; certFingerprint: string; publicKey: string }> {
+  return async (requestPem, subject) => {
+    const certificatePem = await issueNodeCertificate(authority, requestPem, subject, clock, random);
+    const certificate = new X509Certificate(certificatePem);
+    return {
+      certificatePem,
+      certFingerprint: fingerprintOf(certificate),
+      publicKey: publicKeyOf(certificate),
+    };
+  };
+}
+

@@ -1,0 +1,573 @@
+/** Administrative statements over both protocols, against a control plane of plain Maps. */
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { openGoldenNode } from "../../sql-tests/golden/node.js";
+import { DbError } from "../base/errors.js";
+import { ChurnWindow, roleBits } from "../cluster/index.js";
+import { FakeClusterAdmin, fakeClusterUuid, fakeNodeUuid } from "../cluster/testing.js";
+import type { Batch } from "../model/batch.js";
+import { defaultSettings, typeOutput } from "../model/types.js";
+import { createCa, createRequest, issueNodeCertificate, type KeyAndCertificate } from "../security/index.js";
+import type { OutputColumn } from "../sql/plan.js";
+import type { Notice, ResultSink, Session } from "./index.js";
+import { Server } from "./index.js";
+
+const second = "0190a8c0-0000-7000-8000-000000000002";
+const third = "0190a8c0-0000-7000-8000-000000000003";
+const now = 1_893_456_000_000;
+
+class Sink implements ResultSink {
+  readonly tags: string[] = [];
+  readonly notices: Notice[] = [];
+  readonly rowsSeen: (string | null)[][] = [];
+  described: readonly OutputColumn[] | undefined;
+  suspended = 0;
+  rowDescription(columns: readonly OutputColumn[]): void {
+    this.described = columns;
+  }
+  rows(batch: Batch, columns: readonly OutputColumn[]): boolean {
+    for (let row = 0; row < batch.length; row++)
+      this.rowsSeen.push(
+        columns.map(({ type }, at) => {
+          const value = batch.columns[at]![row]!;
+          return value === null ? null : typeOutput(type.oid, value, defaultSettings);
+        }),
+      );
+    return true;
+  }
+  drained(): Promise<void> {
+    return Promise.resolve();
+  }
+  complete(tag: string): void {
+    this.tags.push(tag);
+  }
+  emptyQuery(): void {}
+  portalSuspended(): void {
+    this.suspended++;
+  }
+  notice(notice: Notice): void {
+    this.notices.push(notice);
+  }
+  parameterStatus(): void {}
+  notification(): void {}
+  copyIn(): never {
+    throw new Error("no COPY here");
+  }
+  copyOutBegin(): void {}
+  copyOutData(): boolean {
+    return true;
+  }
+  copyOutDone(): void {}
+}
+
+let node: Awaited<ReturnType<typeof openGoldenNode>>;
+let admin: FakeClusterAdmin;
+let session: Session;
+let server: Server;
+let logged: { message: string; fields: Readonly<Record<string, unknown>> | undefined }[];
+
+async function start(options: ConstructorParameters<typeof FakeClusterAdmin>[0] = {}): Promise<void> {
+  node ??= await openGoldenNode(1);
+  admin = new FakeClusterAdmin({ now: () => now, ...options });
+  logged = [];
+  const churn = new ChurnWindow(now - 7_200_000);
+  churn.noteMembers(admin.view.members, now);
+  server = new Server({
+    ...node.core.server.options,
+    admin,
+    churn,
+    log: (message, fields) => logged.push({ message, fields }),
+  });
+  session = open();
+}
+function open(): Session {
+  return server.openSession({
+    user: "admin",
+    database: "golden",
+    settings: new Map([["TimeZone", "UTC"]]),
+    remoteAddress: "",
+    encrypted: false,
+  });
+}
+
+beforeEach(() => start());
+afterEach(() => session.close());
+
+async function simple(sql: string, by = session): Promise<Sink> {
+  const sink = new Sink();
+  try {
+    await by.simpleQuery(sql, sink);
+  } catch (error) {
+    if (error instanceof DbError) by.failed(error);
+    throw error;
+  }
+  return sink;
+}
+
+/** Parse, Describe, Bind, Describe, Execute, Sync. */
+async function extended(sql: string, maxRows = 0): Promise<Sink> {
+  const sink = new Sink();
+  try {
+    await session.parse("", sql, []);
+    const described = await session.describeStatement("");
+    expect(described.parameterTypes).toEqual([]);
+    await session.bind("", "", [], [], []);
+    expect(session.describePortal("").columns).toEqual(described.columns);
+    sink.described = described.columns;
+    await session.execute("", maxRows, sink);
+    while (sink.tags.length === 0) await session.execute("", maxRows, sink);
+    await session.sync();
+  } catch (error) {
+    if (error instanceof DbError) session.failed(error);
+    throw error;
+  }
+  return sink;
+}
+
+async function failure(work: Promise<unknown>): Promise<DbError> {
+  try {
+    await work;
+  } catch (error) {
+    if (error instanceof DbError) return error;
+    throw error;
+  }
+  throw new Error("was accepted");
+}
+const shown = ({ sqlstate, message, fields }: DbError): string =>
+  `${sqlstate} ${message}${fields.detail === undefined ? "" : ` (${fields.detail})`}`;
+const names = (columns: readonly OutputColumn[] | undefined): string[] | undefined =>
+  columns?.map((one) => one.name);
+
+describe.each([
+  ["simple", (sql: string) => simple(sql)],
+  ["extended", (sql: string) => extended(sql)],
+])("over the %s protocol", (_protocol, run) => {
+  beforeEach(() => {
+    admin.addMember({ uuid: second, name: "node-2" });
+    admin.addMember({ uuid: third, name: "n3", state: "DISABLED" });
+  });
+
+  it.each([
+    ["ENABLE NODE n3", "ENABLE NODE", { kind: "moveMember", node: third, to: "ENABLED", reason: "enabled by admin" }],
+    [
+      `DISABLE NODE '${second}' REASON 'disk'`,
+      "DISABLE NODE",
+      { kind: "moveMember", node: second, to: "DISABLED", reason: "disk" },
+    ],
+    [
+      `REMOVE NODE "node-2" REASON 'old'`,
+      "REMOVE NODE",
+      { kind: "removeMember", node: second, reason: "old", force: false, allowDataLoss: false },
+    ],
+    [
+      `REMOVE NODE IF EXISTS "node-2" REASON 'old' FORCE ALLOW DATA LOSS`,
+      "REMOVE NODE",
+      { kind: "removeMember", node: second, reason: "old", force: true, allowDataLoss: true },
+    ],
+    [
+      "ALTER CLUSTER REMOVE NODE n3 GRACEFUL",
+      "ALTER CLUSTER",
+      { kind: "removeMember", node: third, reason: "removed by admin", force: false, allowDataLoss: false },
+    ],
+    [
+      "ALTER CLUSTER REMOVE NODE n3 REASON 'dead' FORCE",
+      "ALTER CLUSTER",
+      { kind: "removeMember", node: third, reason: "dead", force: true, allowDataLoss: false },
+    ],
+    [
+      "ALTER NODE n3 SET ROLES engine, 'Learner'",
+      "ALTER NODE",
+      { kind: "setRoles", node: third, roles: roleBits.SHARD_OWNER | roleBits.LEARNER },
+    ],
+    [
+      "ALTER NODE n3 SET ADDRESSES 'h:6435'",
+      "ALTER NODE",
+      { kind: "setAddresses", node: third, addresses: { control: "h:6435", rpc: "h:7435", pg: "h:5435" } },
+    ],
+    [
+      "ALTER CLUSTER SET epoch.convergence_timeout = '600 s'",
+      "ALTER CLUSTER",
+      { kind: "set", key: "epoch.convergence_timeout", value: "10min" },
+    ],
+    [
+      "ALTER CLUSTER SET epoch.convergence_timeout TO DEFAULT",
+      "ALTER CLUSTER",
+      { kind: "reset", key: "epoch.convergence_timeout" },
+    ],
+    [
+      "ALTER CLUSTER RESET epoch.convergence_timeout",
+      "ALTER CLUSTER",
+      { kind: "reset", key: "epoch.convergence_timeout" },
+    ],
+  ])("%s", async (sql, tag, change) => {
+    const sink = await run(sql);
+    expect(sink.tags).toEqual([tag]);
+    expect(sink.described).toBeUndefined();
+    expect(sink.rowsSeen).toEqual([]);
+    expect(admin.changes).toEqual([{ change, by: "admin" }]);
+    expect(logged.at(-1)?.message).toMatch(/^administration: /);
+  });
+
+  it("a forced cutover names the nodes, and only a converging epoch takes one", async () => {
+    const sql = `ALTER CLUSTER FORCE CUTOVER TO EPOCH 2 DISABLING NODES ("node-2", '${third}', n3)`;
+    expect(shown(await failure(run(sql)))).toBe("55000 epoch 2 is not converging (The newest epoch is 1, and EFFECTIVE.)");
+    admin.publish("new CA", "admin", "CONVERGING");
+    expect((await run(sql)).tags).toEqual(["ALTER CLUSTER"]);
+    expect(admin.changes).toEqual([
+      { change: { kind: "forceCutover", epoch: 2, disabling: [second, third] }, by: "admin" },
+    ]);
+  });
+
+  it("ALTER CLUSTER ADD NODE answers a token and what to run", async () => {
+    const sink = await run("ALTER CLUSTER ADD NODE 'db4.example.com:6533'");
+    expect(sink.tags).toEqual(["ALTER CLUSTER"]);
+    expect(names(sink.described)).toEqual(["join_token", "command"]);
+    expect(sink.rowsSeen).toEqual([
+      [
+        "token-1",
+        "scratchbird join --token token-1 --peer 127.0.0.1:6433 --host db4.example.com --control-port 6533",
+      ],
+    ]);
+    expect(admin.tokens).toEqual([
+      { by: "admin", ttlMs: 3_600_000, roles: roleBits.VOTER | roleBits.SHARD_OWNER | roleBits.COORDINATOR },
+    ]);
+    const other = await run("ALTER CLUSTER ADD NODE '[::1]' WITH ROLES = ['monitor']");
+    expect(other.rowsSeen[0]![1]).toBe("scratchbird join --token token-2 --peer 127.0.0.1:6433 --host ::1");
+    expect(admin.tokens[1]?.roles).toBe(roleBits.MONITOR);
+    expect(shown(await failure(run("ALTER CLUSTER ADD NODE '127.0.0.1:6433'")))).toBe(
+      '42710 node "node-1" is at 127.0.0.1:6433 already',
+    );
+    expect(JSON.stringify(logged)).not.toContain("token-");
+  });
+
+  it("SHOW CLUSTER has one row", async () => {
+    const columns =
+      "cluster_name cluster_uuid epoch epoch_state leader term nodes_enabled voters quorum shards stability_score degraded";
+    for (const sql of ["SHOW CLUSTER", "show cluster status"]) {
+      const sink = await run(sql);
+      expect(names(sink.described)).toEqual(columns.split(" "));
+      expect(sink.rowsSeen).toEqual([
+        ["fake", fakeClusterUuid, "1", "EFFECTIVE", "node-1", "1", "2", "2", "2", "1", "1", "f"],
+      ]);
+      expect(sink.tags).toEqual(["SHOW"]);
+    }
+    admin.status = { ...admin.status, leader: undefined, hasQuorum: false };
+    expect((await run("SHOW CLUSTER")).rowsSeen[0]!.map((value, at) => (at === 4 || at === 11 ? value : ""))).toEqual(
+      columns.split(" ").map((name) => (name === "leader" ? null : name === "degraded" ? "t" : "")),
+    );
+  });
+
+  it.each(["nodes", "epochs", "settings"])("SHOW CLUSTER %s is the view", async (word) => {
+    const sink = await run(`SHOW CLUSTER ${word}`);
+    const view = await run(
+      `SELECT * FROM sys.${word}${word === "settings" ? " WHERE name ~ '^[a-z_]+[.]' AND name !~ '^scratchbird'" : ""}`,
+    );
+    expect(sink.tags).toEqual(["SHOW"]);
+    expect(sink.described).toEqual(view.described);
+    expect(sink.rowsSeen).toEqual(view.rowsSeen);
+    expect(sink.rowsSeen.length).toBeGreaterThan(0);
+  });
+
+  it.each([
+    ["SHOW CLUSTER SHARDS", "0A000 SHOW CLUSTER SHARDS is not supported yet"],
+    ["ALTER NODE n3 DRAIN SHARDS", "0A000 ALTER NODE DRAIN SHARDS is not supported yet"],
+    ["ROTATE CA", "0A000 ROTATE CA is not supported yet"],
+    ["ALTER CLUSTER SET replication.factor = $1", '42601 syntax error at or near "$1"'],
+    ["DISABLE NODE n3", "42601 syntax error at end of input"],
+    ["ALTER CLUSTER REMOVE NODE n3 GRACEFUL FORCE", "42601 GRACEFUL and FORCE exclude each other"],
+    ["DISABLE NODE n4 REASON 'x'", '42704 node "n4" does not exist'],
+    [
+      "DISABLE NODE n3 REASON 'x'",
+      '55000 node "n3" is DISABLED (Only a node that is ENABLED can be disabled.)',
+    ],
+    ["ALTER CLUSTER RESET replication.fakter", '42704 unrecognized cluster setting "replication.fakter"'],
+  ])("%s is refused", async (sql, error) => {
+    expect(shown(await failure(run(sql)))).toBe(error);
+    expect(admin.changes).toEqual([]);
+    expect((await run("SELECT 1")).tags).toEqual(["SELECT 1"]);
+  });
+
+  it("tells what the control plane refuses, and goes on", async () => {
+    admin.refusal = new DbError("cannotConnectNow", "no leader is known", { detail: "NO_LEADER: try again." });
+    const sql = "ALTER CLUSTER SET replication.factor = 3";
+    expect(shown(await failure(run(sql)))).toBe("57P03 no leader is known (NO_LEADER: try again.)");
+    expect(logged.at(-1)).toEqual({
+      message: "administration: ALTER CLUSTER SET was refused",
+      fields: { user: "admin", target: "replication.factor", pid: session.pid, sqlstate: "57P03" },
+    });
+    expect((await run(sql)).tags).toEqual(["ALTER CLUSTER"]);
+  });
+
+  it("create_join_token() waits for the control plane", async () => {
+    let enter: () => void = () => {};
+    admin.gate = new Promise((resolve) => {
+      enter = resolve;
+    });
+    const asked = run("SELECT create_join_token('2 hours', '{learner}')");
+    await new Promise((resolve) => setImmediate(resolve));
+    enter();
+    expect((await asked).rowsSeen).toEqual([["token-1"]]);
+    expect(admin.tokens).toEqual([{ by: "admin", ttlMs: 7_200_000, roles: roleBits.LEARNER }]);
+    admin.refusal = new DbError("cannotConnectNow", "no leader is known");
+    expect((await failure(run("SELECT create_join_token()"))).sqlstate).toBe("57P03");
+    expect((await run("SELECT create_join_token()")).rowsSeen).toEqual([["token-3"]]);
+    expect(JSON.stringify(logged)).not.toContain("token-");
+  });
+});
+
+describe("join tokens", () => {
+  it("are the same within one message, for the same arguments", async () => {
+    const sink = await simple(
+      "SELECT create_join_token() || create_join_token() || create_join_token('5 min') FROM generate_series(1, 2)",
+    );
+    expect(sink.rowsSeen).toEqual([["token-1token-1token-2"], ["token-1token-1token-2"]]);
+    expect((await simple("SELECT create_join_token()")).rowsSeen).toEqual([["token-3"]]);
+  });
+
+  it("may be made inside a transaction", async () => {
+    await simple("BEGIN");
+    expect((await simple("SELECT create_join_token()")).rowsSeen).toEqual([["token-1"]]);
+    await simple("COMMIT");
+  });
+
+  it("a statement that is cancelled while one is made goes on to the next", async () => {
+    admin.gate = new Promise(() => {});
+    const asked = failure(simple("SELECT create_join_token()"));
+    await new Promise((resolve) => setImmediate(resolve));
+    session.cancel(new DbError("queryCanceled", "canceling statement due to user request"));
+    expect((await asked).sqlstate).toBe("57014");
+    admin.gate = Promise.resolve();
+    expect((await simple("SELECT create_join_token()")).rowsSeen).toEqual([["token-2"]]);
+  });
+});
+
+describe("transactions", () => {
+  const sql = "ALTER CLUSTER SET replication.factor = 3";
+
+  it("are no place for changes of the cluster", async () => {
+    await simple("BEGIN");
+    expect(shown(await failure(simple(sql)))).toBe("25001 ALTER CLUSTER cannot run inside a transaction block");
+    await simple("ROLLBACK");
+    expect(shown(await failure(simple(`${sql}; SELECT 1`)))).toBe(
+      "25001 ALTER CLUSTER cannot run inside a transaction block",
+    );
+    expect(admin.changes).toEqual([]);
+    expect((await simple(sql)).tags).toEqual(["ALTER CLUSTER"]);
+  });
+
+  it("that a pipeline has begun are none either", async () => {
+    await simple("CREATE TABLE IF NOT EXISTS piped (a int)");
+    const sink = new Sink();
+    const send = async (text: string): Promise<void> => {
+      await session.parse("", text, []);
+      await session.bind("", "", [], [], []);
+      await session.execute("", 0, sink);
+    };
+    await send("SELECT 1");
+    await send(sql);
+    await send("INSERT INTO piped VALUES (1)");
+    const error = await failure(send(sql));
+    session.failed(error);
+    expect(shown(error)).toBe("25001 ALTER CLUSTER cannot be executed within a pipeline");
+    expect(sink.tags).toEqual(["SELECT 1", "ALTER CLUSTER", "INSERT 0 1"]);
+    await session.sync();
+    expect((await simple("SELECT count(*) FROM piped")).rowsSeen).toEqual([["0"]]);
+  });
+
+  it("may look", async () => {
+    await simple("BEGIN");
+    expect((await simple("SHOW CLUSTER")).tags).toEqual(["SHOW"]);
+    expect((await simple("SHOW CLUSTER NODES")).tags).toEqual(["SHOW"]);
+    await simple("COMMIT");
+    expect((await simple("SHOW CLUSTER; SHOW CLUSTER EPOCHS")).tags).toEqual(["SHOW", "SHOW"]);
+  });
+});
+
+describe("waiting", () => {
+  it("a cancelled statement says that its change may come all the same", async () => {
+    let enter: () => void = () => {};
+    admin.gate = new Promise((resolve) => {
+      enter = resolve;
+    });
+    const asked = failure(simple("ALTER CLUSTER SET replication.factor = 3"));
+    await new Promise((resolve) => setImmediate(resolve));
+    expect((await simple("SELECT wait_event_type, wait_event FROM pg_stat_activity WHERE wait_event IS NOT NULL", open())).rowsSeen).toEqual([
+      ["IPC", "ClusterChange"],
+    ]);
+    session.cancel(new DbError("queryCanceled", "canceling statement due to user request"));
+    expect(shown(await asked)).toBe(
+      "57014 canceling statement due to user request (The change was under way, and may be carried out all the same.)",
+    );
+    enter();
+    await new Promise((resolve) => setImmediate(resolve));
+    expect((await simple("SHOW replication.factor")).rowsSeen).toEqual([["3"]]);
+  });
+
+  it("a long list is sent in the portions asked for", async () => {
+    const sink = await extended("SHOW CLUSTER SETTINGS", 5);
+    expect(sink.suspended).toBe(Math.ceil(sink.rowsSeen.length / 5) - 1);
+    expect(sink.suspended).toBeGreaterThan(1);
+  });
+});
+
+describe("ADD NODE", () => {
+  const clock = node_clock(now);
+  const random = seeded();
+  let ca: KeyAndCertificate;
+  const issued = async (
+    by: KeyAndCertificate,
+    clusterUuid: string,
+    nodeUuid: string,
+    at = clock,
+  ): Promise<string> => {
+    const subject = { clusterUuid, nodeUuid, nodeName: "n2" };
+    const { requestPem } = await createRequest(subject);
+    return issueNodeCertificate(by, requestPem, subject, at, random);
+  };
+  const statement = (certificate: string, more = ""): string =>
+    `ADD NODE ${more}'${second}' WITH NAME n2 ADDRESSES 'h2:6434', 'h2:7000' ROLES engine, coordinator CERTIFICATE '${certificate}'`;
+
+  beforeEach(async () => {
+    session.close();
+    ca ??= await createCa(fakeClusterUuid, clock, random);
+    await start({ authorities: [{ fingerprint: "", certificatePem: ca.certificatePem }] });
+    Object.assign(server, { clock: { ...server.clock, now: () => now } });
+  });
+
+  it("takes a certificate of the cluster's CA, as PEM and as base64", async () => {
+    const pem = await issued(ca, fakeClusterUuid, second);
+    for (const text of [pem, pem.replace(/-----[^-]+-----/g, "")]) {
+      expect((await simple(statement(text))).tags).toEqual(["ADD NODE"]);
+      const { change } = admin.changes.at(-1)!;
+      expect(change).toMatchObject({
+        kind: "addMember",
+        member: {
+          uuid: second,
+          name: "n2",
+          addresses: { control: "h2:6434", rpc: "h2:7000", pg: "h2:5434" },
+          hostLabel: "h2",
+          roles: roleBits.VOTER | roleBits.SHARD_OWNER | roleBits.COORDINATOR,
+          version: 1000,
+        },
+      });
+      if (change.kind !== "addMember") throw new Error("another change");
+      expect(change.member.certFingerprint).toMatch(/^[0-9a-f]{64}$/);
+      expect(Buffer.from(change.member.publicKey, "base64")).toHaveLength(32);
+      expect(admin.view.members.get(second)?.state).toBe("JOINING");
+      expect(shown(await failure(simple(statement(text))))).toBe(
+        `42710 node with uuid ${second} already exists`,
+      );
+      expect((await simple(statement(text, "IF NOT EXISTS "))).notices.map((one) => one.message)).toEqual([
+        `node with uuid ${second} already exists, skipping`,
+      ]);
+      expect(shown(await failure(simple("ENABLE NODE n2")))).toBe(
+        '55000 node "n2" is JOINING (Only a node that is DISABLED or FAILED can be enabled.)',
+      );
+      admin.view.members.delete(second);
+    }
+    expect(JSON.stringify(logged)).not.toContain("MII");
+  });
+
+  it("does not take others", async () => {
+    const otherCa = await createCa(fakeClusterUuid, clock, random);
+    const old = node_clock(now - 400 * 86_400_000);
+    const detail = async (pem: string): Promise<string> => {
+      const { sqlstate, message, fields } = await failure(simple(statement(pem)));
+      return `${sqlstate} ${message} ${fields.detail?.split(":")[0]}`;
+    };
+    expect(await detail(await issued(otherCa, fakeClusterUuid, second))).toBe(
+      "28000 the certificate is not accepted UNTRUSTED_CA",
+    );
+    expect(await detail(await issued(ca, third, second))).toBe("28000 the certificate is not accepted WRONG_CLUSTER");
+    expect(await detail(await issued(ca, fakeClusterUuid, second, old))).toBe(
+      "28000 the certificate is not accepted EXPIRED",
+    );
+    expect(shown(await failure(simple(statement(await issued(ca, fakeClusterUuid, third)))))).toBe(
+      `22023 the certificate is of node ${third}, not of ${second}`,
+    );
+    expect(shown(await failure(simple(statement("AAAA"))))).toBe(
+      "22023 the certificate cannot be read (It takes PEM, or the base64 of a DER certificate.)",
+    );
+    expect(admin.changes).toEqual([]);
+  });
+
+  it("never takes a uuid twice, but the name of a removed node", async () => {
+    admin.addMember({ uuid: second, name: "n2", state: "REMOVED" });
+    const error = await failure(simple(statement("AAAA")));
+    expect(shown(error)).toBe(`42710 node with uuid ${second} already exists`);
+    expect(error.fields.hint).toContain("does not come back");
+    for (const sql of ["REMOVE NODE n2 REASON 'x'", "ALTER NODE n2 SET ROLES engine"])
+      expect(shown(await failure(simple(sql)))).toBe('55000 node "n2" is REMOVED');
+    const pem = await issued(ca, fakeClusterUuid, third);
+    expect((await simple(statement(pem).replace(second, third))).tags).toEqual(["ADD NODE"]);
+  });
+});
+
+describe("views", () => {
+  beforeEach(() => {
+    admin.addMember({ uuid: second, name: "node-2" });
+    admin.addMember({ uuid: third, name: "node-3", state: "FAILED", stateReason: "silent" });
+    admin.publish("set x", "admin");
+    Object.assign(server, { clock: { ...server.clock, now: () => now } });
+    admin.addPeer({ node: second, epoch: 1, lastSeenAt: now - 20_000, roundTripMs: 2500 });
+    admin.addPeer({ node: third, connected: false, epoch: 0, lastSeenAt: undefined, roundTripMs: undefined });
+  });
+
+  it("sys.nodes knows what was heard of others", async () => {
+    const { rowsSeen } = await simple(
+      "SELECT node_name, state, epoch, last_seen_at, state_change_reason, is_leader FROM sys.nodes",
+    );
+    expect(rowsSeen).toEqual([
+      ["node-1", "ENABLED", "2", "2030-01-01 00:00:00+00", "joined", "t"],
+      ["node-2", "ENABLED", "1", "2029-12-31 23:59:40+00", "joined", "f"],
+      ["node-3", "FAILED", null, null, "silent", "f"],
+    ]);
+  });
+
+  it("sys.epoch_convergence tells who has the newest epoch", async () => {
+    const rows = "SELECT node_uuid, version, hash IS NULL, applied_at, status FROM sys.epoch_convergence";
+    expect((await simple(rows)).rowsSeen).toEqual([
+      [fakeNodeUuid, "2", "f", null, "CONVERGED"],
+      [second, "1", "f", null, "BEHIND"],
+      [third, null, "t", null, "UNKNOWN"],
+    ]);
+    admin.publish("new CA", "admin", "CONVERGING");
+    admin.view.attestations.set(fakeNodeUuid, {
+      node: fakeNodeUuid,
+      epoch: 3,
+      activatedAt: now,
+      observations: [{ peer: second, certFingerprint: "", epoch: 3, observedAt: now, valid: true }],
+      signature: "",
+    });
+    expect((await simple(rows)).rowsSeen).toEqual([
+      [fakeNodeUuid, "3", "f", "2030-01-01 00:00:00+00", "CONVERGED"],
+      [second, "1", "f", null, "CONVERGING"],
+      [third, null, "t", null, "UNKNOWN"],
+    ]);
+  });
+
+  it("sys.peer_health tells why", async () => {
+    const rows = "SELECT peer_name, status, round_trip_ms, epoch, version, reason FROM sys.peer_health";
+    expect((await simple(rows)).rowsSeen).toEqual([
+      ["node-2", "DEGRADED", "2500", "1", "0.1.0", "silent"],
+      ["node-3", "UNREACHABLE", null, null, "0.1.0", "not connected"],
+    ]);
+  });
+
+  it("sys.churn_metrics counts", async () => {
+    const { rowsSeen } = await simple("SELECT node_join_count, cluster_stability_score FROM sys.churn_metrics");
+    expect(rowsSeen[0]).toEqual(["0", "1"]);
+  });
+
+  it("sys.cluster_events tells what was refused", async () => {
+    admin.view.refusedEpochs.push({ number: 3, hash: "", condition: "EPOCH_NUMBER_GAP", message: "late", at: now + 1000 });
+    const { rowsSeen } = await simple(
+      "SELECT event_type, to_state, epoch_number, detail->>'message' FROM sys.cluster_events ORDER BY occurred_at DESC LIMIT 1",
+    );
+    expect(rowsSeen).toEqual([["EPOCH_REFUSED", null, "3", "late"]]);
+    expect((await simple("SHOW CLUSTER")).rowsSeen[0]!.at(-1)).toBe("t");
+  });
+});
+
+function node_clock(at: number) {
+  return { ...node_base, now: () => at };
+}

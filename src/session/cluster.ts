@@ -1,0 +1,641 @@
+/**
+ * Statements that administer the cluster (spec/15): members, settings, a forced cutover, SHOW CLUSTER; and join tokens.
+ *
+ * A statement is understood and checked here against the state as this node has it, so that what is wrong is told with the
+ * names that were used; the leader checks the change again, and its word counts. It is answered once the change is applied
+ * on this node (SQL-1).
+ *
+ * Checks come in this order: 0A000, 25001, 25006, 42501, then names (42704, 42710), values (22023, 28000), states (55000).
+ * Invariants: a change is handed in once, outside any transaction (SQL-3); neither keys nor tokens reach the log.
+ */
+import { X509Certificate } from "node:crypto";
+import { DbError, notSupported } from "../base/errors.js";
+import { nearest } from "../base/nearest.js";
+import { Wait } from "../base/wait.js";
+import type { ClusterChange, ClusterView, Member, Role } from "../cluster/contract.js";
+import { isVoting, quorumOf, roleBits, roleOf, rolesFrom } from "../cluster/index.js";
+import { nearestSetting, normalizeSetting, settingDef } from "../cluster/settings.js";
+import type { CatalogReader, ObjectId } from "../model/schema.js";
+import { sysSchemaId } from "../model/schema.js";
+import { parseUuid } from "../model/uuid.js";
+import type { Interval, PgArray, Value } from "../model/value.js";
+import { checkPeer, fingerprintOf, publicKeyOf } from "../security/index.js";
+import { isSuperuser, publicRoleId, rolesOf } from "../security/privileges.js";
+import type { ClusterClause, ClusterStatement, ClusterValue } from "../sql/ast.js";
+import type { OutputColumn } from "../sql/plan.js";
+import type { UtilityResult } from "./prepared.js";
+import type { ServerSession } from "./session.js";
+import { settingDefOf } from "./settings.js";
+import { virtualRelations, virtualRows } from "./views/index.js";
+
+/** A token serves one node; who wants more time says so. */
+const tokenTtlMs = 3_600_000;
+const tokenTtlMaxMs = 30 * 86_400_000;
+/** Clocks of two hosts are never equal (CA-10). */
+const toleranceMs = 5 * 60_000;
+/** Ports of a node (contract.md); a node that differs in one of them differs in all by as much. */
+const ports = { control: 6433, rpc: 7433, pg: 5433 } as const;
+
+// --- SHOW CLUSTER ----------------------------------------------------------------------------------------------------
+
+const column = (name: string, oid: number): OutputColumn => ({ name, type: { oid, typmod: -1 } });
+
+const statusColumns: readonly OutputColumn[] = [
+  column("cluster_name", 25),
+  column("cluster_uuid", 2950),
+  column("epoch", 20),
+  column("epoch_state", 25),
+  column("leader", 25),
+  column("term", 20),
+  column("nodes_enabled", 23),
+  column("voters", 23),
+  column("quorum", 23),
+  column("shards", 23),
+  column("stability_score", 701),
+  column("degraded", 16),
+];
+const tokenColumns: readonly OutputColumn[] = [column("join_token", 25), column("command", 25)];
+
+/** Views that SHOW CLUSTER shows, by the word that names them. */
+const shownViews: Readonly<Record<string, string>> = {
+  nodes: "nodes",
+  epochs: "epochs",
+  settings: "settings",
+};
+
+function viewOf(name: string): { readonly id: ObjectId; readonly columns: readonly OutputColumn[] } {
+  const relation = virtualRelations.find((one) => one.schemaId === sysSchemaId && one.name === name)!;
+  return {
+    id: relation.id,
+    columns: relation.columns.map(({ name: label, type }) => ({ name: label, type })),
+  };
+}
+
+/** Columns of a statement before it runs; undefined: it returns no rows. */
+export function clusterColumns(ast: ClusterStatement): readonly OutputColumn[] | undefined {
+  const first = ast.clauses[0]?.name;
+  if (ast.command === "SHOW CLUSTER") {
+    if (first === undefined || first === "status") return statusColumns;
+    const view = shownViews[first];
+    return view === undefined ? undefined : viewOf(view).columns;
+  }
+  return ast.command === "ALTER CLUSTER" && first === "add node" ? tokenColumns : undefined;
+}
+
+function show(session: ServerSession, ast: ClusterStatement): UtilityResult {
+  const first = ast.clauses[0]?.name ?? "status";
+  if (first === "status") return { tag: "SHOW", columns: statusColumns, rows: [statusRow(session)] };
+  const name = shownViews[first];
+  if (name === undefined) throw notSupported(`SHOW CLUSTER ${first.toUpperCase()}`, ast.position);
+  const { id, columns } = viewOf(name);
+  let rows = [...virtualRows(session, id)];
+  // The view has the session's settings too.
+  if (first === "settings") rows = rows.filter(([key]) => settingDef(String(key)) !== undefined);
+  return { tag: "SHOW", columns, rows };
+}
+
+function statusRow(session: ServerSession): Value[] {
+  const { server } = session;
+  const { view, status } = server.admin;
+  const members = [...view.members.values()];
+  const latest = view.epochs.at(-1);
+  const voters = members.filter(isVoting).length;
+  const leader = status.leader === undefined ? undefined : view.members.get(status.leader);
+  return [
+    view.clusterName,
+    view.clusterUuid,
+    latest?.epoch.number ?? null,
+    latest?.state ?? null,
+    leader?.name ?? null,
+    status.term,
+    members.filter((one) => one.state === "ENABLED").length,
+    voters,
+    quorumOf(voters),
+    server.shards.length,
+    server.options.churn?.score(session.clock.now()) ?? null,
+    !status.hasQuorum || status.epochMismatch || members.some((one) => one.state === "FAILED"),
+  ];
+}
+
+// --- privileges ------------------------------------------------------------------------------------------------------
+
+export type ClusterPrivilege = "CLUSTER_MEMBERSHIP_ADMIN" | "CLUSTER_CONFIG_ADMIN";
+
+function holds(catalog: CatalogReader, roleId: ObjectId, privilege: ClusterPrivilege): boolean {
+  if (isSuperuser(catalog, roleId)) return true;
+  const roles = rolesOf(catalog, roleId, true);
+  for (const object of catalog.objects()) {
+    if (object.kind !== "cluster") continue;
+    return object.acl.some(
+      (item) => item.privilege === privilege && (item.grantee === publicRoleId || roles.has(item.grantee)),
+    );
+  }
+  return false;
+}
+
+function requirePrivilege(session: ServerSession, privilege: ClusterPrivilege): void {
+  if (holds(session.catalog, session.currentRoleId, privilege)) return;
+  throw new DbError("insufficientPrivilege", "permission denied for cluster", {
+    detail: `User does not have ${privilege} privilege.`,
+  });
+}
+
+// --- statements that change ------------------------------------------------------------------------------------------
+
+/** A statement as it is being carried out. */
+class Call {
+  constructor(
+    readonly session: ServerSession,
+    readonly ast: ClusterStatement,
+  ) {}
+
+  get view(): ClusterView {
+    return this.session.server.admin.view;
+  }
+  get self(): Member {
+    const { view, status } = this.session.server.admin;
+    const own = view.members.get(status.node);
+    if (own === undefined)
+      throw new DbError("objectNotInPrerequisiteState", "this node does not belong to the cluster yet");
+    return own;
+  }
+
+  has(name: string): boolean {
+    return this.ast.clauses.some((clause) => clause.name === name);
+  }
+  clause(name: string): ClusterClause {
+    const clause = this.ast.clauses.find((one) => one.name === name);
+    if (clause === undefined)
+      throw new DbError("syntaxError", `${name.toUpperCase()} is missing`, { position: this.ast.position });
+    return clause;
+  }
+  /** All values of a clause as texts, those of a list too. */
+  texts(name: string): string[] {
+    return this.clause(name).values.flatMap((value) =>
+      value.kind === "list" ? value.items.map(textOf) : [textOf(value)],
+    );
+  }
+  text(name: string): string {
+    return textOf(this.clause(name).values[0]!);
+  }
+  get object(): string {
+    return this.ast.name!;
+  }
+
+  /** Undefined: there is none, which IF EXISTS has allowed. */
+  find(nameOrUuid: string): Member | undefined {
+    const member = this.view.memberByName(nameOrUuid);
+    if (member !== undefined) return member;
+    if (this.ast.ifExists) {
+      this.notice("42704", `node "${nameOrUuid}" does not exist, skipping`);
+      return undefined;
+    }
+    throw this.unknown(nameOrUuid);
+  }
+  /** Without IF EXISTS. */
+  member(nameOrUuid: string): Member {
+    const member = this.view.memberByName(nameOrUuid);
+    if (member === undefined) throw this.unknown(nameOrUuid);
+    return member;
+  }
+  private unknown(nameOrUuid: string): DbError {
+    const names = [...this.view.members.values()]
+      .filter((one) => one.state !== "REMOVED")
+      .map((one) => one.name);
+    const near = nearest(nameOrUuid, names);
+    return new DbError("undefinedObject", `node "${nameOrUuid}" does not exist`, {
+      hint: near === undefined ? "SHOW CLUSTER NODES lists them." : `Perhaps you meant "${near}".`,
+    });
+  }
+
+  notice(sqlstate: string, message: string): void {
+    this.session.notice({ severity: "NOTICE", sqlstate, message });
+  }
+}
+
+function textOf(value: ClusterValue): string {
+  switch (value.kind) {
+    case "word":
+    case "string":
+    case "number":
+      return value.text;
+    default:
+      throw new DbError("syntaxError", "a name or a value is expected", { position: value.position });
+  }
+}
+
+interface Action {
+  readonly privilege: ClusterPrivilege;
+  /** What is to be changed; undefined: nothing is, and the client was told. */
+  readonly change: (call: Call) => ClusterChange | undefined;
+}
+
+const membership = (change: Action["change"]): Action => ({ privilege: "CLUSTER_MEMBERSHIP_ADMIN", change });
+const configuration = (change: Action["change"]): Action => ({ privilege: "CLUSTER_CONFIG_ADMIN", change });
+
+/** By the statement's leading words and, where there are several, the words of its first clause. */
+const actions: Readonly<Record<string, Action>> = {
+  "ADD NODE": membership(addNode),
+  "ENABLE NODE": membership((call) => move(call, "ENABLED", ["DISABLED", "FAILED"], "enabled")),
+  "DISABLE NODE": membership((call) => move(call, "DISABLED", ["ENABLED"], "disabled")),
+  "REMOVE NODE": membership((call) => remove(call, call.object)),
+  "ALTER NODE SET ROLES": membership((call) => {
+    const member = present(call, call.object);
+    return member && { kind: "setRoles", node: member.uuid, roles: rolesOfTexts(call.texts("set roles")) };
+  }),
+  "ALTER NODE SET ADDRESSES": membership((call) => {
+    const member = present(call, call.object);
+    return (
+      member && {
+        kind: "setAddresses",
+        node: member.uuid,
+        addresses: addressesOf(call.texts("set addresses")),
+      }
+    );
+  }),
+  "ALTER CLUSTER REMOVE NODE": membership((call) => remove(call, call.text("remove node"))),
+  "ALTER CLUSTER SET": configuration(setSetting),
+  "ALTER CLUSTER RESET": configuration((call) => ({ kind: "reset", key: knownKey(call.text("reset")) })),
+  "ALTER CLUSTER FORCE CUTOVER TO EPOCH": configuration(forceCutover),
+};
+const inviting = "ALTER CLUSTER ADD NODE";
+
+function headOf({ command, clauses }: ClusterStatement): string {
+  const first = clauses[0];
+  return first !== undefined && (command === "ALTER NODE" || command === "ALTER CLUSTER")
+    ? `${command} ${first.name.toUpperCase()}`
+    : command;
+}
+
+export async function runCluster(session: ServerSession, ast: ClusterStatement): Promise<UtilityResult> {
+  if (ast.command === "SHOW CLUSTER") return show(session, ast);
+  const head = headOf(ast);
+  const action = actions[head];
+  if (action === undefined && head !== inviting) throw notSupported(head, ast.position);
+  const target =
+    ast.name ?? ast.clauses[0]?.values.flatMap((value) => ("text" in value ? [value.text] : []))[0];
+  const fields = { user: session.role.name, target, pid: session.pid };
+  try {
+    session.refuseInBlock(ast.command);
+    refuseReadOnly(session, ast.command);
+    requirePrivilege(session, action?.privilege ?? "CLUSTER_MEMBERSHIP_ADMIN");
+    const call = new Call(session, ast);
+    const rows = action === undefined ? [await invite(call)] : await carryOut(call, action);
+    session.server.log(`administration: ${head}`, fields);
+    return rows === undefined ? { tag: ast.command } : { tag: ast.command, columns: tokenColumns, rows };
+  } catch (error) {
+    // SQL-8: refused ones are recorded too.
+    if (error instanceof DbError)
+      session.server.log(`administration: ${head} was refused`, { ...fields, sqlstate: error.sqlstate });
+    throw error;
+  }
+}
+
+async function carryOut(call: Call, { change }: Action): Promise<undefined> {
+  const wanted = change(call);
+  const { server, role } = call.session;
+  if (wanted !== undefined) await answered(call.session, () => server.admin.change(wanted, role.name));
+}
+
+function refuseReadOnly(session: ServerSession, what: string): void {
+  if (session.transaction.settings.readOnly)
+    throw new DbError("readOnlySqlTransaction", `cannot execute ${what} in a read-only transaction`);
+}
+
+/** Waits for the control plane; a statement that is cancelled meanwhile may still have been carried out. */
+async function answered<T>(session: ServerSession, ask: () => Promise<T>): Promise<T> {
+  session.checkInterrupt();
+  let ended = false;
+  let answer: T | undefined;
+  const asked = ask().then(
+    (value) => {
+      ended = true;
+      answer = value;
+    },
+    (error: unknown) => {
+      ended = true;
+      throw error;
+    },
+  );
+  try {
+    await session.waitFor(asked, "IPC", "ClusterChange");
+  } catch (error) {
+    if (ended || !(error instanceof DbError)) throw error;
+    throw new DbError(
+      error.condition,
+      error.message,
+      {
+        detail: "The change was under way, and may be carried out all the same.",
+        hint: "SHOW CLUSTER EPOCHS tells.",
+      },
+      error,
+    );
+  }
+  return answer as T;
+}
+
+// --- members ---------------------------------------------------------------------------------------------------------
+
+function addNode(call: Call): ClusterChange | undefined {
+  const uuid = uuidOf(call.object);
+  const name = call.text("with name");
+  const known = call.view.members.get(uuid) ?? nameHolder(call.view, name);
+  if (known !== undefined) {
+    const what = known.uuid === uuid ? `node with uuid ${uuid}` : `node "${name}"`;
+    if (!call.ast.ifExists)
+      throw new DbError("duplicateObject", `${what} already exists`, removedHint(known));
+    call.notice("42710", `${what} already exists, skipping`);
+    return undefined;
+  }
+  if (!/^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$/.test(name))
+    throw new DbError("invalidParameterValue", `invalid node name: "${name}"`, {
+      detail: "It takes letters, digits, '-', '_' and '.', at most 63.",
+    });
+  const addresses = addressesOf(call.texts("addresses"));
+  const roles = rolesOfTexts(call.texts("roles"));
+  const certificate = certificateOf(call, call.text("certificate"), uuid);
+  return {
+    kind: "addMember",
+    member: {
+      uuid,
+      name,
+      certFingerprint: fingerprintOf(certificate),
+      publicKey: publicKeyOf(certificate),
+      addresses,
+      hostLabel: hostAndPort(addresses.control).host,
+      roles,
+      // It says its own when it starts.
+      version: call.self.version,
+    },
+  };
+}
+
+/** Names of removed nodes are free again; uuids are not (MEM-1). */
+function nameHolder(view: ClusterView, name: string): Member | undefined {
+  const holder = view.memberByName(name);
+  return holder?.state === "REMOVED" ? undefined : holder;
+}
+
+function removedHint({ state }: Member): { readonly hint?: string } {
+  return state === "REMOVED"
+    ? { hint: "A removed node does not come back: join with a new data folder." }
+    : {};
+}
+
+/** The member, unless it is removed. */
+function present(call: Call, nameOrUuid: string): Member | undefined {
+  const member = call.find(nameOrUuid);
+  if (member?.state === "REMOVED")
+    throw new DbError("objectNotInPrerequisiteState", `node "${member.name}" is REMOVED`);
+  return member;
+}
+
+function move(
+  call: Call,
+  to: "ENABLED" | "DISABLED",
+  from: readonly Member["state"][],
+  done: string,
+): ClusterChange | undefined {
+  const member = call.find(call.object);
+  if (member === undefined) return undefined;
+  if (!from.includes(member.state))
+    throw new DbError("objectNotInPrerequisiteState", `node "${member.name}" is ${member.state}`, {
+      detail: `Only a node that is ${from.join(" or ")} can be ${done}.`,
+    });
+  const reason = call.has("reason") ? call.text("reason") : `${done} by ${call.session.role.name}`;
+  return { kind: "moveMember", node: member.uuid, to, reason };
+}
+
+function remove(call: Call, nameOrUuid: string): ClusterChange | undefined {
+  const force = call.has("force");
+  const refuse = (clause: string, message: string): never => {
+    throw new DbError("syntaxError", message, { position: call.clause(clause).position });
+  };
+  if (force && call.has("graceful")) refuse("force", "GRACEFUL and FORCE exclude each other");
+  const allowDataLoss = call.has("allow data loss");
+  if (allowDataLoss && !force) refuse("allow data loss", "ALLOW DATA LOSS needs FORCE");
+  const member = present(call, nameOrUuid);
+  if (member === undefined) return undefined;
+  const reason = call.has("reason") ? call.text("reason") : `removed by ${call.session.role.name}`;
+  return { kind: "removeMember", node: member.uuid, reason, force, allowDataLoss };
+}
+
+/** ALTER CLUSTER ADD NODE: what to run on the new node's host. */
+async function invite(call: Call): Promise<Value[]> {
+  const { session, view, self } = call;
+  const given = call.text("add node");
+  const { host, port } = hostAndPort(given);
+  for (const member of view.members.values()) {
+    if (member.state === "REMOVED" || port === undefined) continue;
+    if (member.addresses.control === `${host}:${port}`)
+      throw new DbError("duplicateObject", `node "${member.name}" is at ${given} already`);
+  }
+  const roles = call.has("with roles") ? rolesOfTexts(call.texts("with roles")) : usualRoles;
+  const token = await answered(session, () =>
+    session.server.admin.createJoinToken({ by: session.role.name, ttlMs: tokenTtlMs, roles }),
+  );
+  const command = ["scratchbird join", "--token", token, "--peer", self.addresses.control];
+  command.push("--host", host.replace(/^\[|\]$/g, ""));
+  if (port !== undefined) command.push("--control-port", String(port));
+  return [token, command.join(" ")];
+}
+
+// --- settings and epochs -----------------------------------------------------------------------------------------------
+
+function knownKey(key: string): string {
+  if (settingDef(key) !== undefined) return key;
+  const near = nearestSetting(key);
+  const hint =
+    settingDefOf(key) !== undefined
+      ? "It is a setting of sessions: use SET, ALTER ROLE or ALTER DATABASE."
+      : near === undefined
+        ? "SHOW CLUSTER SETTINGS lists them."
+        : `Perhaps you meant "${near}".`;
+  throw new DbError("undefinedObject", `unrecognized cluster setting "${key}"`, { hint });
+}
+
+function setSetting(call: Call): ClusterChange {
+  const [first, ...rest] = call.clause("set").values;
+  const key = knownKey(textOf(first!));
+  const isDefault = rest.length === 1 && rest[0]!.kind === "word" && textOf(rest[0]!) === "default";
+  if (isDefault) return { kind: "reset", key };
+  return { kind: "set", key, value: normalizeSetting(settingDef(key)!, rest.map(textOf).join(" ")) };
+}
+
+function forceCutover(call: Call): ClusterChange {
+  const text = call.text("force cutover to epoch");
+  if (!/^\d{1,15}$/.test(text)) throw new DbError("invalidParameterValue", `invalid epoch number: ${text}`);
+  const epoch = Number(text);
+  const disabling = call.texts("disabling nodes").map((name) => call.member(name).uuid);
+  const latest = call.view.epochs.at(-1);
+  if (latest?.epoch.number !== epoch || latest.state !== "CONVERGING")
+    throw new DbError("objectNotInPrerequisiteState", `epoch ${epoch} is not converging`, {
+      detail:
+        latest === undefined ? undefined : `The newest epoch is ${latest.epoch.number}, and ${latest.state}.`,
+    });
+  return { kind: "forceCutover", epoch, disabling: [...new Set(disabling)] };
+}
+
+// --- values ----------------------------------------------------------------------------------------------------------
+
+function uuidOf(text: string): string {
+  try {
+    return parseUuid(text);
+  } catch (error) {
+    if (!(error instanceof DbError)) throw error;
+    throw new DbError("invalidParameterValue", `"${text}" is not a uuid`, {}, error);
+  }
+}
+
+/** As a founder has them. */
+const usualRoles = roleBits.VOTER | roleBits.SHARD_OWNER | roleBits.COORDINATOR;
+
+function rolesOfTexts(texts: readonly string[]): number {
+  const roles = texts.map((text): Role => {
+    const role = roleOf(text);
+    if (role !== undefined) return role;
+    throw new DbError("invalidParameterValue", `there is no role "${text}" of nodes`, {
+      hint: `Available roles: ENGINE, ${Object.keys(roleBits).join(", ")}.`,
+    });
+  });
+  const bits = rolesFrom(roles);
+  if (bits === undefined)
+    throw new DbError("invalidParameterValue", "a node is either a VOTER or a LEARNER, not both");
+  return bits;
+}
+
+function badAddress(text: string, detail: string): DbError {
+  return new DbError("invalidParameterValue", `invalid address: "${text}"`, { detail });
+}
+
+/** host, host:port or [v6 address]:port. The characters are those that a shell takes as they are. */
+function hostAndPort(text: string): { readonly host: string; readonly port: number | undefined } {
+  const match = /^([A-Za-z0-9](?:[A-Za-z0-9_.-]{0,252})|\[[0-9A-Fa-f:.]{2,45}\])(?::(\d{1,5}))?$/.exec(text);
+  if (match === null) throw badAddress(text, "It takes host:port, or [address]:port for an IPv6 address.");
+  const port = match[2] === undefined ? undefined : Number(match[2]);
+  if (port !== undefined && (port < 1 || port > 65_535)) throw badAddress(text, "Ports are from 1 to 65535.");
+  return { host: match[1]!, port };
+}
+
+/** Up to three, in the order control, rpc, pg; those left out are as far from the usual ports as the first. */
+function addressesOf(texts: readonly string[]): Member["addresses"] {
+  if (texts.length > 3)
+    throw new DbError(
+      "invalidParameterValue",
+      "a node has three addresses: control, rpc and pg, in this order",
+    );
+  const control = hostAndPort(texts[0]!);
+  const offset = (control.port ?? ports.control) - ports.control;
+  const address = (at: number, usual: number): string => {
+    const given = texts[at];
+    const { host, port = usual } =
+      given === undefined ? { host: control.host, port: usual + offset } : hostAndPort(given);
+    if (port < 1 || port > 65_535)
+      throw badAddress(
+        `${host}:${port}`,
+        "It follows from the first address; give all three: control, rpc, pg.",
+      );
+    return `${host}:${port}`;
+  };
+  return { control: address(0, ports.control), rpc: address(1, ports.rpc), pg: address(2, ports.pg) };
+}
+
+/** PEM, or base64 of the DER; checked as that of a peer would be (MEM-20). */
+function certificateOf(call: Call, text: string, uuid: string): X509Certificate {
+  const isPem = text.includes("-----BEGIN");
+  let certificate: X509Certificate;
+  try {
+    certificate = new X509Certificate(isPem ? text : Buffer.from(text.replace(/\s/g, ""), "base64"));
+  } catch (error) {
+    throw new DbError(
+      "invalidParameterValue",
+      "the certificate cannot be read",
+      { detail: "It takes PEM, or the base64 of a DER certificate." },
+      error,
+    );
+  }
+  const verdict = checkPeer(certificate, {
+    clusterUuid: call.view.clusterUuid,
+    now: call.session.clock.now(),
+    toleranceMs,
+    authorities: call.view.authorities.map((one) => ({
+      certificate: new X509Certificate(one.certificatePem),
+    })),
+    isRevoked: () => false,
+    // It is about to become one.
+    member: () => ({ fingerprints: [fingerprintOf(certificate)], removed: false }),
+  });
+  if ("condition" in verdict)
+    throw new DbError("invalidAuthorizationSpecification", "the certificate is not accepted", {
+      detail: `${verdict.condition}: ${verdict.message}.`,
+    });
+  if (verdict.node !== uuid)
+    throw new DbError("invalidParameterValue", `the certificate is of node ${verdict.node}, not of ${uuid}`);
+  return certificate;
+}
+
+// --- create_join_token() -----------------------------------------------------------------------------------------------
+
+interface Making {
+  readonly ready: Promise<void>;
+  token: string | undefined;
+  error: unknown;
+}
+/** Of a client's call: expressions are evaluated anew after each wait, and must find what was made for them. */
+const making = new WeakMap<ServerSession, { readonly call: number; readonly tokens: Map<string, Making> }>();
+
+/**
+ * Waits by throwing a Wait. Calls with the same arguments get the same token within one message of a client: whether it is
+ * asked again or anew cannot be told.
+ */
+export function createJoinToken(session: ServerSession, ttl: Interval | null, roles: PgArray | null): string {
+  refuseReadOnly(session, "create_join_token()");
+  requirePrivilege(session, "CLUSTER_MEMBERSHIP_ADMIN");
+  const ttlMs = ttl === null ? tokenTtlMs : ttlOf(ttl);
+  const bits = roles === null ? usualRoles : rolesOfArray(roles);
+  let made = making.get(session);
+  if (made?.call !== session.calls) {
+    made = { call: session.calls, tokens: new Map() };
+    making.set(session, made);
+  }
+  const key = `${ttlMs} ${bits}`;
+  let one = made.tokens.get(key);
+  if (one === undefined) {
+    one = startMaking(session, ttlMs, bits);
+    made.tokens.set(key, one);
+  }
+  if (one.error !== undefined) throw one.error;
+  if (one.token === undefined) throw new Wait("lock", one.ready);
+  return one.token;
+}
+
+function startMaking(session: ServerSession, ttlMs: number, roles: number): Making {
+  const asked = session.server.admin.createJoinToken({ by: session.role.name, ttlMs, roles });
+  const one: Making = {
+    ready: asked.then(
+      (token) => {
+        one.token = token;
+      },
+      (error: unknown) => {
+        one.error = error;
+      },
+    ),
+    token: undefined,
+    error: undefined,
+  };
+  return one;
+}
+
+function ttlOf({ months, days, micros }: Interval): number {
+  const ms = Math.floor((months * 30 + days) * 86_400_000 + Number(micros) / 1000);
+  if (ms >= 1000 && ms <= tokenTtlMaxMs) return ms;
+  throw new DbError(
+    "invalidParameterValue",
+    "a join token is valid for 1 second at least and 30 days at most",
+  );
+}
+
+function rolesOfArray({ elements }: PgArray): number {
+  if (elements.includes(null)) throw new DbError("nullValueNotAllowed", "roles of a node are not null");
+  return rolesOfTexts(elements.map(String));
+}
