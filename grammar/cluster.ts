@@ -4,7 +4,8 @@
  *
  * Their words are not keywords of the scanner: each is recognised by its place, so that job, shard or node stay names
  * (SQL-10). Each statement is a row of one table: its leading words, what object it names, and the clauses it may have;
- * a clause's values are read by one rule. A clause given twice is 42601 (SQL-51), $n anywhere is 42601 (SQL-4).
+ * for those that are carried out also which clauses stand together. A clause given twice is 42601 (SQL-51), $n anywhere is
+ * 42601 (SQL-4).
  */
 import type * as ast from "../src/sql/ast.js";
 import { StatementRules } from "./statements.js";
@@ -326,7 +327,9 @@ export class SqlParser extends StatementRules {
     const position = this.here();
     this.eat(...words);
     const orAlter = words[1] === "or" ? [{ name: "or alter", values: [], position }] : [];
-    const ifExists = form.object !== "none" && (this.acceptBoth("if", "exists") || this.ifNotExists());
+    const ifExists =
+      form.object !== "none" &&
+      (/^(ADD|CREATE|RECREATE) /.test(form.command) ? this.ifNotExists() : this.acceptBoth("if", "exists"));
     const name = this.clusterObject(form);
     return {
       kind: "cluster",

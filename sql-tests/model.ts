@@ -17,6 +17,8 @@ const { values } = parseArgs({
     seed: { type: "string", default: "1" },
   },
 });
+/** From here, or from where this is built to. */
+const root = import.meta.url.includes("/dist/") ? "../../" : "../";
 const statesWanted = Number(values.states);
 const walks = Number(values.walks);
 const seed = Number(values.seed);
@@ -63,7 +65,7 @@ for (const bug of seededRaftBugs) {
   const script =
     bug.script === undefined
       ? undefined
-      : readFileSync(new URL(`../../src/raft/testdata/${bug.script}.txt`, import.meta.url), "utf8");
+      : readFileSync(new URL(`${root}src/raft/testdata/${bug.script}.txt`, import.meta.url), "utf8");
   const violation = bugShownBy(bug, 20_000, script);
   if (violation !== undefined) noticed++;
   console.log(

@@ -38,6 +38,8 @@ interface OptionDef {
 }
 
 const port = { kind: "integer", min: 0, max: 65_535, value: "N", remembered: true } as const;
+/** Behind a forwarded port; 0: the port that is listened on. */
+const advertisedPort = { ...port, default: 0, advanced: true } as const;
 const KiB = 1024;
 const MiB = 1024 * KiB;
 const GiB = 1024 * MiB;
@@ -78,6 +80,16 @@ export const optionTable = {
     help: "machine of this node: copies of a shard are put on different ones",
     remembered: true,
   },
+  "advertise-address": {
+    kind: "string",
+    default: undefined,
+    value: "HOST",
+    help: "name or address under which others find this node (default: that of --host)",
+    remembered: true,
+  },
+  "advertise-port": { ...advertisedPort, help: "port under which clients find this node" },
+  "advertise-rpc-port": { ...advertisedPort, help: "the same of --rpc-port" },
+  "advertise-control-port": { ...advertisedPort, help: "the same of --control-port" },
   nodes: {
     kind: "integer",
     default: 1,
@@ -289,7 +301,7 @@ type ValueOf<Def extends OptionDef> = Def["kind"] extends "boolean"
       ? Word
       : string;
 /** Options whose default is found at start, not in the table, are complete in a Config all the same. */
-type Optional = "config" | "node-name" | "host-label";
+type Optional = "config" | "node-name" | "host-label" | "advertise-address";
 
 type OptionValues = {
   readonly [Name in OptionName as CamelCase<Name>]: Name extends Optional

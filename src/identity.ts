@@ -4,6 +4,7 @@
  *
  *   {"format":2,"nodeId":"…uuid…","nodeName":"node-1","clusterId":"…uuid…","clusterName":"scratchbird","createdAt":…,
  *    "host":"127.0.0.1","ports":{"pg":5433,"http":8433,"rpc":7433,"control":6433},"hostLabel":"…",
+ *    "advertised":{"host":"db1.example.com","ports":{"pg":0,"rpc":0,"control":0}},
  *    "creation":{"shards":16,"pageSize":16384,"encryption":true},"mockSecret":"…base64…",
  *    "raftId":1,"founder":true,"established":true,"peers":[["…uuid…","127.0.0.1:6433"]]}
  *
@@ -13,7 +14,7 @@
  * counted durably before the node speaks to anybody.
  */
 import { DbError } from "./base/errors.js";
-import type { ConfigValue, OptionName } from "./config.js";
+import type { Config, ConfigValue, OptionName } from "./config.js";
 import { uuidFromBytes } from "./model/uuid.js";
 import type { Disk, Random } from "./platform/index.js";
 
@@ -29,6 +30,11 @@ export interface NodePorts {
   readonly control: number;
 }
 
+export interface Advertised {
+  readonly host?: string | undefined;
+  readonly ports: Omit<NodePorts, "http">;
+}
+
 export interface NodeIdentity {
   readonly format: number;
   readonly nodeId: string;
@@ -41,6 +47,8 @@ export interface NodeIdentity {
   readonly hostLabel: string;
   /** As asked for: 0 stays "any free port". */
   readonly ports: NodePorts;
+  /** Where others find it, when that is not where it listens; port 0: the same port. */
+  readonly advertised?: Advertised | undefined;
   readonly creation: { readonly shards: number; readonly pageSize: number; readonly encryption: boolean };
   /** Base64, 32 bytes: makes the answers to unknown roles the same from start to start. */
   readonly mockSecret: string;
@@ -86,6 +94,14 @@ const isText = (value: unknown): boolean => typeof value === "string" && value !
 const isUuid = (value: unknown): boolean =>
   typeof value === "string" && /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(value);
 
+function isAdvertised(value: unknown): boolean {
+  const { host, ports } = (value ?? {}) as Partial<Advertised>;
+  return (
+    (host === undefined || isText(host)) &&
+    [ports?.pg, ports?.rpc, ports?.control].every((one) => isPort(one))
+  );
+}
+
 const checks: readonly (readonly [path: string, holds: (value: unknown) => boolean])[] = [
   ["nodeId", isUuid],
   ["nodeName", isText],
@@ -98,6 +114,7 @@ const checks: readonly (readonly [path: string, holds: (value: unknown) => boole
   ["ports.http", isPort],
   ["ports.rpc", isPort],
   ["ports.control", isPort],
+  ["advertised", (value) => value === undefined || isAdvertised(value)],
   ["creation.shards", (value) => Number.isInteger(value) && Number(value) > 0],
   ["creation.pageSize", (value) => Number.isInteger(value) && Number(value) > 0],
   ["creation.encryption", (value) => typeof value === "boolean"],
@@ -158,11 +175,53 @@ export function writeIdentity(disk: Disk, identity: NodeIdentity): void {
   disk.writeFileSync(identityPath, Buffer.from(`${JSON.stringify(identity, undefined, 2)}\n`), 0o600);
 }
 
+type AdvertiseOptions = Pick<
+  Config,
+  "advertiseAddress" | "advertisePort" | "advertiseRpcPort" | "advertiseControlPort"
+>;
+
+/** Undefined: the node is found where it listens. */
+export function advertisedOf(config: AdvertiseOptions): Advertised | undefined {
+  const { advertiseAddress: host, advertisePort: pg } = config;
+  const ports = { pg, rpc: config.advertiseRpcPort, control: config.advertiseControlPort };
+  if (host === undefined && pg === 0 && ports.rpc === 0 && ports.control === 0) return undefined;
+  return { ...(host === undefined ? {} : { host }), ports };
+}
+
+/** host:port of each port, as others are told. `ports`: those that are listened on. */
+export function addressesOf(
+  { host, advertised }: Pick<NodeIdentity, "host" | "advertised">,
+  ports: Omit<NodePorts, "http">,
+): { readonly control: string; readonly rpc: string; readonly pg: string } {
+  const name = advertised?.host ?? host;
+  const at = (port: number, instead: number | undefined): string =>
+    `${name.includes(":") ? `[${name}]` : name}:${instead || port}`;
+  const other = advertised?.ports;
+  return {
+    control: at(ports.control, other?.control),
+    rpc: at(ports.rpc, other?.rpc),
+    pg: at(ports.pg, other?.pg),
+  };
+}
+
+/** Listening on all addresses names none. */
+export function isWildcard(host: string): boolean {
+  return host === "0.0.0.0" || host === "::";
+}
+
 /** Options that a start takes from the data folder when nobody gives them. */
 export function rememberedOptions(identity: NodeIdentity): Partial<Record<OptionName, ConfigValue>> {
-  const { ports, creation } = identity;
+  const { ports, creation, advertised } = identity;
   return {
     host: identity.host,
+    ...(advertised === undefined
+      ? {}
+      : {
+          ...(advertised.host === undefined ? {} : { "advertise-address": advertised.host }),
+          "advertise-port": advertised.ports.pg,
+          "advertise-rpc-port": advertised.ports.rpc,
+          "advertise-control-port": advertised.ports.control,
+        }),
     port: ports.pg,
     "http-port": ports.http,
     "rpc-port": ports.rpc,

@@ -16,7 +16,16 @@ import {
   secretHashOf,
 } from "./cluster/index.js";
 import type { Config } from "./config.js";
-import { identityFormat, type NodeIdentity, newUuid, readIdentity, writeIdentity } from "./identity.js";
+import {
+  addressesOf,
+  advertisedOf,
+  identityFormat,
+  isWildcard,
+  type NodeIdentity,
+  newUuid,
+  readIdentity,
+  writeIdentity,
+} from "./identity.js";
 import type { Clock, Disk, Random } from "./platform/index.js";
 import type { PeerNetwork } from "./rpc/contract.js";
 import { requestOnce } from "./rpc/index.js";
@@ -38,12 +47,17 @@ export interface JoinOptions {
   readonly freePort: (wanted: number, insisted: boolean) => Promise<number>;
 }
 
-/** @throws DbError 55006 (the folder holds a node), 22023 (token), 28000 (token refused), 08006 (nobody there) */
+/** @throws DbError 55006 (the folder holds a node), F0000 (no address of its own), 22023 (token), 28000 (token refused), 08006 (nobody there) */
 export async function joinCluster(options: JoinOptions): Promise<void> {
   const { config, clock, random, disk, network } = options;
   if (readIdentity(disk) !== undefined)
     throw new DbError("objectInUse", `the data folder ${config.data} already holds a node`, {
       hint: "Start it with: scratchbird start, or choose another folder with --data.",
+    });
+  const advertised = advertisedOf(config);
+  if (isWildcard(config.host) && advertised?.host === undefined)
+    throw new DbError("configFileError", `${config.host} is no address at which others could find this node`, {
+      hint: "Say with --advertise-address which one is.",
     });
   const token = decodeToken(options.token);
   const now = clock.now();
@@ -67,11 +81,7 @@ export async function joinCluster(options: JoinOptions): Promise<void> {
     uuid: nodeId,
     name: nodeName,
     requestPem,
-    addresses: {
-      control: `${config.host}:${ports.control}`,
-      rpc: `${config.host}:${ports.rpc}`,
-      pg: `${config.host}:${ports.pg}`,
-    },
+    addresses: addressesOf({ host: config.host, advertised }, ports),
     hostLabel,
     version: packVersion(productVersion),
   };
@@ -106,6 +116,7 @@ export async function joinCluster(options: JoinOptions): Promise<void> {
     host: config.host,
     hostLabel,
     ports,
+    ...(advertised === undefined ? {} : { advertised }),
     creation: facts.creation,
     mockSecret: facts.mockSecret,
     raftId: answer.raftId,

@@ -29,7 +29,7 @@ describe("scratchbird", () => {
       run("start", "--help"),
       run("strat"),
       run("start", "--prt", "1"),
-      run("join"),
+      run("audit"),
       run("start", "--data", folder),
       run("sql", "postgres://a:b@127.0.0.1:1/x", "-c", "select 1"),
     ]);
@@ -44,11 +44,11 @@ describe("scratchbird", () => {
       2,
       'scratchbird: unknown option "--prt". Did you mean "--port"?\n',
     ]);
-    expect([future.code, future.err]).toEqual([1, "scratchbird: scratchbird join is not supported yet\n"]);
+    expect([future.code, future.err]).toEqual([1, "scratchbird: scratchbird audit is not supported yet\n"]);
     expect([newer.code, newer.err.trim().split("\n")]).toEqual([
       2,
       [
-        "scratchbird: node.json has format 99; this version reads up to 1. The data folder was written by a newer version of ScratchBird: start that one",
+        "scratchbird: node.json has format 99; this version reads up to 2. The data folder was written by a newer version of ScratchBird: start that one",
       ],
     ]);
     expect(unreachable.code).toBe(1);

@@ -29,6 +29,8 @@ import type { Config } from "./config.js";
 import { type ControlStart, controlInLoop, hostTrust, type NodeTrust } from "./control-host.js";
 import { useKernels } from "./exec/index.js";
 import {
+  addressesOf,
+  advertisedOf,
   type Boot,
   countBoot,
   identityFormat,
@@ -79,6 +81,8 @@ const superuserId = bootstrapRoleId;
 const databaseId = 5;
 const clusterId = 6;
 const sweepCheckMs = 5_000;
+/** How long a start waits for the cluster's leader. */
+const catchUpMs = 1_500;
 
 /** What stands in for parts of the node: the worker on a real machine, twins in the simulator. */
 export interface NodeDoors {
@@ -212,6 +216,10 @@ export async function openCore(
   const shards = await openShards(platform, storage, memory, () => control.state, log, identity.founder);
   const home = shards[0]!;
   await control.open((home.engine as EngineCore).catalogIndex);
+  // What the others changed while this node was away its clients are to see from the first statement on (C5). Without a
+  // quorum nothing was changed, and nothing is waited for long.
+  if (identity.established && control.cluster.members.size > 1)
+    await Promise.race([control.catchUp(), new Promise<void>((done) => clock.after(catchUpMs, done))]);
   let adminPassword: string | undefined;
   if (identity.founder) {
     await loadTables(home, control.state);
@@ -363,7 +371,7 @@ async function open(
   rememberPorts(disk, { rpc: rpcPort ?? identity.ports.rpc, control: control || identity.ports.control });
   const at = (one: number): string => `${config.host}:${one}`;
   if (rpcPort !== undefined && control !== 0)
-    core.control.announce({ control: at(control), rpc: at(rpcPort), pg: at(port) });
+    core.control.announce(addressesOf(identity, { control, rpc: rpcPort, pg: port }));
   // A newcomer is ready when the cluster says so.
   if (!identity.established)
     await core.control.until(() => core.control.cluster.members.get(identity.nodeId)?.state !== "JOINING");
@@ -634,6 +642,7 @@ function identify(
     host: config.host,
     hostLabel: config.hostLabel ?? known?.hostLabel ?? "local",
     ports,
+    advertised: advertisedOf(config),
   };
   if (JSON.stringify(known) !== JSON.stringify(identity)) writeIdentity(disk, identity);
   return identity;
@@ -681,11 +690,7 @@ function controlStart(
               name: nodeName,
               certFingerprint: trust.signer.certFingerprint,
               publicKey: trust.signer.publicKey,
-              addresses: {
-                control: `${host}:${ports.control}`,
-                rpc: `${host}:${ports.rpc}`,
-                pg: `${host}:${ports.pg}`,
-              },
+              addresses: addressesOf(identity, ports),
               hostLabel: identity.hostLabel,
               roles: roleBits.VOTER | roleBits.SHARD_OWNER | roleBits.COORDINATOR,
               version,

@@ -57,6 +57,7 @@ const allowed: readonly (readonly [from: RegExp, to: RegExp, why: string])[] = [
   [/^src\/wasm\/memory\.ts/, /^src\/storage\/contract\.js$/, "types of the pool's views"],
   [/^src\/(session|shard)\//, /^src\/sql\/functions\//, "the function table"],
   [/./, /^src\/session\/(settings|settings-table)\.js$/, "the settings table"],
+  [/^src\/session\//, /^src\/cluster\/settings\.js$/, "the table of cluster settings"],
   [/^src\/(node|main|control|control-host|supervisor|join)\.ts/, /^src\/(platform|cli)\//, "wiring"],
   [/^src\/cli\//, /^src\/platform\/dial\.js$/, "the client's own door"],
 ];

@@ -159,7 +159,9 @@ interface PeerFacts {
   lastSeenAt: number;
   lastSeenMonotonic: number;
   epoch: number;
+  /** The furthest it ever was, which its log must hold; and where it is in this start. */
   appliedIndex: number;
+  appliedNow: number;
   version: number;
   /** Terms it has spoken in: it must not have forgotten them. */
   term: number;
@@ -201,6 +203,8 @@ export class ControlActor {
   /** Peers that have taken our greeting on the link as it is: Raft may speak to them. */
   readonly #admitted = new Set<string>();
   readonly #names = new Map<number, string>();
+  /** Their hosts refuse connections: their processes are gone, and serve nobody. */
+  readonly #dead = new Set<string>();
   #outbox: { index: number; data: Uint8Array }[] = [];
   #flushing = false;
   #mainApplied = 0;
@@ -208,6 +212,8 @@ export class ControlActor {
   /** Changes that wait for the epoch entry under way. */
   #changes: WaitingChange[] = [];
   #publishing = false;
+  /** Term in which this leader has applied all that was committed before it. */
+  #caughtUpIn = 0;
   #barriers: { index: number; resolve: () => void; reject: (error: DbError) => void; deadline: number }[] = [];
   #leaderSince = 0;
   #leaderChanges = 0;
@@ -461,8 +467,9 @@ export class ControlActor {
       return;
     }
     onTrust(this.state, this.#leaving);
-    links?.setPeers(own === undefined && firstPeers !== undefined ? firstPeers : peers);
-    for (const uuid of this.#peers.keys()) if (!peers.has(uuid)) this.#peers.delete(uuid);
+    const spokenTo = own === undefined && firstPeers !== undefined ? firstPeers : peers;
+    links?.setPeers(spokenTo);
+    for (const uuid of this.#peers.keys()) if (!spokenTo.has(uuid)) this.#peers.delete(uuid);
   }
 
   /** Removed while this node looked on, a moment ago. */
@@ -490,6 +497,8 @@ export class ControlActor {
   /** Its process is gone: a follower need not wait for its silence. */
   peerDead(node: string): void {
     if (this.#over) return;
+    this.#dead.add(node);
+    this.#tryBarriers();
     const member = this.state.cluster.members.get(node);
     if (member !== undefined) this.#raft.peerDead(member.raftId);
   }
@@ -546,7 +555,11 @@ export class ControlActor {
         stale(`its log ends at entry ${shown.lastIndex}, and it had applied ${known.appliedIndex}`);
       if (shown.term < known.term) stale(`it knows term ${shown.term}, and had spoken in term ${known.term}`);
     }
-    this.#factsOf(node).boot = shown.boot.count;
+    const facts = this.#factsOf(node);
+    if (facts.boot !== shown.boot.count) {
+      facts.boot = shown.boot.count;
+      facts.appliedNow = 0;
+    }
     return json({});
   }
 
@@ -559,6 +572,7 @@ export class ControlActor {
         lastSeenMonotonic: Number.NEGATIVE_INFINITY,
         epoch: 0,
         appliedIndex: 0,
+        appliedNow: 0,
         version: 0,
         term: 0,
         sentAt: 0,
@@ -580,6 +594,7 @@ export class ControlActor {
     const { clock } = this.#options;
     facts.lastSeenAt = clock.now();
     facts.lastSeenMonotonic = clock.monotonic();
+    this.#dead.delete(node);
     const body = payload.subarray(4);
     if (kind === messageKind.status) this.#statusOf(facts, parse<Status>(body));
     else if (kind === messageKind.raft) this.#raftMessage(node, facts, body);
@@ -633,6 +648,7 @@ export class ControlActor {
 
   #statusOf(facts: PeerFacts, status: Status): void {
     facts.epoch = status.epoch;
+    facts.appliedNow = status.applied;
     facts.appliedIndex = Math.max(facts.appliedIndex, status.applied);
     facts.version = status.version;
     facts.sentAt = status.sentAt;
@@ -793,27 +809,26 @@ export class ControlActor {
   }
 
   async #publishSome(): Promise<void> {
-    const { self, signer, clock, log } = this.#options;
+    const { log } = this.#options;
     const taken = this.#changes.splice(0, changesMax);
     try {
-      // Everything that was committed is applied: what is built here is built on the newest.
-      await this.#raft.read();
-      if (!this.#raft.isLeader) throw new DbError("cannotConnectNow", "this node does not lead the cluster");
-      const allowed = taken.filter((one) => {
-        const refusal = this.#quorumRefusal(one.change);
-        if (refusal !== undefined) one.answer(refusal);
-        return refusal === undefined;
-      });
-      const made = this.state.cluster.draftEpochs(allowed, self.uuid, signer, Math.floor(clock.now()));
+      // What earlier leaders have committed is the base of what this one builds.
+      if (this.#caughtUpIn !== this.#raft.term) await this.#leadSurely();
+      let made = this.#draft(taken);
+      if (made.some((one) => "condition" in one)) {
+        // A refusal is an answer: it is given by whoever surely leads, on everything that was committed.
+        await this.#leadSurely();
+        made = this.#draft(taken);
+      }
       const entries: EpochEntry[] = [];
       const asked: WaitingChange[] = [];
       for (const [at, one] of made.entries()) {
         if ("condition" in one) {
-          log.info("a change of the cluster was refused", { change: allowed[at]!.change.kind, reason: one.message });
-          allowed[at]!.answer(errorOf(one));
+          log.info("a change of the cluster was refused", { change: taken[at]!.change.kind, reason: one.message });
+          taken[at]!.answer(errorOf(one));
         } else {
           entries.push(one);
-          asked.push(allowed[at]!);
+          asked.push(taken[at]!);
         }
       }
       if (entries.length === 0) return;
@@ -823,6 +838,29 @@ export class ControlActor {
       if (!(error instanceof DbError)) throw error;
       for (const one of taken) one.answer(error);
     }
+  }
+
+  /** Everything that was committed is applied here, and nobody else leads. */
+  async #leadSurely(): Promise<void> {
+    const { term } = this.#raft;
+    await this.#raft.read();
+    if (!this.#raft.isLeader || this.#raft.term !== term)
+      throw new DbError("cannotConnectNow", "this node does not lead the cluster");
+    this.#caughtUpIn = term;
+  }
+
+  #draft(changes: readonly WaitingChange[]): (EpochEntry | ErrorRecord)[] {
+    const { self, signer, clock } = this.#options;
+    const possible: WaitingChange[] = [];
+    const refused = new Map<WaitingChange, ErrorRecord>();
+    for (const one of changes) {
+      const refusal = this.#quorumRefusal(one.change);
+      if (refusal === undefined) possible.push(one);
+      else refused.set(one, recordOf(refusal));
+    }
+    const made = this.state.cluster.draftEpochs(possible, self.uuid, signer, Math.floor(clock.now()));
+    let at = 0;
+    return changes.map((one) => refused.get(one) ?? made[at++]!);
   }
 
   /** What the leader alone can tell: whether those who are left are reachable (spec/02, R8). */
@@ -920,8 +958,8 @@ export class ControlActor {
     for (const member of this.state.cluster.members.values()) {
       if (!isFollowing(member) || member.state === "JOINING") continue;
       const facts = this.#peers.get(member.uuid);
-      const applied = member.uuid === self.uuid ? this.#mainApplied : (facts?.appliedIndex ?? 0);
-      if (applied >= index) continue;
+      const applied = member.uuid === self.uuid ? this.#mainApplied : (facts?.appliedNow ?? 0);
+      if (applied >= index || this.#dead.has(member.uuid)) continue;
       // A new leader waits one lease for those whose leases it does not know.
       const seen = member.uuid === self.uuid ? now : (facts?.lastSeenMonotonic ?? Number.NEGATIVE_INFINITY);
       if (now - Math.max(seen, this.#leaderSince) < leaseMs) count++;
@@ -1164,7 +1202,7 @@ export class ControlActor {
       facts !== undefined &&
       this.#isReachable(member.uuid) &&
       facts.epoch === cluster.latest?.epoch.number &&
-      facts.appliedIndex + 100 >= this.#raft.commitIndex
+      facts.appliedNow + 100 >= this.#raft.commitIndex
     );
   }
 
@@ -1284,7 +1322,7 @@ export class ControlActor {
         connected: links?.isConnected(member.uuid) ?? false,
         lastSeenAt: facts === undefined || facts.lastSeenAt === 0 ? undefined : facts.lastSeenAt,
         epoch: facts?.epoch ?? 0,
-        appliedIndex: facts?.appliedIndex ?? 0,
+        appliedIndex: facts?.appliedNow ?? 0,
         version: facts?.version ?? member.version,
         roundTripMs: links?.roundTripMs(member.uuid),
       });

@@ -114,7 +114,7 @@ export function chainHash(epoch: EpochContent): Hash {
 
 const signatureBytes = 64;
 /** Canonical times are nanoseconds in 63 bits. */
-const latestMs = 9_223_372_036_854;
+export const latestMs = 9_223_372_036_854;
 
 /** Every byte says something: an epoch in which one was changed is malformed, or refused by a check. */
 export function encodeEpoch(epoch: Epoch): Uint8Array {
@@ -276,9 +276,9 @@ function signatureRefusal(epoch: Epoch, context: EpochContext): EpochRefusal | u
   const refuse = (message: string): EpochRefusal => ({ condition: "SIGNATURE_INVALID", message });
   const { policy } = context;
   const needed = policyChanges(epoch, context.latest);
+  if (epoch.administrators.length !== epoch.signatures.length)
+    return refuse(`${epoch.signatures.length} signatures of ${epoch.administrators.length} administrators`);
   if (needed || epoch.signatures.length > 0) {
-    if (epoch.administrators.length !== epoch.signatures.length)
-      return refuse(`${epoch.signatures.length} signatures of ${epoch.administrators.length} administrators`);
     const digest = signDigest(epoch);
     const signers = new Set<string>();
     for (let at = 0; at < epoch.signatures.length; at++) {

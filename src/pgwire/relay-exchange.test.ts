@@ -24,7 +24,7 @@ const frame = (tag: string, body: Buffer | string = ""): Buffer => {
   return Buffer.concat([head, bytes]);
 };
 const query = (text: string) => serialize.query(text) as Buffer;
-const parse = (text: string, name = "") => serialize.parse({ name, text }) as Buffer;
+const parse = (text: string, name = "") => frame("P", `${name}\0${text}\0\0\0`);
 const bind = (statement = "") => serialize.bind({ statement }) as Buffer;
 const execute = serialize.execute({ portal: "", rows: 0 }) as Buffer;
 const sync = serialize.sync() as Buffer;

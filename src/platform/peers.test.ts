@@ -186,6 +186,20 @@ describe("two members", () => {
     expect(client.refusals).toEqual([]);
   });
 
+  it("lose nothing that comes together with the verdict", async () => {
+    const server = tls.createServer({ cert: a.certificatePem, key: a.keyPem, requestCert: true });
+    server.on("secureConnection", (socket) => socket.write(Buffer.from("\0first words")));
+    server.on("tlsClientError", (error) => expect.fail(error.message));
+    await new Promise<void>((resolve) => server.listen({ port: 0, host: loopback }, resolve));
+    server.setSecureContext({ cert: a.certificatePem, key: a.keyPem, ca: ca.certificatePem });
+    const { port } = server.address() as net.AddressInfo;
+    const stream = await new Side(b).network.dial({ address: `${loopback}:${port}`, node: a.uuid }, 5_000);
+    await soon(20);
+    expect((await reading(stream)(11)).toString()).toBe("first words");
+    stream.destroy();
+    server.close();
+  });
+
   it("wait for each other: a peer that does not read is not written to without end", async () => {
     const server = await new Side(a).listen();
     const arriving = server.next();
@@ -364,18 +378,24 @@ describe("joining", () => {
   it("is not fooled by who shows the CA's certificate beside one of its own", async () => {
     const otherCa = await createCa(clusterUuid, hostClock, hostRandom); // of the same name
     const forged = await identity(otherCa, uuidOf(1));
+    // Says that it was issued by the CA, down to its key's identifier; signed by another key.
+    const signed = await identity({ ...ca, keyPem: otherCa.keyPem }, uuidOf(1));
     const newcomer = new Side(undefined);
-    for (const chain of [forged.leafPem + ca.certificatePem, forged.leafPem, ca.certificatePem]) {
+    for (const [certificatePem, keyPem] of [
+      [forged.leafPem + ca.certificatePem, forged.keyPem],
+      [forged.leafPem, forged.keyPem],
+      [signed.leafPem + ca.certificatePem, signed.keyPem],
+      [ca.certificatePem, ca.keyPem],
+    ] as const) {
       const server = new HostPeerNetwork();
       opened.push(server);
-      const keyPem = chain === ca.certificatePem ? ca.keyPem : forged.keyPem;
-      server.use({ ...credentials(a), own: { certificatePem: chain, keyPem } });
+      server.use({ ...credentials(a), own: { certificatePem, keyPem } });
       const { port } = await server.listen(loopback, 0, true, () => {});
       const target = { address: `${loopback}:${port}`, node: undefined, authority: fingerprint() };
       const error = await failureOf(newcomer.network.dial(target, 5_000));
       expect(error.fields.detail).toMatch(/^UNREACHABLE (UNTRUSTED_CA|CHAIN_INVALID)/);
     }
-    expect(newcomer.refusals).toHaveLength(3);
+    expect(newcomer.refusals).toHaveLength(4);
   });
 
   it("sees that a certificate is out of date", async () => {
@@ -476,6 +496,24 @@ describe("credentials that change", () => {
     }
     // And the streams that were still open.
     expect(server.conditions.filter((one) => one === "REMOVED").length).toBeGreaterThan(sessions.length);
+  });
+
+  it("count for a dial whose other side has not decided yet", async () => {
+    const server = tls.createServer({ cert: a.certificatePem, key: a.keyPem, requestCert: true });
+    server.on("secureConnection", (socket) => socket.on("error", () => {}).resume());
+    server.on("tlsClientError", () => {});
+    await new Promise<void>((resolve) => server.listen({ port: 0, host: loopback }, resolve));
+    server.setSecureContext({ cert: a.certificatePem, key: a.keyPem, ca: ca.certificatePem });
+    const address = `${loopback}:${(server.address() as net.AddressInfo).port}`;
+    const client = new Side(b);
+    const mute = await failureOf(client.network.dial({ address, node: a.uuid }, 200));
+    expect(mute.fields.detail).toMatch(/^TIMEOUT/);
+    const waiting = failureOf(client.network.dial({ address, node: a.uuid }, 5_000));
+    await soon(200);
+    client.network.use(credentials(b, { removed: [a.uuid] }));
+    expect((await waiting).fields.detail).toMatch(/^UNREACHABLE/);
+    expect(client.conditions).toEqual(["REMOVED"]);
+    server.close();
   });
 
   it("that cannot be used change nothing", async () => {

@@ -41,7 +41,7 @@ const handshakeMsDefault = 10_000;
 const pendingMaxDefault = 100;
 const toleranceMsDefault = 5 * 60_000;
 const keepAliveMs = 10_000;
-/** A peer that neither reads nor closes is cut off this long after our side has ended. */
+/** After one side has ended, a peer that takes nothing for this long is cut off. */
 const lingerMs = 5_000;
 /** Long enough for a refusal to arrive. */
 const refusalLingerMs = 1_000;
@@ -59,6 +59,7 @@ class TlsPeerStream implements PeerStream {
   readonly #draining = new Set<() => void>();
   #paused = false;
   #ended = false;
+  #lingering = false;
   #closed = false;
 
   /** `socket` is paused. */
@@ -133,9 +134,22 @@ class TlsPeerStream implements PeerStream {
     this.#socket.destroy();
   }
 
+  /** What is still to be sent may take its time as long as the peer takes some of it. */
   #linger(): void {
-    const timer = setTimeout(() => this.#socket.destroy(), lingerMs).unref();
-    this.#socket.once("close", () => clearTimeout(timer));
+    if (this.#lingering) return;
+    this.#lingering = true;
+    const socket = this.#socket;
+    let before = Number.POSITIVE_INFINITY;
+    const look = (): void => {
+      const left = socket.writableLength;
+      if (left === 0 || left >= before) socket.destroy();
+      else {
+        before = left;
+        timer = setTimeout(look, lingerMs).unref();
+      }
+    };
+    let timer = setTimeout(look, lingerMs).unref();
+    socket.once("close", () => clearTimeout(timer));
   }
 }
 

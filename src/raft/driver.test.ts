@@ -78,6 +78,7 @@ class Group {
         uncommittedBytesMax: 100_000,
         snapshotChunkBytes: 200,
         snapshotBytesMax: 1 << 20,
+        readsMax: 100,
       },
       send: (message) => this.#send(message),
       onChange: ({ node }) => {

@@ -257,7 +257,10 @@ export class RaftDriver {
     for (const { length } of commands)
       if (length > commandBytesMax)
         return Promise.reject(
-          new DbError("programLimitExceeded", `a change of ${length} bytes is too large for the consensus log`),
+          new DbError(
+            "programLimitExceeded",
+            `a change of ${length} bytes is too large for the consensus log`,
+          ),
         );
     return this.#append({ kind: "propose", commands }, commands.length);
   }
@@ -439,7 +442,8 @@ export class RaftDriver {
       const read = this.#reads.get(context);
       if (read === undefined) continue;
       this.#reads.delete(context);
-      if (index === 0) read.reject(new DbError("cannotConnectNow", "the cluster has no leader, or another now"));
+      if (index === 0)
+        read.reject(new DbError("cannotConnectNow", "the cluster has no leader, or another now"));
       else this.#readable.push({ index, ...read });
     }
     if (this.#readable.length === 0) return;

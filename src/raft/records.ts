@@ -73,7 +73,8 @@ export function findRecord(
   damaged = 0,
   chain?: bigint,
 ): number | undefined {
-  const isLater = (place: number, number: number): boolean => number - bytes.readUInt32LE(place + 4) > damaged;
+  const isLater = (place: number, number: number): boolean =>
+    number - bytes.readUInt32LE(place + 4) > damaged;
   const start = Math.ceil(from / 8) * 8;
   const chains = chain === undefined ? [] : chainsOf(hash, bytes, start, damaged, chain);
   for (let at = start; at + recordHeadBytes <= bytes.length; at += 8) {

@@ -197,7 +197,9 @@ export class RaftStorage {
   ): void {
     this.#removeDrafts();
     this.#writeSnapshot(snapshot);
-    this.#startFile(base, hard, commit, entries, () => this.#disk.removeSync(this.#snapshotPath(snapshot.index)));
+    this.#startFile(base, hard, commit, entries, () =>
+      this.#disk.removeSync(this.#snapshotPath(snapshot.index)),
+    );
     try {
       this.#removeOthers(snapshot.index);
     } catch (cause) {

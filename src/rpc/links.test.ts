@@ -329,6 +329,27 @@ describe("a peer", () => {
     b.close();
   });
 
+  it("that dies while its listener lives a moment longer is known dead as soon", async () => {
+    const world = new World();
+    const a = world.links("a");
+    await a.listen("a", 1, false);
+    const network = world.network("b");
+    const dial = network.dial.bind(network);
+    let resets = 0;
+    network.dial = async (target, timeoutMs) => {
+      if (resets-- <= 0) return dial(target, timeoutMs);
+      throw new DbError("connectionFailure", "reset", { detail: "UNREACHABLE: read ECONNRESET" });
+    };
+    const b = world.links("b", {}, network);
+    b.setPeers(new Map([["a", "a:1"]]));
+    await world.sleep(2_000);
+    resets = 2;
+    world.wire.kill("a");
+    await world.sleep(20);
+    expect(world.events).toEqual(["b: a connected", "b: a disconnected", "b: a dead"]);
+    b.close();
+  });
+
   it("is dialled again with patience: never more often than every 50 ms, at least every second", async () => {
     const world = new World();
     const network = world.network("b");

@@ -15,6 +15,13 @@ import { Calls } from "./calls.js";
 import type { PeerNetwork, PeerStream } from "./contract.js";
 import type { LinkLimits } from "./limits.js";
 
+/**
+ * A process that dies closes its connections a moment before its listener: the first dial after it may reach the one and not
+ * the other, which says nothing yet.
+ */
+const quickDials = 2;
+const quickDialMs = 5;
+
 export interface PeerEvent {
   readonly node: string;
   /** dead: its host answers that nobody listens at its address. */
@@ -41,6 +48,8 @@ export class Outgoing {
   #dialledAt = 0;
   #connectedAt = 0;
   #failures = 0;
+  /** Dials that may still follow a break without the usual pause. */
+  #quick = 0;
   #deadSaid = false;
   #timer: Timer | undefined;
   /** Of the dial whose outcome counts. */
@@ -129,6 +138,7 @@ export class Outgoing {
       if (malformed || clock.monotonic() - this.#connectedAt < limits.stableMs) this.#backOff();
       else {
         this.#failures = 0;
+        this.#quick = quickDials;
         this.#dial();
       }
     }
@@ -139,7 +149,10 @@ export class Outgoing {
     const { onEvent, onTrouble } = this.#options;
     const detail = error.fields.detail ?? "";
     if (this.#failures === 0) onTrouble(this.node, `${error.message} (${detail})`, false);
-    this.#backOff();
+    if (this.#quick > 0 && detail.startsWith("UNREACHABLE")) {
+      this.#quick--;
+      this.#timer = this.#options.clock.after(quickDialMs, () => this.#dial());
+    } else this.#backOff();
     if (detail.startsWith("REFUSED") && !this.#deadSaid) {
       this.#deadSaid = true;
       onEvent({ node: this.node, kind: "dead" });

@@ -31,6 +31,8 @@ import { virtualRelations, virtualRows } from "./views/index.js";
 /** A token serves one node; who wants more time says so. */
 const tokenTtlMs = 3_600_000;
 const tokenTtlMaxMs = 30 * 86_400_000;
+/** Characters of a reason: every node keeps it for ever. */
+const reasonMax = 1000;
 /** Clocks of two hosts are never equal (CA-10). */
 const toleranceMs = 5 * 60_000;
 /** Ports of a node (contract.md); a node that differs in one of them differs in all by as much. */
@@ -402,7 +404,7 @@ function move(
     throw new DbError("objectNotInPrerequisiteState", `node "${member.name}" is ${member.state}`, {
       detail: `Only a node that is ${from.join(" or ")} can be ${done}.`,
     });
-  const reason = call.has("reason") ? call.text("reason") : `${done} by ${call.session.role.name}`;
+  const reason = reasonOf(call) ?? `${done} by ${call.session.role.name}`;
   return { kind: "moveMember", node: member.uuid, to, reason };
 }
 
@@ -416,8 +418,16 @@ function remove(call: Call, nameOrUuid: string): ClusterChange | undefined {
   if (allowDataLoss && !force) refuse("allow data loss", "ALLOW DATA LOSS needs FORCE");
   const member = present(call, nameOrUuid);
   if (member === undefined) return undefined;
-  const reason = call.has("reason") ? call.text("reason") : `removed by ${call.session.role.name}`;
+  const reason = reasonOf(call) ?? `removed by ${call.session.role.name}`;
   return { kind: "removeMember", node: member.uuid, reason, force, allowDataLoss };
+}
+
+function reasonOf(call: Call): string | undefined {
+  if (!call.has("reason")) return undefined;
+  const reason = call.text("reason");
+  if (reason.length > reasonMax)
+    throw new DbError("invalidParameterValue", `a reason has at most ${reasonMax} characters`);
+  return reason;
 }
 
 /** ALTER CLUSTER ADD NODE: what to run on the new node's host. */

@@ -8,7 +8,7 @@
  * and truncating files is atomic and stable at once.
  */
 import { assert, DbError } from "../base/errors.js";
-import type { Disk, DiskFile, OpenOptions } from "../platform/index.js";
+import type { Clock, Disk, DiskFile, OpenOptions } from "../platform/index.js";
 import { SimClock } from "./clock.js";
 import { SimRandom } from "./random.js";
 
@@ -129,8 +129,14 @@ export type TraceEvent =
   | { readonly kind: "rename"; readonly path: string; readonly to: string }
   | { readonly kind: "note"; readonly note: number };
 
+/** Time as the disk's owner sees it. */
+export interface DiskClock extends Clock {
+  /** A read or write that blocks the process takes time. */
+  advance(ms: number): void;
+}
+
 export interface SimDiskOptions {
-  readonly clock?: SimClock;
+  readonly clock?: DiskClock;
   readonly seed?: number;
   /** Record every event from the start (or `startTrace`). */
   readonly trace?: boolean;
@@ -154,7 +160,7 @@ export interface CrashImage {
 }
 
 export class SimDisk implements Disk {
-  clock: SimClock;
+  clock: DiskClock;
   readonly random: SimRandom;
   readMs: number;
   writeMs: number;

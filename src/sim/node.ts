@@ -56,8 +56,9 @@ export class QuietLog implements Log {
 
 /** A platform on a disk that a crash left behind: time goes on, what the dead node had scheduled does not. */
 export function platformOn(disk: SimDisk, seed: number): SimPlatform {
-  disk.clock = new SimClock(disk.clock.now());
-  return { clock: disk.clock, random: new SimRandom(seed), disk };
+  const clock = new SimClock(disk.clock.now());
+  disk.clock = clock;
+  return { clock, random: new SimRandom(seed), disk };
 }
 
 export type Row = readonly Value[];

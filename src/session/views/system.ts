@@ -1,5 +1,6 @@
 /** Rows of `sys` and of Firebird's MON$ tables. Keys of `sys` relations carry the schema's name. */
 
+import { settingDef as clusterSettingDef } from "../../cluster/settings.js";
 import { clusterSettingRows } from "./cluster.js";
 import type { Provider, SessionInfo, ViewContext } from "./context.js";
 import type { CatalogRow } from "./registry.js";
@@ -97,6 +98,8 @@ export const systemProviders: Readonly<Record<string, Provider>> = {
   },
   *"sys.settings"(context): Iterable<CatalogRow> {
     for (const setting of context.settings()) {
+      // A client may have sent one of that name.
+      if (clusterSettingDef(setting.name) !== undefined) continue;
       yield {
         name: setting.name,
         value: setting.setting,

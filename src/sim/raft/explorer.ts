@@ -15,7 +15,16 @@
  *
  * Invariant: with the same options and seed the same worlds are visited in the same order.
  */
-import type { Effects, Entry, HardState, Input, MemberId, MemberSet, MemberTarget, Message } from "../../raft/index.js";
+import type {
+  Effects,
+  Entry,
+  HardState,
+  Input,
+  MemberId,
+  MemberSet,
+  MemberTarget,
+  Message,
+} from "../../raft/index.js";
 import { memberSet, RaftNode, type RaftRules, type RaftStart, raftRules, step } from "../../raft/index.js";
 import { SimRandom } from "../random.js";
 import { hashMessage, hashNode, Mixer } from "./hash.js";
@@ -191,6 +200,8 @@ export interface World {
   readonly committed: readonly Committed[];
   /** By context: what was committed when the read was asked. */
   readonly asked: readonly number[];
+  /** Reads that the last event settled. */
+  readonly settled: readonly { readonly node: MemberId; readonly context: number; readonly index: number }[];
   readonly depth: number;
 }
 
@@ -315,6 +326,7 @@ export class Explorer {
       leaders: [],
       committed: [],
       asked: [],
+      settled: [],
       depth: 0,
     };
   }
@@ -386,7 +398,10 @@ export class Explorer {
       if (message.kind !== "snapshot") yield* this.#offer(rest, to, what, message);
       else if (members[to]!.batch.length === 0) yield { what, make: () => this.#on(rest, to, message) };
       if (left.duplicates > 0 && members[to]!.batch.length === 0)
-        yield { what: `${what}, and again later`, make: () => this.#on(spend(world, "duplicates"), to, message) };
+        yield {
+          what: `${what}, and again later`,
+          make: () => this.#on(spend(world, "duplicates"), to, message),
+        };
     }
   }
 
@@ -478,7 +493,7 @@ export class Explorer {
         make: () => {
           const start = records.slice(0, kept).reduce(withRecord, durable.start);
           const members = world.members.with(at, this.#member(undefined, { start }, []));
-          return { ...spend(world, "crashes"), members, depth: world.depth + 1 };
+          return { ...spend(world, "crashes"), members, settled: [], depth: world.depth + 1 };
         },
       };
   }
@@ -486,7 +501,7 @@ export class Explorer {
   #restart(world: World, at: number): World {
     const { durable } = world.members[at]!;
     const members = world.members.with(at, this.#member(this.#open(durable), durable, []));
-    return { ...world, members, depth: world.depth + 1 };
+    return { ...world, members, settled: [], depth: world.depth + 1 };
   }
 
   #on(world: World, at: number, input: Input, held = false): World {
@@ -513,7 +528,6 @@ export class Explorer {
     if (effects.append.length > 0) this.#checkMatching(node, members);
     if (install !== undefined && !isWhole(install.data, install.index))
       throw new Broken(`snapshot ${install.index} did not arrive as it was made`);
-    this.#checkReads(effects, world.asked);
     if (node.members.outgoing.length > 0) this.#count("a joint set");
     if (install !== undefined) this.#count("a snapshot installed");
     if (accepted !== undefined && input.kind === "changeMembers") this.#count("a change accepted");
@@ -522,7 +536,7 @@ export class Explorer {
     const one: Held = { effects, led, commitBefore };
     if (held) {
       members[at] = this.#member(node, before.durable, [...before.batch, one]);
-      return { ...world, members, depth: world.depth + 1 };
+      return { ...world, members, settled: [], depth: world.depth + 1 };
     }
     let { durable } = before;
     if (effects.hard !== undefined || install !== undefined || effects.append.length > 0)
@@ -543,7 +557,15 @@ export class Explorer {
 
   #perform(world: World, node: RaftNode, done: readonly Held[]): World {
     let { bag, leaders, committed } = world;
+    const settled: World["settled"][number][] = [];
     for (const { effects, led } of done) {
+      for (const { context, index } of effects.reads) {
+        const least = world.asked[context]!;
+        if (index > 0 && index < least)
+          throw new Broken(`stale read: index ${index}, but ${least} was committed when it was asked`);
+        this.#count(index > 0 ? "a read confirmed" : "a read refused");
+        settled.push({ node: node.id, context, index });
+      }
       if (effects.send.length > 0) bag = this.#send(bag, effects.send, world.left.bag);
       if (led === 0) continue;
       const known = leaders[led];
@@ -556,18 +578,7 @@ export class Explorer {
     const from = done[0]!.commitBefore;
     if (node.commit > from || done.some(({ effects }) => effects.install !== undefined))
       committed = this.#commit(node, from, committed);
-    return { ...world, bag, leaders, committed };
-  }
-
-  #checkReads(effects: Effects, asked: readonly number[]): void {
-    for (const { context, index } of effects.reads) {
-      if (index === 0) continue;
-      if (index < asked[context]!)
-        throw new Broken(
-          `stale read: index ${index}, but ${asked[context]} was committed when it was asked`,
-        );
-      this.#count("a read confirmed");
-    }
+    return { ...world, bag, leaders, committed, settled };
   }
 
   #count(what: string): void {
@@ -877,7 +888,8 @@ export interface Exploration {
 function isSettled(world: World): boolean {
   const leader = world.members.findLast(({ node }) => node?.isLeader === true)?.node;
   if (leader === undefined || leader.commit < leader.log.lastIndex) return false;
-  if (world.members.some(({ node }) => node !== undefined && node.asked.size + node.reads.length > 0)) return false;
+  if (world.members.some(({ node }) => node !== undefined && node.asked.size + node.reads.length > 0))
+    return false;
   const { voters, outgoing, learners } = leader.members;
   if (outgoing.length > 0) return false;
   return [...voters, ...learners].every((id) => {

@@ -111,6 +111,8 @@ export class RaftScript {
     });
     for (const flight of this.#world.bag)
       if (!before.bag.includes(flight)) output.push(`  -> ${describeMessage(flight.message)}`);
+    for (const { node, context, index } of this.#world.settled)
+      output.push(`  read ${context} of ${node}: ${index === 0 ? "refused" : index}`);
     for (let n = before.committed.length; n < this.#world.committed.length; n++)
       output.push(`  committed ${describeEntry(this.#world.committed[n]!.entry)}`);
     return output;

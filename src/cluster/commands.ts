@@ -1,0 +1,462 @@
+/**
+ * The shape of everything that reaches the control plane's state from outside: commands of the log, snapshots, and changes that
+ * a peer asks for. One table of checks; its types make sure that no field of a command is left out.
+ *
+ * An entry is in the log of every node before anybody applies it, whoever proposed it. What is wrong in it must refuse it on
+ * every node alike, and end none.
+ *
+ * Invariants: the checks look at a value and nothing else; what has passed holds no field, kind or type that this version does
+ * not know, and no number beyond what its reader can take.
+ */
+import type { Condition } from "../base/errors.js";
+import type { CatalogObject } from "../model/schema.js";
+import type {
+  Attestation,
+  ClusterChange,
+  ClusterCommand,
+  EpochEntry,
+  EpochRecord,
+  EpochRefused,
+  ErrorRecord,
+  JoinToken,
+  NewMember,
+} from "./contract.js";
+import { epochStates, latestMs, type Observation, partNames } from "./epochs.js";
+import { type Member, memberStates, roleBits } from "./membership.js";
+import type { Command as CatalogCommand } from "./state.js";
+
+interface Problem {
+  readonly text: string;
+  /** What a newer version may have meant. */
+  readonly newer?: boolean;
+}
+/** `at` names the value for people. */
+export type Check = (value: unknown, at: string) => Problem | undefined;
+type Checks = Readonly<Record<string, Check>>;
+type ChecksOf<T> = { readonly [Key in keyof T]-?: Check };
+
+// --- checks ------------------------------------------------------------------------------------------------------
+
+const shown = (value: unknown): string => {
+  if (typeof value === "string") return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}...` : value);
+  return Array.isArray(value) ? "a list" : typeof value === "object" && value !== null ? "an object" : String(value);
+};
+const wrong = (at: string, value: unknown, wanted: string): Problem => ({
+  text: value === undefined ? `${at} is missing` : `${at} is ${wanted}, not ${shown(value)}`,
+});
+
+export function text(max: number, pattern?: RegExp, wanted = "a text"): Check {
+  return (value, at) => {
+    if (typeof value !== "string") return wrong(at, value, wanted);
+    if (value.length > max) return { text: `${at} is longer than ${max} characters` };
+    return pattern === undefined || pattern.test(value) ? undefined : wrong(at, value, wanted);
+  };
+}
+export function whole(min: number, max: number): Check {
+  return (value, at) =>
+    typeof value === "number" && Number.isSafeInteger(value) && value >= min && value <= max
+      ? undefined
+      : wrong(at, value, `a whole number from ${min} to ${max}`);
+}
+const flag: Check = (value, at) => (typeof value === "boolean" ? undefined : wrong(at, value, "true or false"));
+function oneOf(...words: readonly string[]): Check {
+  return (value, at) =>
+    typeof value === "string" && words.includes(value) ? undefined : wrong(at, value, words.join(" or "));
+}
+export function optional(check: Check): Check {
+  return (value, at) => (value === undefined ? undefined : check(value, at));
+}
+export function list(check: Check, max = Number.MAX_SAFE_INTEGER): Check {
+  return (value, at) => {
+    if (!Array.isArray(value)) return wrong(at, value, "a list");
+    if (value.length > max) return { text: `${at} has more than ${max} items` };
+    for (let place = 0; place < value.length; place++) {
+      const problem = check(value[place], `${at}[${place}]`);
+      if (problem !== undefined) return problem;
+    }
+    return undefined;
+  };
+}
+export function tuple(...checks: readonly Check[]): Check {
+  return (value, at) => {
+    if (!Array.isArray(value) || value.length !== checks.length) return wrong(at, value, `a list of ${checks.length}`);
+    for (const [place, check] of checks.entries()) {
+      const problem = check(value[place], `${at}[${place}]`);
+      if (problem !== undefined) return problem;
+    }
+    return undefined;
+  };
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+function withFields(checks: Checks, others: "refused" | "kept"): Check {
+  const known = Object.entries(checks);
+  return (value, at) => {
+    if (!isObject(value)) return wrong(at, value, "an object");
+    if (others === "refused")
+      for (const key of Object.keys(value))
+        if (!Object.hasOwn(checks, key)) return { text: `${at} has an unknown field ${shown(key)}`, newer: true };
+    for (const [key, check] of known) {
+      const problem = check(Object.hasOwn(value, key) ? value[key] : undefined, `${at}.${key}`);
+      if (problem !== undefined) return problem;
+    }
+    return undefined;
+  };
+}
+/** Just these fields. */
+export const fields = <T>(checks: ChecksOf<T>): Check => withFields(checks, "refused");
+/** These fields, whatever else there is. */
+const atLeast = (checks: Checks): Check => withFields(checks, "kept");
+
+/** An object of which one field says what the others are. */
+function tagged(tag: string, cases: Readonly<Record<string, Check>>): Check {
+  return (value, at) => {
+    if (!isObject(value)) return wrong(at, value, "an object");
+    const name = Object.hasOwn(value, tag) ? value[tag] : undefined;
+    if (typeof name !== "string") return wrong(`${at}.${tag}`, name, "a text");
+    if (!Object.hasOwn(cases, name)) return { text: `${at} is of an unknown ${tag}, ${shown(name)}`, newer: true };
+    return cases[name]!(value, at);
+  };
+}
+type CasesOf<T, Tag extends keyof T> = {
+  readonly [Name in T[Tag] & string]: ChecksOf<Omit<Extract<T, Readonly<Record<Tag, Name>>>, Tag>>;
+};
+function union<T, Tag extends keyof T & string>(tag: Tag, cases: CasesOf<T, Tag>): Check {
+  const checks: Record<string, Check> = {};
+  for (const [name, own] of Object.entries<Checks>(cases))
+    checks[name] = withFields({ ...own, [tag]: anything }, "refused");
+  return tagged(tag, checks);
+}
+
+const anything: Check = () => undefined;
+
+/** What is written into snapshots must not be deeper than the writer can go. */
+const depthMax = 200;
+function plain(value: unknown, depth = depthMax): boolean {
+  if (typeof value !== "object" || value === null) return true;
+  if (depth === 0) return false;
+  for (const one of Array.isArray(value) ? value : Object.values(value)) if (!plain(one, depth - 1)) return false;
+  return true;
+}
+
+// --- values ------------------------------------------------------------------------------------------------------
+
+const id = whole(0, 0xffff_ffff);
+const count = whole(0, Number.MAX_SAFE_INTEGER);
+/** A later time is beyond canonical bytes and beyond dates. */
+const time = whole(0, latestMs);
+const version = whole(0, 0xffff_ffff);
+const uuid = text(36, /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/, "a uuid");
+const hash = text(64, /^[0-9a-f]{64}$/, "a SHA-256 hash");
+const anyText = text(Number.MAX_SAFE_INTEGER);
+const who = text(300);
+const reason = text(4096);
+const nodeName = text(63, /^[A-Za-z0-9][A-Za-z0-9_.-]*$/, "a node's name");
+const address = text(300, /^\S+:\d{1,5}$/, "host:port");
+
+/** Canonical: one text for the same bytes. */
+function base64(bytes: number | undefined, max: number): Check {
+  return (value, at) => {
+    const tooLong = text(max)(value, at);
+    if (tooLong !== undefined) return tooLong;
+    const content = Buffer.from(value as string, "base64");
+    if (bytes !== undefined && content.length !== bytes) return wrong(at, value, `base64 of ${bytes} bytes`);
+    return content.toString("base64") === value ? undefined : wrong(at, value, "base64");
+  };
+}
+const publicKey = base64(32, 44);
+const signature = base64(64, 88);
+/** Larger than any epoch may be; how large that is the epoch's own check says. */
+const content = base64(undefined, 200_000_000);
+
+const pem: Check = (value, at) => {
+  const body = /^-----BEGIN CERTIFICATE-----\s([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----\s*$/.exec(
+    typeof value === "string" && value.length <= 100_000 ? value : "",
+  )?.[1];
+  return body === undefined || base64(undefined, 100_000)(body.replace(/\s/g, ""), at) !== undefined
+    ? wrong(at, value, "a certificate in PEM")
+    : undefined;
+};
+
+const allRoles = Object.values(roleBits).reduce((all, bit) => all | bit, 0);
+const roles: Check = (value, at) => {
+  const problem = whole(1, 0x7fff_ffff)(value, at);
+  if (problem !== undefined) return problem;
+  const bits = value as number;
+  if ((bits & allRoles) !== bits) return { text: `${at} has an unknown role`, newer: true };
+  return (bits & roleBits.VOTER) !== 0 && (bits & roleBits.LEARNER) !== 0
+    ? { text: "a node is either a VOTER or a LEARNER, not both" }
+    : undefined;
+};
+
+const boot = fields<Member["boot"]>({ count, nonce: text(100) });
+const addresses = fields<Member["addresses"]>({ control: address, rpc: address, pg: address });
+const newMember: ChecksOf<NewMember> = {
+  uuid,
+  name: nodeName,
+  certFingerprint: hash,
+  publicKey,
+  addresses,
+  hostLabel: text(300),
+  roles,
+  version,
+};
+const token = fields<JoinToken>({ id: uuid, secretHash: hash, expiresAt: time, by: who, roles });
+const attestation = fields<Attestation>({
+  node: uuid,
+  epoch: count,
+  activatedAt: time,
+  observations: list(
+    fields<Observation>({ peer: uuid, certFingerprint: hash, epoch: count, observedAt: time, valid: flag }),
+    1000,
+  ),
+  signature,
+});
+const origin = fields<EpochEntry["origin"]>({ stream: count, boot: count, number: count });
+
+// --- changes and commands ----------------------------------------------------------------------------------------
+
+const change = union<ClusterChange, "kind">("kind", {
+  set: { key: text(200), value: text(1000) },
+  reset: { key: text(200) },
+  addMember: { member: fields<NewMember>(newMember), token: optional(uuid) },
+  moveMember: { node: uuid, to: oneOf("ENABLED", "DISABLED", "FAILED"), reason },
+  removeMember: { node: uuid, reason, force: flag, allowDataLoss: flag },
+  setRoles: { node: uuid, roles },
+  setAddresses: { node: uuid, addresses },
+  policy: { part: oneOf(...partNames), content },
+  forceCutover: { epoch: count, disabling: list(uuid, 1000) },
+});
+
+const epochEntry = fields<EpochEntry>({ origin, change, by: who, epoch: content });
+const asked = fields<Omit<EpochEntry, "epoch">>({ origin, change, by: who });
+
+const transaction = fields<{ shard: number; id: number }>({ shard: id, id: count });
+const names = { id, name: anyText };
+const inSchema = { ...names, schemaId: id };
+const owned = { ...inSchema, owner: id };
+const type = atLeast({ oid: id, typmod: whole(-1, 0x7fff_ffff) });
+const columns = list(atLeast({ name: anyText, type, notNull: flag }));
+const places = list(count);
+
+/** What the catalog itself and those who look things up rely on. A field more is kept: it is the object's own. */
+const catalogObject = tagged("kind", {
+  schema: atLeast({ ...names, owner: id }),
+  table: atLeast({
+    ...owned,
+    columns,
+    storageId: count,
+    format: count,
+    persistence: oneOf("permanent", "temporary", "unlogged"),
+  }),
+  index: atLeast({
+    ...inSchema,
+    tableId: id,
+    storageId: count,
+    columns: list(atLeast({ type, descending: flag, nullsFirst: flag })),
+    unique: flag,
+    primary: flag,
+    state: oneOf("building", "ready"),
+  }),
+  constraint: tagged("type", {
+    primaryKey: atLeast({ ...inSchema, tableId: id, columns: places, indexId: id }),
+    unique: atLeast({ ...inSchema, tableId: id, columns: places, indexId: id }),
+    check: atLeast({ ...inSchema, tableId: id, columns: places, expressionSql: anyText }),
+    foreignKey: atLeast({
+      ...inSchema,
+      tableId: id,
+      columns: places,
+      referencedTableId: id,
+      referencedColumns: places,
+      referencedIndexId: id,
+      onDelete: anyText,
+      onUpdate: anyText,
+      match: anyText,
+    }),
+  }),
+  view: atLeast({ ...owned, columns, querySql: anyText, dependsOn: list(tuple(id, whole(-1, 0xffff))) }),
+  sequence: atLeast({
+    ...owned,
+    type,
+    start: anyText,
+    increment: anyText,
+    minimum: anyText,
+    maximum: anyText,
+    cache: anyText,
+    cycle: flag,
+    storageId: count,
+  }),
+  role: atLeast({
+    ...names,
+    superuser: flag,
+    inherit: flag,
+    createRole: flag,
+    createDb: flag,
+    login: flag,
+    replication: flag,
+    bypassRls: flag,
+    connectionLimit: whole(-1, Number.MAX_SAFE_INTEGER),
+    memberOf: list(atLeast({ roleId: id, admin: flag, grantor: id })),
+  }),
+  database: atLeast({ ...names, owner: id }),
+  statistics: atLeast({ id, tableId: id, columns: list(anything) }),
+  comment: atLeast({ id, objectId: id, column: whole(-1, 0xffff), text: anyText }),
+  setting: atLeast({ ...names, value: anyText }),
+  cluster: atLeast({ ...names, uuid: anyText, acl: list(atLeast({ grantee: id, privilege: anyText })) }),
+} satisfies Record<CatalogObject["kind"], Check>);
+
+const puts: Check = (value, at) => {
+  const problem = list(catalogObject)(value, at);
+  if (problem !== undefined) return problem;
+  const objects = value as readonly CatalogObject[];
+  if (new Set(objects.map((one) => one.id)).size < objects.length) return { text: `${at} has an object twice` };
+  return plain(objects) ? undefined : { text: `${at} is nested too deeply` };
+};
+
+const command = union<CatalogCommand | ClusterCommand, "type">("type", {
+  catalog: {
+    expect: list(tuple(id, count)),
+    puts,
+    deletes: list(id),
+    nextId: id,
+    transaction: optional(transaction),
+    resolved: optional(list(transaction)),
+  },
+  abort: { transaction },
+  resolved: { transactions: list(transaction) },
+  genesis: {
+    clusterUuid: uuid,
+    clusterName: text(300),
+    member: fields<NewMember>(newMember),
+    boot,
+    authority: pem,
+    epoch: content,
+    at: time,
+  },
+  // Each by itself, by `epochEntryProblem`: the others have their own answers.
+  epochs: { entries: list(anything) },
+  attest: { attestation },
+  effective: { epoch: count, at: time },
+  boot: { node: uuid, boot, version },
+  token: { token, at: time },
+  administrator: { uuid, name: who, publicKey: optional(publicKey) },
+});
+
+// --- snapshots ---------------------------------------------------------------------------------------------------
+
+/** A member's keys that may sign, the newest last; and whether that one may still. */
+export interface SavedAdministrator {
+  readonly uuid: string;
+  readonly name: string;
+  readonly keys: readonly string[];
+  readonly maySign: boolean;
+}
+export interface SavedCluster {
+  readonly clusterUuid: string;
+  readonly clusterName: string;
+  readonly home: string;
+  readonly members: readonly Member[];
+  readonly settings: readonly (readonly [key: string, value: string])[];
+  readonly policies: readonly (readonly [part: string, content: string])[];
+  readonly tokens: readonly JoinToken[];
+  readonly nextRaftId: number;
+  readonly epochs: readonly (Omit<EpochRecord, "epoch"> & { readonly epoch: string })[];
+  readonly refused: readonly EpochRefused[];
+  readonly attestations: readonly Attestation[];
+  readonly ready: readonly (readonly [node: string, epoch: number])[];
+  readonly administrators: readonly SavedAdministrator[];
+  readonly nodeKeys: readonly (readonly [name: string, key: string])[];
+}
+
+const savedCluster = fields<SavedCluster>({
+  clusterUuid: text(36),
+  clusterName: text(300),
+  home: text(36),
+  members: list(
+    fields<Member>({
+      ...newMember,
+      raftId: whole(1, Number.MAX_SAFE_INTEGER),
+      state: oneOf(...memberStates),
+      joinedAt: time,
+      addedBy: who,
+      stateChangedAt: time,
+      stateChangedBy: who,
+      stateReason: anyText,
+      boot,
+    }),
+  ),
+  settings: list(tuple(text(200), text(1000))),
+  policies: list(tuple(oneOf(...partNames), content)),
+  tokens: list(token),
+  nextRaftId: whole(1, Number.MAX_SAFE_INTEGER),
+  epochs: list(
+    fields<SavedCluster["epochs"][number]>({
+      hash,
+      state: oneOf(...epochStates),
+      effectiveAt: optional(time),
+      by: who,
+      epoch: content,
+    }),
+  ),
+  refused: list(
+    fields<EpochRefused>({ number: count, hash, condition: anyText, message: anyText, at: time }),
+  ),
+  attestations: list(attestation),
+  ready: list(tuple(uuid, count)),
+  administrators: list(
+    fields<SavedAdministrator>({ uuid, name: who, keys: list(publicKey), maySign: flag }),
+  ),
+  nodeKeys: list(tuple(text(101), publicKey)),
+});
+
+interface SavedControl {
+  readonly catalog: unknown;
+  readonly cluster: unknown;
+  readonly streams: unknown;
+}
+const savedControl = fields<SavedControl>({
+  catalog: atLeast({
+    version: count,
+    nextId: id,
+    entries: list(atLeast({ object: catalogObject, version: count })),
+    outcomes: list(tuple(anyText, flag)),
+  }),
+  cluster: savedCluster,
+  streams: list(tuple(count, count, count, list(count, 100_000))),
+});
+
+// --- answers -----------------------------------------------------------------------------------------------------
+
+function asError(problem: Problem | undefined, condition: Condition): ErrorRecord | undefined {
+  if (problem === undefined) return undefined;
+  return problem.newer === true
+    ? { condition: "featureNotSupported", message: problem.text, detail: "NEWER_VERSION: this version does not know it." }
+    : { condition, message: problem.text, detail: "MALFORMED: nothing was changed." };
+}
+
+/** Undefined: the value is a command that this version knows. Of epochs each entry has its own check. */
+export function commandProblem(value: unknown): ErrorRecord | undefined {
+  return asError(command(value, "the command"), "invalidParameterValue");
+}
+export function epochEntryProblem(value: unknown): ErrorRecord | undefined {
+  return asError(epochEntry(value, "the entry"), "invalidParameterValue");
+}
+/** Of a change as a leader is asked for it. */
+export function changeProblem(value: unknown): ErrorRecord | undefined {
+  return asError(asked(value, "the request"), "invalidParameterValue");
+}
+export function isOrigin(value: unknown): value is EpochEntry["origin"] {
+  return origin(value, "") === undefined;
+}
+export function isCaPolicy(value: unknown): value is { readonly authorities: readonly string[] } {
+  const authorities = list(pem, 16);
+  return (
+    fields<{ authorities: unknown }>({ authorities })(value, "") === undefined &&
+    (value as { authorities: unknown[] }).authorities.length > 0
+  );
+}
+export function snapshotProblem(value: unknown): ErrorRecord | undefined {
+  return asError(savedControl(value, "the snapshot"), "dataCorrupted");
+}
