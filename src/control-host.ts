@@ -7,7 +7,9 @@
 import { X509Certificate } from "node:crypto";
 import type { XXHashAPI } from "xxhash-wasm";
 import { DbError } from "./base/errors.js";
+import type { Genesis, NewMember, Signer, VerifySignature } from "./cluster/contract.js";
 import {
+  ClusterState,
   ControlActor,
   type ControlChannel,
   type ControlState,
@@ -19,8 +21,6 @@ import {
   recordOf,
   type ToControl,
 } from "./cluster/index.js";
-import type { Genesis, NewMember, Signer, VerifySignature } from "./cluster/contract.js";
-import { ClusterState } from "./cluster/index.js";
 import type { Log } from "./observe/index.js";
 import type { Clock, Disk, Random } from "./platform/index.js";
 import { RaftStorage } from "./raft/index.js";
@@ -74,6 +74,8 @@ export interface TrustOptions {
   readonly firstPeers: ReadonlySet<string>;
 }
 
+/** Room for the largest proposal, and for what a slow peer has not taken yet. */
+const limits = { frameBytesMax: 24 << 20, queueBytesMax: 64 << 20 };
 /** Clocks of two hosts are never equal (CA-10). */
 const toleranceMs = 5 * 60_000;
 
@@ -147,6 +149,7 @@ export interface ControlParts {
   readonly mainIsAlive?: (() => boolean) | undefined;
   readonly tickMs?: number | undefined;
   readonly snapshotAfterBytes?: number | undefined;
+  readonly entriesKept?: number | undefined;
 }
 
 export interface ControlHalf {
@@ -167,7 +170,8 @@ export async function startControl(start: ControlStart, parts: ControlParts): Pr
     throw new DbError("dataCorrupted", "the consensus log in raft/ is of another node", {
       hint: "Restore raft/ and node.json from the same backup of this node.",
     });
-  const links = network === undefined ? undefined : new PeerLinks({ network, clock, random, hash, log });
+  const links =
+    network === undefined ? undefined : new PeerLinks({ network, clock, random, hash, log, limits });
   const firstPeers = new Map(start.firstPeers);
   const trustOptions = { firstPeers: new Set(firstPeers.keys()) };
   network?.onRefusal(({ condition, message, node, remoteAddress }) =>
@@ -196,6 +200,7 @@ export async function startControl(start: ControlStart, parts: ControlParts): Pr
     mainIsAlive: parts.mainIsAlive,
     tickMs: parts.tickMs,
     snapshotAfterBytes: parts.snapshotAfterBytes,
+    entriesKept: parts.entriesKept,
   });
   if (links !== undefined) {
     links.onPeer(({ node, kind }) => {
@@ -204,9 +209,13 @@ export async function startControl(start: ControlStart, parts: ControlParts): Pr
       else actor.peerDead(node);
     });
     links.onMessage(({ node }, kind, payload) => actor.message(node, kind, payload));
-    const ofMember = (number: number, answer: (node: string, payload: Uint8Array) => Promise<Uint8Array>): void =>
+    const ofMember = (
+      number: number,
+      answer: (node: string, payload: Uint8Array) => Promise<Uint8Array>,
+    ): void =>
       links.onRequest(number, async (peer, payload) => {
-        if (peer.kind !== "member") throw new DbError("invalidAuthorizationSpecification", "only members may ask this");
+        if (peer.kind !== "member")
+          throw new DbError("invalidAuthorizationSpecification", "only members may ask this");
         return answer(peer.node, payload);
       });
     ofMember(method.hello, async (node, payload) => actor.hello(node, payload));

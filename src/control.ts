@@ -38,7 +38,8 @@ const log = createLog({
 async function run(): Promise<ControlHalf> {
   const disk = new HostDisk(root);
   const material = readNodeMaterial(disk);
-  if (material === undefined) throw new DbError("configFileError", "the folder tls/ holds no node certificate");
+  if (material === undefined)
+    throw new DbError("configFileError", "the folder tls/ holds no node certificate");
   return startControl(start, {
     clock: hostClock,
     random: hostRandom,

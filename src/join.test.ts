@@ -92,9 +92,11 @@ describe("a cluster", () => {
     const a = await openMember("a");
     nodes.push(a);
     // The port was left to the system.
-    a.control.announce({ control: `127.0.0.1:${a.controlPort}`, rpc: "127.0.0.1:1", pg: "127.0.0.1:2" });
+    const addresses = { control: `127.0.0.1:${a.controlPort}`, rpc: "127.0.0.1:1", pg: "127.0.0.1:2" };
+    a.control.announce(addresses, a.addressesBefore);
     await a.control.until(() => a.control.cluster.latest!.epoch.number > 1);
-    if (process.env["SHOW"] !== undefined) setInterval(() => lines.push(JSON.stringify(nodes.map((n) => n.control.status))), 3000).unref();
+    if (process.env["SHOW"] !== undefined)
+      setInterval(() => lines.push(JSON.stringify(nodes.map((n) => n.control.status))), 3000).unref();
     const b = await joinMember("b", a);
     nodes.push(b);
     const c = await joinMember("c", a);
@@ -108,14 +110,19 @@ describe("a cluster", () => {
   it("takes changes from any node, and shows them on all", async () => {
     const [a, b, c] = nodes as [NodeCore, NodeCore, NodeCore];
     for (const [at, node] of [a, b, c].entries()) {
-      await node.control.change({ kind: "set", key: "degraded_mode.max_duration", value: `${at + 1}min` }, "admin");
+      await node.control.change(
+        { kind: "set", key: "degraded_mode.max_duration", value: `${at + 1}min` },
+        "admin",
+      );
       for (const other of [a, b, c])
         expect(other.control.cluster.settings.get("degraded_mode.max_duration")).toBe(`${at + 1}min`);
     }
     const { epochs } = c.control.cluster;
     expect(epochs.at(-1)!.state).toBe("EFFECTIVE");
     expect(a.control.cluster.historyProblems()).toEqual([]);
-    await expect(b.control.change({ kind: "set", key: "no.such", value: "1" }, "admin")).rejects.toMatchObject({
+    await expect(
+      b.control.change({ kind: "set", key: "no.such", value: "1" }, "admin"),
+    ).rejects.toMatchObject({
       condition: "undefinedObject",
     });
   }, 30_000);

@@ -56,9 +56,13 @@ export async function joinCluster(options: JoinOptions): Promise<void> {
     });
   const advertised = advertisedOf(config);
   if (isWildcard(config.host) && advertised?.host === undefined)
-    throw new DbError("configFileError", `${config.host} is no address at which others could find this node`, {
-      hint: "Say with --advertise-address which one is.",
-    });
+    throw new DbError(
+      "configFileError",
+      `${config.host} is no address at which others could find this node`,
+      {
+        hint: "Say with --advertise-address which one is.",
+      },
+    );
   const token = decodeToken(options.token);
   const now = clock.now();
   const nodeId = newUuid(now, random);
@@ -85,7 +89,10 @@ export async function joinCluster(options: JoinOptions): Promise<void> {
     hostLabel,
     version: packVersion(productVersion),
   };
-  const nobody = { own: undefined, check: () => ({ condition: "NOT_A_MEMBER", message: "", node: undefined }) };
+  const nobody = {
+    own: undefined,
+    check: () => ({ condition: "NOT_A_MEMBER", message: "", node: undefined }),
+  };
   network.use(nobody);
   let bytes: Uint8Array;
   try {

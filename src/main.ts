@@ -22,8 +22,8 @@ import {
   optionTable,
   parseFlags,
 } from "./config.js";
-import { identityPath, parseIdentity, rememberedOptions } from "./identity.js";
 import type { ControlWorkerData } from "./control.js";
+import { identityPath, parseIdentity, rememberedOptions } from "./identity.js";
 import type { NodeDoors } from "./node.js";
 import type { OpenNode, ReadyInfo, RunningNode, VerifyNode } from "./node-contract.js";
 import { createLog, type Log, type LogLevel } from "./observe/index.js";
@@ -167,7 +167,10 @@ function doorsOf(config: Config): NodeDoors {
       let handler: (message: FromControl) => void = () => {};
       worker.onMessage((message) => handler(message as FromControl));
       worker.onFailure((error) =>
-        handler({ kind: "fault", error: { condition: "ioError", message: `the control worker failed: ${error.message}` } }),
+        handler({
+          kind: "fault",
+          error: { condition: "ioError", message: `the control worker failed: ${error.message}` },
+        }),
       );
       return {
         channel: {
@@ -214,7 +217,9 @@ async function startMany(config: Config, args: readonly string[]): Promise<numbe
   const text = (names: (name: string) => boolean): string[] =>
     [...values]
       .filter(([name]) => names(name))
-      .map(([name, value]) => (typeof value === "boolean" ? `--${value ? "" : "no-"}${name}` : `--${name}=${value}`));
+      .map(([name, value]) =>
+        typeof value === "boolean" ? `--${value ? "" : "no-"}${name}` : `--${name}=${value}`,
+      );
   const isCreating = (name: string): boolean => "creating" in optionTable[name as keyof typeof optionTable];
   return superviseCluster({
     config,

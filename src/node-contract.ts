@@ -5,8 +5,8 @@
  * message and hint are shown to the operator as they are.
  */
 import type { Config } from "./config.js";
-import type { Log } from "./observe/index.js";
 import type { NodeDoors } from "./node.js";
+import type { Log } from "./observe/index.js";
 import type { Platform } from "./platform/index.js";
 
 /** What the ready line says; parts that the node does not have are null. */

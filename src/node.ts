@@ -22,6 +22,7 @@ import {
   type ControlChannel,
   ControlPlane,
   ControlState,
+  type Member,
   packVersion,
   roleBits,
 } from "./cluster/index.js";
@@ -56,8 +57,8 @@ import {
 import type { OpenNode, RunningNode, VerifyFinding, VerifyNode } from "./node-contract.js";
 import { type Log, LoopDelay } from "./observe/index.js";
 import { PgWire, type Relay, type RelayHead } from "./pgwire/index.js";
-import type { Listener, Platform } from "./platform/index.js";
 import { reserveHttp } from "./platform/http.js";
+import type { Listener, Platform } from "./platform/index.js";
 import { readKernels } from "./platform/kernels-file.js";
 import { processUsage } from "./platform/usage.js";
 import { RaftStorage } from "./raft/index.js";
@@ -123,6 +124,8 @@ export interface NodeCore {
   /** Resolves when storage has fenced itself, or the node has lost its part in the cluster. */
   readonly fenced: Promise<Error>;
   readonly fencedBy: string | undefined;
+  /** As the folder remembered them; port 0 where the system chooses. */
+  readonly addressesBefore: Member["addresses"];
   /** 0: there is none. */
   readonly controlPort: number;
   readonly churn: ChurnWindow;
@@ -249,6 +252,7 @@ export async function openCore(
     disk,
     control,
     admin: control,
+    churn,
     shards,
     maxConnections: config.maxConnections,
     reservedConnections: config.superuserReservedConnections,
@@ -271,6 +275,7 @@ export async function openCore(
     adminPassword,
     fenced,
     churn,
+    addressesBefore: addressesOf(known ?? identity, (known ?? identity).ports),
     loopDelay: (seconds) => loop.delay?.last(seconds),
     get fencedBy() {
       return fencedBy;
@@ -371,7 +376,7 @@ async function open(
   rememberPorts(disk, { rpc: rpcPort ?? identity.ports.rpc, control: control || identity.ports.control });
   const at = (one: number): string => `${config.host}:${one}`;
   if (rpcPort !== undefined && control !== 0)
-    core.control.announce(addressesOf(identity, { control, rpc: rpcPort, pg: port }));
+    core.control.announce(addressesOf(identity, { control, rpc: rpcPort, pg: port }), core.addressesBefore);
   // A newcomer is ready when the cluster says so.
   if (!identity.established)
     await core.control.until(() => core.control.cluster.members.get(identity.nodeId)?.state !== "JOINING");
@@ -506,20 +511,28 @@ class RpcPort {
   async listen(config: Config, wire: PgWire): Promise<number> {
     const { identity, clock, hash, log } = this.core;
     const listen = (port: number) =>
-      acceptStreams({ network: this.network, clock, hash, log }, config.host, port, (_peer, bytes, accept) => {
-        const head = parseHead(bytes);
-        const { control } = this.core;
-        if (!identity.founder)
-          throw new DbError("objectNotInPrerequisiteState", `node ${identity.nodeName} does not hold the data`);
-        if (control.status.state === "DISABLED" || control.status.state === "REMOVED")
-          throw new DbError("cannotConnectNow", `node ${identity.nodeName} is ${control.status.state}`);
-        const stream = accept();
-        if (head.kind === "session") wire.acceptRelayed(stream, head.head);
-        else {
-          wire.cancelRelayed(head.pid, Buffer.from(head.key, "base64"));
-          stream.end();
-        }
-      });
+      acceptStreams(
+        { network: this.network, clock, hash, log },
+        config.host,
+        port,
+        (_peer, bytes, accept) => {
+          const head = parseHead(bytes);
+          const { control } = this.core;
+          if (!identity.founder)
+            throw new DbError(
+              "objectNotInPrerequisiteState",
+              `node ${identity.nodeName} does not hold the data`,
+            );
+          if (control.status.state === "DISABLED" || control.status.state === "REMOVED")
+            throw new DbError("cannotConnectNow", `node ${identity.nodeName} is ${control.status.state}`);
+          const stream = accept();
+          if (head.kind === "session") wire.acceptRelayed(stream, head.head);
+          else {
+            wire.cancelRelayed(head.pid, Buffer.from(head.key, "base64"));
+            stream.end();
+          }
+        },
+      );
     const { rpc: wanted } = identity.ports;
     try {
       this.#listener = await listen(wanted);
@@ -886,7 +899,9 @@ async function settleStorage(
     await dropUnknown(home, control.state, found, log);
     await control.forgetResolved();
   };
-  later().catch((error: unknown) => log.warn("storage could not be settled with the cluster's catalog", { error }));
+  later().catch((error: unknown) =>
+    log.warn("storage could not be settled with the cluster's catalog", { error }),
+  );
 }
 
 /** Transactions whose fate the catalog decides (D8, C4). */
@@ -1078,7 +1093,8 @@ async function readControl(
   const storage = new RaftStorage({ disk: platform.disk, hash: await xxhash(), folder: "raft" });
   const state = new ControlState(virtualRelations, verifySignature);
   const found = storage.recovered;
-  if (found === undefined) throw new DbError("dataCorrupted", "the consensus log of this node, raft/, is missing");
+  if (found === undefined)
+    throw new DbError("dataCorrupted", "the consensus log of this node, raft/, is missing");
   const { snapshot, base, entries, commit } = found;
   if (snapshot !== undefined) state.restore(snapshot.data);
   const { members } = entries.findLast((one) => one.kind === "members") ?? base;

@@ -135,7 +135,9 @@ class Desk {
 
   /** Process of a node, from its ready line. */
   pidOf(node: string): number {
-    const ready = this.log.split("\n").findLast((line) => line.includes('"event":"ready"') && line.includes(`"${node}"`));
+    const ready = this.log
+      .split("\n")
+      .findLast((line) => line.includes('"event":"ready"') && line.includes(`"${node}"`));
     return (JSON.parse(ready!) as { pid: number }).pid;
   }
 
@@ -176,8 +178,15 @@ async function execute(desk: Desk, page: string, skip = 0): Promise<void> {
 function shown(text: string): string {
   return text
     .split("\n")
-    .filter((line) => line.trim() !== "" && !/^[-+]+$/.test(line.trim()) && !/^\(\d+ rows?\)$/.test(line.trim()))
-    .map((line) => line.split("|").map((cell) => cell.trim()).join(" | "))
+    .filter(
+      (line) => line.trim() !== "" && !/^[-+]+$/.test(line.trim()) && !/^\(\d+ rows?\)$/.test(line.trim()),
+    )
+    .map((line) =>
+      line
+        .split("|")
+        .map((cell) => cell.trim())
+        .join(" | "),
+    )
     .slice(/^[A-Z ]+$/.test(text.trim()) ? 0 : 1)
     .join("\n")
     .trim();
@@ -203,17 +212,25 @@ describe.skipIf(!isBuilt)("docs/operations", () => {
 
   it.skipIf(!all)("join.md", async () => execute(await deskWithCluster(), "join.md"), 90_000);
   it.skipIf(!all)("remove.md", async () => execute(await deskWithCluster(), "remove.md"), 90_000);
-  it.skipIf(!all)("replace.md", async () => {
-    const desk = await deskWithCluster();
-    kill(desk, "node-3");
-    rmSync(resolve(desk.folder, "cluster/node-3"), { recursive: true });
-    await execute(desk, "replace.md");
-  }, 90_000);
-  it.skipIf(!all)("lose-quorum.md", async () => {
-    const desk = await deskWithCluster();
-    kill(desk, "node-2");
-    kill(desk, "node-3");
-    await new Promise((done) => setTimeout(done, 6_000));
-    await execute(desk, "lose-quorum.md");
-  }, 90_000);
+  it.skipIf(!all)(
+    "replace.md",
+    async () => {
+      const desk = await deskWithCluster();
+      kill(desk, "node-3");
+      rmSync(resolve(desk.folder, "cluster/node-3"), { recursive: true });
+      await execute(desk, "replace.md");
+    },
+    90_000,
+  );
+  it.skipIf(!all)(
+    "lose-quorum.md",
+    async () => {
+      const desk = await deskWithCluster();
+      kill(desk, "node-2");
+      kill(desk, "node-3");
+      await new Promise((done) => setTimeout(done, 6_000));
+      await execute(desk, "lose-quorum.md");
+    },
+    90_000,
+  );
 });

@@ -22,15 +22,22 @@ export type ToControl =
   | { readonly kind: "catchUp"; readonly ticket: number }
   /** Main has applied up to `index`, storage included. */
   | { readonly kind: "applied"; readonly index: number; readonly epoch: number }
-  /** Where this node is really reached. */
-  | { readonly kind: "addresses"; readonly addresses: Member["addresses"] }
+  /** Where this node is really reached, and what it had said at its last start (port 0: any). */
+  | {
+      readonly kind: "addresses";
+      readonly addresses: Member["addresses"];
+      readonly before: Member["addresses"];
+    }
   | { readonly kind: "stop" };
 
 export type FromControl =
   /** The control port is bound. */
   | { readonly kind: "listening"; readonly port: number }
   | { readonly kind: "restore"; readonly index: number; readonly state: Uint8Array }
-  | { readonly kind: "apply"; readonly entries: readonly { readonly index: number; readonly data: Uint8Array }[] }
+  | {
+      readonly kind: "apply";
+      readonly entries: readonly { readonly index: number; readonly data: Uint8Array }[];
+    }
   /** The log is open, and what was known to be committed was sent. `leads`: of a group of one, at once. */
   | { readonly kind: "opened"; readonly lastIndex: number }
   | { readonly kind: "refused"; readonly number: number; readonly error: ErrorRecord }

@@ -5,13 +5,21 @@
  * builds the same parts from the same change and holds their hashes against the epoch's: what an epoch says and what it
  * does cannot differ. A rival that lost the race for a number is refused when it is applied, and the refusal is kept (CCE-22).
  *
- * Invariants: `apply` reads no clock and draws nothing, times come with the entry (CCE-23); an epoch is applied whole or
- * refused whole; a uuid, a public key and a Raft id are never given twice; epochs and removed members are never forgotten.
+ * Invariants: `apply` reads no clock and draws nothing, times come with the entry (CCE-23); a command is applied whole or
+ * refused whole, and no command whose form was checked (`commands.ts`) makes it throw; a uuid, a public key and a Raft id are
+ * never given twice; epochs and removed members are never forgotten; `save` of equal states is equal, restored or not.
  */
 import { sha256 } from "@noble/hashes/sha2.js";
 import { MalformedBytes } from "../base/bytes.js";
 import { assert, DbError } from "../base/errors.js";
 import type { MemberId } from "../raft/index.js";
+import {
+  changeProblem,
+  epochEntryProblem,
+  isCaPolicy,
+  type SavedAdministrator,
+  type SavedCluster,
+} from "./commands.js";
 import type {
   ClusterChange,
   ClusterCommand,
@@ -23,10 +31,14 @@ import type {
   Genesis,
   JoinToken,
   NewMember,
+  NoteAdministrator,
+  NoteBoot,
+  NoteToken,
   Signer,
   VerifySignature,
 } from "./contract.js";
 import {
+  type AdministratorSignature,
   type Attestation,
   attestationDigest,
   brokenLink,
@@ -44,9 +56,11 @@ import {
   partNames,
   refusalOf,
   signDigest,
+  versionText,
   zeroHash,
 } from "./epochs.js";
 import {
+  hasRole,
   isCurrentBoot,
   isFollowing,
   isVoting,
@@ -69,10 +83,22 @@ interface Core {
   readonly nextRaftId: MemberId;
 }
 
-interface Administrator {
-  readonly uuid: string;
-  readonly name: string;
-  readonly publicKey: string | undefined;
+/** What a change is made on: the applied state, or what earlier changes of the same entry will have made of it. */
+interface Base {
+  readonly home: string;
+  readonly core: Core;
+  readonly latest: Epoch | undefined;
+  readonly converging: boolean;
+  /** Nodes that have not converged. */
+  readonly missing: ReadonlyMap<string, string>;
+  /** Nodes that are not enabled, and the epoch at which they have said that they could be. */
+  readonly ready: ReadonlyMap<string, Epoch>;
+}
+
+/** A change that the leader is asked for. */
+export interface Draft extends Pick<EpochEntry, "origin" | "change" | "by"> {
+  /** Of administrators, over its `signingDigest`. */
+  readonly signed?: { readonly createdAt: number; readonly signatures: readonly AdministratorSignature[] };
 }
 
 export interface ClusterResult {
@@ -82,6 +108,9 @@ export interface ClusterResult {
 /** Refused epochs that are kept. */
 const refusedMax = 1000;
 const tokensMax = 1000;
+const administratorsMax = 100;
+/** Past keys of one administrator: old epochs are verified with them. */
+const administratorKeysMax = 100;
 
 const fail = (
   condition: ErrorRecord["condition"],
@@ -116,12 +145,12 @@ export class ClusterState implements ClusterView {
   #epochs: EpochRecord[] = [];
   #refused: EpochRefused[] = [];
   #attestations = new Map<string, Attestation>();
-  /** Nodes that are not enabled and have said that they could be: the epoch they had then. */
+  /** Nodes that are not enabled and have said that they could be: the number of the epoch they had then. */
   #ready = new Map<string, number>();
   #authorities: { readonly fingerprint: Hash; readonly certificatePem: string }[] = [];
-  readonly #administrators = new Map<string, Administrator>();
+  #administrators = new Map<string, SavedAdministrator>();
   /** Keys of members by uuid and certificate, past ones too (spec/01, R4). */
-  readonly #nodeKeys = new Map<string, Uint8Array>();
+  #nodeKeys = new Map<string, Uint8Array>();
   readonly #verify: VerifySignature;
   /** Counts every applied change, so that readers know when to look again. */
   version = 0;
@@ -150,6 +179,10 @@ export class ClusterState implements ClusterView {
   }
   get tokens(): ReadonlyMap<string, JoinToken> {
     return this.#core.tokens;
+  }
+  /** Smaller ones were given to members. */
+  get nextRaftId(): MemberId {
+    return this.#core.nextRaftId;
   }
   get latest(): EpochRecord | undefined {
     return this.#epochs.at(-1);
@@ -183,14 +216,10 @@ export class ClusterState implements ClusterView {
   // --- building ----------------------------------------------------------------------------------------------------
 
   /** The first entry: one node, an empty security bundle, all shards on it (MEM-40). */
-  static genesis(
-    facts: Omit<Genesis, "type" | "epoch">,
-    signer: Signer,
-    verify: VerifySignature,
-  ): Genesis {
+  static genesis(facts: Omit<Genesis, "type" | "epoch">, signer: Signer, verify: VerifySignature): Genesis {
     const state = new ClusterState(verify);
     const core = state.#coreOfGenesis(facts);
-    const content = state.#content(core, undefined, facts.clusterUuid, facts.at, "genesis", 0);
+    const content = contentOf(core, undefined, facts.clusterUuid, "genesis", facts.at);
     const epoch = sign(content, facts.member.uuid, signer);
     return { type: "genesis", ...facts, epoch: Buffer.from(encodeEpoch(epoch)).toString("base64") };
   }
@@ -200,62 +229,67 @@ export class ClusterState implements ClusterView {
    * is answered with why; those behind it are built as if it were not there.
    */
   draftEpochs(
-    changes: readonly Pick<EpochEntry, "origin" | "change" | "by">[],
+    drafts: readonly Draft[],
     node: string,
     signer: Signer,
     at: number,
-    signatures: readonly Epoch["signatures"][number][] = [],
   ): (EpochEntry | ErrorRecord)[] {
-    let core = this.#core;
-    let latest = this.latest?.epoch;
-    assert(latest !== undefined, "there is a genesis");
+    let base = this.#base();
+    assert(base.latest !== undefined, "there is a genesis");
     const made: (EpochEntry | ErrorRecord)[] = [];
-    for (const { origin, change, by } of changes) {
-      const next = changed(core, change, by, at, this.#facts());
+    for (const { origin, change, by, signed } of drafts) {
+      const problem = changeProblem({ origin, change, by }) ?? this.#leaderProblem(base, node);
+      const next = problem ?? changed(base, change, by, at);
       if ("condition" in next) {
         made.push(next);
         continue;
       }
-      const content = this.#content(next, latest, this.clusterUuid, at, describe(change), minVersion(next));
-      const epoch = sign(content, node, signer, signatures);
+      const content = contentOf(next, base.latest, this.clusterUuid, describe(change), at, signed?.createdAt);
+      const epoch = sign(content, node, signer, signed?.signatures);
+      const refusal = this.#refusalOf(epoch, base, next, describe(change));
+      if (refusal !== undefined) {
+        made.push(refusal);
+        continue;
+      }
       made.push({ origin, change, by, epoch: Buffer.from(encodeEpoch(epoch)).toString("base64") });
-      core = next;
-      latest = epoch;
+      base = after(base, epoch, next, change);
     }
     return made;
   }
 
-  /** What administrators sign of a change before it is published (CCE-14). */
-  signingDigest(change: ClusterChange, by: string, at: number): Uint8Array {
-    const next = changed(this.#core, change, by, at, this.#facts());
+  /** A leader that has removed itself lets the next one do the rest. */
+  #leaderProblem({ core }: Base, node: string): ErrorRecord | undefined {
+    return core.members.get(node)?.state === "REMOVED"
+      ? fail("cannotConnectNow", "the leading node was removed", "NO_LEADER: another one is about to lead.")
+      : undefined;
+  }
+
+  /** What these administrators sign of a change before it is published (CCE-14). @throws DbError: it cannot be made */
+  signingDigest(
+    change: ClusterChange,
+    by: string,
+    createdAt: number,
+    administrators: readonly string[],
+  ): Uint8Array {
+    const base = this.#base();
+    const next = changed(base, change, by, createdAt);
     if ("condition" in next) throw errorOf(next);
-    const latest = this.latest?.epoch;
-    return signDigest(this.#content(next, latest, this.clusterUuid, at, describe(change), minVersion(next)));
+    const content = contentOf(next, base.latest, this.clusterUuid, describe(change), createdAt);
+    return signDigest({ ...content, administrators });
   }
 
-  #content(
-    core: Core,
-    latest: Epoch | undefined,
-    clusterUuid: string,
-    at: number,
-    description: string,
-    minNodeVersion: number,
-  ): EpochContent {
+  #base(): Base {
+    const { latest } = this;
+    const ready = new Map<string, Epoch>();
+    for (const [node, number] of this.#ready) ready.set(node, this.#epochs[number - 1]!.epoch);
     return {
-      number: (latest?.number ?? 0) + 1,
-      clusterUuid,
-      previousHash: latest === undefined ? zeroHash : chainHash(latest),
-      parts: Object.fromEntries(core.parts),
-      createdAt: at,
-      publishedAt: at,
-      administrators: [],
-      description,
-      minNodeVersion,
+      home: this.home,
+      core: this.#core,
+      latest: latest?.epoch,
+      converging: latest?.state === "CONVERGING",
+      missing: this.missing(),
+      ready,
     };
-  }
-
-  #facts(): ChangeFacts {
-    return { home: this.home, latest: this.latest, missing: this.missing() };
   }
 
   #coreOfGenesis({ member, boot, authority, at }: Omit<Genesis, "type" | "epoch">): Core {
@@ -281,7 +315,7 @@ export class ClusterState implements ClusterView {
 
   // --- applying ----------------------------------------------------------------------------------------------------
 
-  /** Epochs are applied one by one with `applyEpoch`, whose origin the caller knows. */
+  /** Of a command whose form was checked. Epochs are applied one by one with `applyEpoch`, whose origin the caller knows. */
   apply(command: Exclude<ClusterCommand, { type: "epochs" }>): ClusterResult {
     const error = this.#apply(command);
     if (error === undefined) this.version++;
@@ -289,6 +323,7 @@ export class ClusterState implements ClusterView {
   }
 
   #apply(command: Exclude<ClusterCommand, { type: "epochs" }>): ErrorRecord | undefined {
+    if (command.type !== "genesis" && this.latest === undefined) return noCluster;
     switch (command.type) {
       case "genesis":
         return this.#applyGenesis(command);
@@ -296,35 +331,58 @@ export class ClusterState implements ClusterView {
         return this.#attest(command.attestation);
       case "effective":
         return this.#makeEffective(command.epoch, command.at);
-      case "boot": {
-        const member = this.members.get(command.node);
-        if (member === undefined || member.state === "REMOVED")
-          return fail("undefinedObject", `node ${command.node} is no member`);
-        if (!isCurrentBoot(member.boot, command.boot))
-          return fail(
-            "objectNotInPrerequisiteState",
-            `node ${member.name} was started from an older data folder`,
-            `Start ${command.boot.count} is shown, and start ${member.boot.count} was seen.`,
-          );
-        const { boot, version } = command;
-        this.#replaceMember({ ...member, boot, version });
-        return undefined;
-      }
-      case "token": {
-        if (this.tokens.has(command.token.id)) return fail("duplicateObject", "the token exists");
-        const tokens = new Map<string, JoinToken>();
-        for (const [id, token] of this.tokens) if (token.expiresAt > command.at) tokens.set(id, token);
-        if (tokens.size >= tokensMax) return fail("configurationLimitExceeded", "too many join tokens are open");
-        tokens.set(command.token.id, command.token);
-        this.#core = { ...this.#core, tokens };
-        return undefined;
-      }
-      case "administrator": {
-        const { uuid, name, publicKey } = command;
-        this.#administrators.set(uuid, { uuid, name, publicKey });
-        return undefined;
-      }
+      case "boot":
+        return this.#noteBoot(command);
+      case "token":
+        return this.#noteToken(command);
+      case "administrator":
+        return this.#noteAdministrator(command);
     }
+  }
+
+  #noteBoot({ node, boot, version }: NoteBoot): ErrorRecord | undefined {
+    const member = this.members.get(node);
+    if (member === undefined || member.state === "REMOVED")
+      return fail("undefinedObject", `node ${node} is no member`);
+    if (!isCurrentBoot(member.boot, boot))
+      return fail(
+        "objectNotInPrerequisiteState",
+        `node ${member.name} was started from an older data folder`,
+        `STALE_NODE: start ${boot.count} is shown, and start ${member.boot.count} was seen.`,
+      );
+    // It would keep all others from publishing anything that asks for more than it has (CCE-8).
+    const needed = this.latest!.epoch.minNodeVersion;
+    if (version < needed) return tooOld(member.name, version, needed);
+    this.#core = { ...this.#core, members: new Map(this.members).set(node, { ...member, boot, version }) };
+    return undefined;
+  }
+
+  #noteToken({ token, at }: NoteToken): ErrorRecord | undefined {
+    if (this.tokens.has(token.id)) return fail("duplicateObject", "the token exists");
+    if (token.expiresAt <= at) return fail("invalidParameterValue", "the token has expired already");
+    const tokens = new Map<string, JoinToken>();
+    for (const [id, one] of this.tokens) if (one.expiresAt > at) tokens.set(id, one);
+    if (tokens.size >= tokensMax) return fail("configurationLimitExceeded", "too many join tokens are open");
+    this.#core = { ...this.#core, tokens: tokens.set(token.id, token) };
+    return undefined;
+  }
+
+  #noteAdministrator({ uuid, name, publicKey }: NoteAdministrator): ErrorRecord | undefined {
+    const known = this.#administrators.get(uuid);
+    if (publicKey === undefined) {
+      if (known === undefined) return fail("undefinedObject", `administrator ${uuid} does not exist`);
+      this.#administrators.set(uuid, { ...known, name, maySign: false });
+      return undefined;
+    }
+    // Two names for one key would count as two signers (CCE-15).
+    for (const other of this.#administrators.values())
+      if (other.uuid !== uuid && other.keys.includes(publicKey))
+        return fail("duplicateObject", `the key is or was of administrator ${other.name}`);
+    const keys = [...(known?.keys ?? []).filter((key) => key !== publicKey), publicKey];
+    if (keys.length > administratorKeysMax || this.#administrators.size + (known ? 0 : 1) > administratorsMax)
+      return fail("configurationLimitExceeded", "too many administrators, or keys of one");
+    this.#administrators.set(uuid, { uuid, name, keys, maySign: true });
+    return undefined;
   }
 
   #applyGenesis(command: Genesis): ErrorRecord | undefined {
@@ -333,16 +391,17 @@ export class ClusterState implements ClusterView {
     if ("condition" in epoch) return epoch;
     const core = this.#coreOfGenesis(command);
     this.clusterUuid = command.clusterUuid;
+    this.#pin(command.member);
+    const refusal = this.#refusalOf(epoch, this.#base(), core, "genesis");
+    if (refusal !== undefined) {
+      this.clusterUuid = "";
+      this.#nodeKeys.clear();
+      return refusal;
+    }
     this.clusterName = command.clusterName;
     this.home = command.member.uuid;
     this.#core = core;
     this.#authorities = authoritiesOf(core);
-    this.#pin(command.member);
-    const refusal = this.#refusalOf(epoch, core);
-    if (refusal !== undefined) {
-      this.restoreEmpty();
-      return refusal;
-    }
     // One node converges on its own word.
     this.#epochs = [
       { epoch, hash: chainHash(epoch), state: "EFFECTIVE", effectiveAt: epoch.publishedAt, by: "genesis" },
@@ -350,81 +409,100 @@ export class ClusterState implements ClusterView {
     return undefined;
   }
 
+  /** Of whatever claims to be an entry: its form is checked here. */
   applyEpoch(entry: EpochEntry): ClusterResult {
+    if (this.latest === undefined) return { error: noCluster };
+    const problem = epochEntryProblem(entry);
+    if (problem !== undefined) return this.#refuse(problem);
     const epoch = decoded(entry.epoch);
-    if ("condition" in epoch) return { error: epoch };
+    if ("condition" in epoch) return this.#refuse(epoch);
     // What cannot be done any more is the change's own answer; a number that was taken or a broken chain is the epoch's.
-    const next = changed(this.#core, entry.change, entry.by, epoch.publishedAt, this.#facts());
-    const error = "condition" in next ? next : this.#refusalOf(epoch, next);
-    if (error !== undefined || "condition" in next) {
-      const refused = {
-        number: epoch.number,
-        hash: chainHash(epoch),
-        condition: error!.detail?.split(":")[0] ?? error!.condition,
-        message: error!.message,
-        at: epoch.publishedAt,
-      };
-      this.#refused = [...this.#refused, refused].slice(-refusedMax);
-      this.version++;
-      return { error };
-    }
-    this.#publish(epoch, next, entry);
+    const base = this.#base();
+    const next = changed(base, entry.change, entry.by, epoch.publishedAt);
+    if ("condition" in next) return this.#refuse(next, epoch);
+    const refusal = this.#refusalOf(epoch, base, next, describe(entry.change));
+    if (refusal !== undefined) return this.#refuse(refusal, epoch);
+    this.#publish(entry, after(base, epoch, next, entry.change));
     this.version++;
     return {};
   }
 
-  #publish(epoch: Epoch, next: Core, { change, by }: EpochEntry): void {
+  /** An epoch that cannot even be read has the number 0, and the time of the one before it. */
+  #refuse(error: ErrorRecord, epoch?: Epoch): ClusterResult {
+    const refused = {
+      number: epoch?.number ?? 0,
+      hash: epoch === undefined ? zeroHash : chainHash(epoch),
+      condition: /^([A-Z][A-Z_]+): /.exec(error.detail ?? "")?.[1] ?? error.condition,
+      message: error.message,
+      at: (epoch ?? this.latest!.epoch).publishedAt,
+    };
+    this.#refused = [...this.#refused, refused].slice(-refusedMax);
+    this.version++;
+    return { error };
+  }
+
+  #publish({ change, by }: EpochEntry, { core, latest, converging, ready }: Base): void {
+    const epoch = latest!;
     const before = this.latest!;
-    const moved = needsAttestation(epoch, before.epoch, false);
-    this.#core = next;
+    this.#core = core;
     if (change.kind === "addMember") this.#pin(change.member);
-    if (change.kind === "policy" && change.part === "caPolicy") this.#authorities = authoritiesOf(next);
-    if (change.kind === "moveMember" || change.kind === "removeMember") this.#ready.delete(change.node);
-    // An epoch that nobody need attest does not wait for one before it that is converging: it takes its place (CCE-19).
-    const pending = before.state === "CONVERGING" && change.kind !== "forceCutover";
+    if (change.kind === "policy" && change.part === "caPolicy") this.#authorities = authoritiesOf(core);
+    for (const node of this.#ready.keys()) if (!ready.has(node)) this.#ready.delete(node);
     this.#epochs[this.#epochs.length - 1] = { ...before, state: "SUPERSEDED" };
     this.#attestations = new Map();
-    const waits = moved || pending;
     this.#epochs.push({
       epoch,
       hash: chainHash(epoch),
-      state: waits ? "CONVERGING" : "EFFECTIVE",
-      effectiveAt: waits ? undefined : epoch.publishedAt,
+      state: converging ? "CONVERGING" : "EFFECTIVE",
+      effectiveAt: converging ? undefined : epoch.publishedAt,
       by,
     });
   }
 
-  #refusalOf(epoch: Epoch, next: Core): ErrorRecord | undefined {
+  /** What the leader checks before it proposes, and every node when it applies (CCE-21, CCE-22). */
+  #refusalOf(epoch: Epoch, base: Base, next: Core, description: string): ErrorRecord | undefined {
     let oldest = Number.MAX_SAFE_INTEGER;
     for (const member of next.members.values())
       if (member.state === "ENABLED") oldest = Math.min(oldest, member.version);
     const authorizedSigners = [...this.#administrators.values()]
-      .filter((one) => one.publicKey !== undefined)
+      .filter((one) => one.maySign)
       .map((one) => one.uuid);
-    const setting = (key: string): string => next.settings.get(key) ?? settingDef(key)!.default;
-    for (const type of partNames)
-      if ((epoch.parts[type] ?? zeroHash) !== (next.parts.get(type) ?? zeroHash))
-        return epochError("BUNDLE_UNAVAILABLE", `epoch ${epoch.number} names another ${type} than its change makes`);
+    // Nobody can sign where nobody is known who may.
+    const someMaySign = authorizedSigners.length > 0;
+    const setting = (key: string): number => {
+      const def = settingDef(key)!;
+      return def.read(next.settings.get(key) ?? def.default);
+    };
     const refusal = refusalOf(epoch, {
       clusterUuid: this.clusterUuid,
-      latest: this.latest?.epoch,
-      partBytes: (type, hash) => (next.parts.get(type) === hash ? (next.partSizes.get(hash) ?? 0) : undefined),
-      bytesMax: Number(clusterSettings["epoch.bytes_max"]!.read(setting("epoch.bytes_max"))),
+      latest: base.latest,
+      partBytes: (type, hash) =>
+        next.parts.get(type) === hash ? (next.partSizes.get(hash) ?? 0) : undefined,
+      bytesMax: setting("epoch.bytes_max"),
       oldestVersion: oldest,
       policy: {
-        // Nobody can sign where nobody is known who may.
-        minSignatures: Math.min(Number(setting("epoch.min_signatures")), authorizedSigners.length),
+        minSignatures: someMaySign ? setting("epoch.min_signatures") : 0,
         authorizedSigners,
-        requireQuorum: setting("epoch.require_quorum") === "on",
+        requireQuorum: someMaySign && setting("epoch.require_quorum") === 1,
       },
       administratorKey: (uuid) => {
-        const key = this.#administrators.get(uuid)?.publicKey;
+        const key = this.#administrators.get(uuid)?.keys.at(-1);
         return key === undefined ? undefined : Buffer.from(key, "base64");
       },
-      nodeKey: (uuid, fingerprint) => this.#nodeKeys.get(`${uuid} ${fingerprint}`),
+      // What a removed node signs counts no more (MEM-27).
+      nodeKey: (uuid, fingerprint) =>
+        base.core.members.get(uuid)?.state === "REMOVED"
+          ? undefined
+          : this.#nodeKeys.get(`${uuid} ${fingerprint}`),
       verify: this.#verify,
     });
-    return refusal === undefined ? undefined : epochError(refusal.condition, refusal.message);
+    if (refusal !== undefined) return epochError(refusal.condition, refusal.message);
+    for (const type of partNames)
+      if (epoch.parts[type] !== next.parts.get(type))
+        return epochError("BUNDLE_UNAVAILABLE", `epoch ${epoch.number} names no ${type}`);
+    if (epoch.description !== description || epoch.minNodeVersion !== minVersion(next))
+      return epochError("CONTENT_MISMATCH", `epoch ${epoch.number} says another thing than it does`);
+    return undefined;
   }
 
   #pin({ uuid, certFingerprint, publicKey }: NewMember): void {
@@ -438,9 +516,23 @@ export class ClusterState implements ClusterView {
       return fail("undefinedObject", `node ${attestation.node} is no member`);
     if (latest === undefined || attestation.epoch !== latest.epoch.number)
       return fail("objectNotInPrerequisiteState", `epoch ${attestation.epoch} is not the newest`);
+    if (member.version < latest.epoch.minNodeVersion)
+      return tooOld(member.name, member.version, latest.epoch.minNodeVersion);
     const key = Buffer.from(member.publicKey, "base64");
     if (!this.#verify(key, attestationDigest(attestation), attestation.signature))
       return epochError("SIGNATURE_INVALID", `the attestation of node ${member.name} does not verify`);
+    const seen = new Set<string>();
+    for (const { peer, certFingerprint, valid } of attestation.observations) {
+      if (seen.has(peer))
+        return fail("invalidParameterValue", `node ${member.name} has observed node ${peer} twice`);
+      seen.add(peer);
+      if (valid && this.members.get(peer)?.certFingerprint !== certFingerprint)
+        return fail(
+          "invalidParameterValue",
+          `node ${member.name} has observed node ${peer} with another certificate`,
+          "NOT_PINNED: it is not the one in the member's record.",
+        );
+    }
     if (member.state === "ENABLED") this.#attestations.set(member.uuid, attestation);
     else this.#ready.set(member.uuid, attestation.epoch);
     return undefined;
@@ -450,11 +542,7 @@ export class ClusterState implements ClusterView {
   missing(): ReadonlyMap<string, string> {
     const latest = this.latest;
     if (latest === undefined || latest.state !== "CONVERGING") return new Map();
-    return convergence(latest.epoch.number, this.#enabled(), this.#attestations).missing;
-  }
-
-  #enabled(): string[] {
-    return [...this.members.values()].filter((one) => one.state === "ENABLED").map((one) => one.uuid);
+    return convergence(latest.epoch.number, enabledOf(this.#core), this.#attestations).missing;
   }
 
   #makeEffective(number: number, at: number): ErrorRecord | undefined {
@@ -467,34 +555,54 @@ export class ClusterState implements ClusterView {
     return undefined;
   }
 
-  #replaceMember(member: Member): void {
-    this.#core = { ...this.#core, members: new Map(this.members).set(member.uuid, member) };
+  /** Whether every epoch follows from the one before it and carries its signatures. Empty: all is well. */
+  historyProblems(): string[] {
+    return [...this.#problems()].map(([, message]) => message);
   }
 
-  /** Whether every epoch follows from the one before it and carries its leader's signature. Empty: all is well. */
-  historyProblems(): string[] {
-    const problems: string[] = [];
+  *#problems(): Iterable<readonly [condition: string, message: string]> {
     const broken = brokenLink(this.#epochs.map((one) => one.epoch));
-    if (broken !== undefined) problems.push(`epoch ${broken} does not follow from the one before it`);
-    for (const { epoch, hash } of this.#epochs) {
-      if (chainHash(epoch) !== hash) problems.push(`epoch ${epoch.number} is not what its hash says`);
-      const { node, certFingerprint, signature } = epoch.leader;
-      const key = this.#nodeKeys.get(`${node} ${certFingerprint}`);
-      if (key === undefined || !this.#verify(key, chainDigest(epoch), signature))
-        problems.push(`the signature of epoch ${epoch.number} does not verify`);
+    if (broken !== undefined)
+      yield ["INVALID_HASH_CHAIN", `epoch ${broken} does not follow from the one before it`];
+    const administratorKeys = new Map<string, readonly Uint8Array[]>();
+    for (const { uuid, keys } of this.#administrators.values())
+      administratorKeys.set(
+        uuid,
+        keys.map((key) => Buffer.from(key, "base64")),
+      );
+    for (const { epoch, hash, state } of this.#epochs) {
+      const { number, administrators, signatures, leader } = epoch;
+      if (epoch.clusterUuid !== this.clusterUuid)
+        yield ["CLUSTER_UUID_MISMATCH", `epoch ${number} is of another cluster`];
+      if (chainHash(epoch) !== hash)
+        yield ["INVALID_HASH_CHAIN", `epoch ${number} is not what its hash says`];
+      if ((state === "SUPERSEDED") !== number < this.#epochs.length)
+        yield ["INVALID_HASH_CHAIN", `epoch ${number} is ${state}, which it cannot be`];
+      const key = this.#nodeKeys.get(`${leader.node} ${leader.certFingerprint}`);
+      if (key === undefined || !this.#verify(key, chainDigest(epoch), leader.signature))
+        yield ["SIGNATURE_INVALID", `the signature of epoch ${number} does not verify`];
+      const digest = signDigest(epoch);
+      const good = signatures.every(
+        ({ administrator, signature }, at) =>
+          administrator === administrators[at] &&
+          // Which of the keys it had then is not written anywhere.
+          administratorKeys.get(administrator)?.some((one) => this.#verify(one, digest, signature)),
+      );
+      if (!good || signatures.length !== administrators.length)
+        yield ["SIGNATURE_INVALID", `a signature of an administrator of epoch ${number} does not verify`];
     }
     const latest = this.latest?.epoch;
     for (const type of latest === undefined ? [] : partNames)
-      if ((latest!.parts[type] ?? zeroHash) !== (this.#core.parts.get(type) ?? zeroHash))
-        problems.push(`${type} is not the one that epoch ${latest!.number} names`);
-    return problems;
+      if (latest!.parts[type] !== this.#core.parts.get(type))
+        yield ["BUNDLE_UNAVAILABLE", `${type} is not the one that epoch ${latest!.number} names`];
   }
 
   // --- snapshots ---------------------------------------------------------------------------------------------------
 
   save(): unknown {
     const { members, settings, policies, tokens, nextRaftId } = this.#core;
-    return {
+    // Field by field: the same bytes, whether the state was restored or not.
+    const saved: SavedCluster = {
       clusterUuid: this.clusterUuid,
       clusterName: this.clusterName,
       home: this.home,
@@ -503,8 +611,11 @@ export class ClusterState implements ClusterView {
       policies: [...policies],
       tokens: [...tokens.values()],
       nextRaftId,
-      epochs: this.#epochs.map(({ epoch, ...rest }) => ({
-        ...rest,
+      epochs: this.#epochs.map(({ epoch, hash, state, effectiveAt, by }) => ({
+        hash,
+        state,
+        effectiveAt,
+        by,
         epoch: Buffer.from(encodeEpoch(epoch)).toString("base64"),
       })),
       refused: this.#refused,
@@ -512,75 +623,78 @@ export class ClusterState implements ClusterView {
       ready: [...this.#ready],
       administrators: [...this.#administrators.values()],
       nodeKeys: [...this.#nodeKeys].map(([name, key]) => [name, Buffer.from(key).toString("base64")]),
-      version: this.version,
     };
+    return saved;
   }
 
+  /** Of what `snapshotProblem` has passed. @throws DbError dataCorrupted (XX001), and the state is as it was */
   restore(saved: unknown): void {
-    const state = saved as Saved;
-    this.restoreEmpty();
+    const next = new ClusterState(this.#verify);
+    next.#load(saved as SavedCluster);
+    for (const [condition, message] of next.#problems())
+      throw corrupted(message, `${condition}: a snapshot of the control plane was tampered with.`);
+    this.clusterUuid = next.clusterUuid;
+    this.clusterName = next.clusterName;
+    this.home = next.home;
+    this.#core = next.#core;
+    this.#epochs = next.#epochs;
+    this.#refused = next.#refused;
+    this.#attestations = next.#attestations;
+    this.#ready = next.#ready;
+    this.#authorities = next.#authorities;
+    this.#administrators = next.#administrators;
+    this.#nodeKeys = next.#nodeKeys;
+    this.version++;
+  }
+
+  #load(state: SavedCluster): void {
     this.clusterUuid = state.clusterUuid;
     this.clusterName = state.clusterName;
     this.home = state.home;
-    const core: Core = {
-      ...empty,
-      members: new Map(state.members.map((one) => [one.uuid, one])),
-      settings: new Map(state.settings),
-      policies: new Map(state.policies),
-      tokens: new Map(state.tokens.map((one) => [one.id, one])),
-      nextRaftId: state.nextRaftId,
-    };
-    this.#core = withParts(core, partNames);
-    this.#epochs = state.epochs.map(({ epoch, ...rest }) => ({
-      ...rest,
-      effectiveAt: rest.effectiveAt ?? undefined,
-      epoch: decodeEpoch(Buffer.from(epoch, "base64")),
-    }));
-    this.#refused = state.refused;
+    this.#core = withParts(
+      {
+        ...empty,
+        members: new Map(state.members.map((one) => [one.uuid, one])),
+        settings: new Map(state.settings),
+        policies: new Map(state.policies as readonly (readonly [PartType, string])[]),
+        tokens: new Map(state.tokens.map((one) => [one.id, one])),
+        nextRaftId: state.nextRaftId,
+      },
+      partNames,
+    );
+    this.#epochs = state.epochs.map(({ epoch: text, hash, state, effectiveAt, by }) => {
+      const epoch = decoded(text);
+      if ("condition" in epoch) throw corrupted(epoch.message, epoch.detail);
+      return { epoch, hash, state, effectiveAt, by };
+    });
+    this.#refused = [...state.refused];
     this.#attestations = new Map(state.attestations.map((one) => [one.node, one]));
     this.#ready = new Map(state.ready);
     for (const one of state.administrators) this.#administrators.set(one.uuid, one);
     for (const [name, key] of state.nodeKeys) this.#nodeKeys.set(name, Buffer.from(key, "base64"));
+    for (const [node, epoch] of this.#ready)
+      if (epoch < 1 || epoch > this.#epochs.length)
+        throw corrupted(`node ${node} was ready at epoch ${epoch}`);
+    const policy = this.#core.policies.get("caPolicy");
+    if (policy !== undefined && caPolicyOf(policy) === undefined)
+      throw corrupted("the CA policy cannot be read");
     this.#authorities = authoritiesOf(this.#core);
-    this.version = state.version + 1;
-    const broken = brokenLink(this.#epochs.map((one) => one.epoch));
-    if (broken !== undefined)
-      throw new DbError("dataCorrupted", `epoch ${broken} does not follow from the one before it`, {
-        detail: "INVALID_HASH_CHAIN: a snapshot of the control plane was tampered with.",
-      });
-  }
-
-  restoreEmpty(): void {
-    this.clusterUuid = "";
-    this.clusterName = "";
-    this.home = "";
-    this.#core = empty;
-    this.#epochs = [];
-    this.#refused = [];
-    this.#attestations = new Map();
-    this.#ready = new Map();
-    this.#authorities = [];
-    this.#administrators.clear();
-    this.#nodeKeys.clear();
   }
 }
 
-interface Saved {
-  readonly clusterUuid: string;
-  readonly clusterName: string;
-  readonly home: string;
-  readonly members: Member[];
-  readonly settings: [string, string][];
-  readonly policies: [PartType, string][];
-  readonly tokens: JoinToken[];
-  readonly nextRaftId: number;
-  readonly epochs: (Omit<EpochRecord, "epoch"> & { epoch: string })[];
-  readonly refused: EpochRefused[];
-  readonly attestations: Attestation[];
-  readonly ready: [string, number][];
-  readonly administrators: Administrator[];
-  readonly nodeKeys: [string, string][];
-  readonly version: number;
+const noCluster = fail("objectNotInPrerequisiteState", "the cluster has not been founded yet");
+
+function corrupted(message: string, detail?: string): DbError {
+  return new DbError("dataCorrupted", message, { detail });
+}
+
+function tooOld(name: string, version: number, needed: number): ErrorRecord {
+  return fail(
+    "objectNotInPrerequisiteState",
+    `node ${name} is of version ${versionText(version)}, and ${versionText(needed)} is needed`,
+    "INCOMPATIBLE_VERSION: see cluster.min_node_version.",
+    "Upgrade the node first.",
+  );
 }
 
 function epochError(condition: string, message: string): ErrorRecord {
@@ -609,10 +723,23 @@ function sign(
 
 const base64 = (text: string): string => Buffer.from(text).toString("base64");
 
+/** Undefined: it is none. */
+function caPolicyOf(content: string): { readonly authorities: readonly string[] } | undefined {
+  try {
+    const policy: unknown = JSON.parse(Buffer.from(content, "base64").toString());
+    return isCaPolicy(policy) ? policy : undefined;
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+    return undefined;
+  }
+}
+
 function authoritiesOf(core: Core): { fingerprint: Hash; certificatePem: string }[] {
-  const text = Buffer.from(core.policies.get("caPolicy") ?? base64('{"authorities":[]}'), "base64").toString();
-  const { authorities } = JSON.parse(text) as { authorities: string[] };
-  return authorities.map((certificatePem) => ({ certificatePem, fingerprint: fingerprintOfPem(certificatePem) }));
+  const policy = caPolicyOf(core.policies.get("caPolicy") ?? "");
+  return (policy?.authorities ?? []).map((certificatePem) => ({
+    certificatePem,
+    fingerprint: fingerprintOfPem(certificatePem),
+  }));
 }
 
 function fingerprintOfPem(pem: string): Hash {
@@ -622,14 +749,55 @@ function fingerprintOfPem(pem: string): Hash {
 
 // --- changes ---------------------------------------------------------------------------------------------------------
 
-interface ChangeFacts {
-  readonly home: string;
-  readonly latest: EpochRecord | undefined;
-  /** Nodes that have not converged. */
-  readonly missing: ReadonlyMap<string, string>;
+function contentOf(
+  core: Core,
+  latest: Epoch | undefined,
+  clusterUuid: string,
+  description: string,
+  publishedAt: number,
+  createdAt = publishedAt,
+): EpochContent {
+  return {
+    number: (latest?.number ?? 0) + 1,
+    clusterUuid,
+    previousHash: latest === undefined ? zeroHash : chainHash(latest),
+    parts: Object.fromEntries(core.parts),
+    createdAt,
+    publishedAt,
+    administrators: [],
+    description,
+    minNodeVersion: minVersion(core),
+  };
+}
+
+function enabledOf(core: Core): string[] {
+  return [...core.members.values()].filter((one) => one.state === "ENABLED").map((one) => one.uuid);
+}
+
+/** What there is once the epoch is published. */
+function after(base: Base, epoch: Epoch, core: Core, change: ClusterChange): Base {
+  // An epoch that nobody need attest does not wait for one before it that is converging: it takes its place (CCE-19).
+  const converging =
+    needsAttestation(epoch, base.latest, false) || (base.converging && change.kind !== "forceCutover");
+  const ready = new Map(base.ready);
+  // Its word was for one way back.
+  for (const [uuid, member] of core.members)
+    if (member.state !== base.core.members.get(uuid)?.state) ready.delete(uuid);
+  return {
+    home: base.home,
+    core,
+    latest: epoch,
+    converging,
+    missing: new Map(converging ? enabledOf(core).map((uuid) => [uuid, "has not activated it"]) : []),
+    ready,
+  };
 }
 
 function describe(change: ClusterChange): string {
+  // What is no text in UTF-8 is written as U+FFFD, and read so.
+  return Buffer.from(descriptionOf(change)).toString();
+}
+function descriptionOf(change: ClusterChange): string {
   switch (change.kind) {
     case "set":
       return `set ${change.key} = ${change.value}`;
@@ -653,9 +821,8 @@ function describe(change: ClusterChange): string {
 }
 
 function minVersion(core: Core): number {
-  return Number(clusterSettings["cluster.min_node_version"]!.read(
-    core.settings.get("cluster.min_node_version") ?? clusterSettings["cluster.min_node_version"]!.default,
-  ));
+  const def = clusterSettings["cluster.min_node_version"]!;
+  return def.read(core.settings.get(def.name) ?? def.default);
 }
 
 function memberOf(member: NewMember, raftId: MemberId, at: number, by: string): Member {
@@ -673,13 +840,8 @@ function memberOf(member: NewMember, raftId: MemberId, at: number, by: string): 
 }
 
 /** What a change makes of the members, settings and policies; or why it cannot be made. */
-function changed(
-  core: Core,
-  change: ClusterChange,
-  by: string,
-  at: number,
-  facts: ChangeFacts,
-): Core | ErrorRecord {
+function changed(base: Base, change: ClusterChange, by: string, at: number): Core | ErrorRecord {
+  const { core } = base;
   switch (change.kind) {
     case "set":
     case "reset":
@@ -687,46 +849,62 @@ function changed(
     case "addMember":
       return withNewMember(core, change, by, at);
     case "moveMember": {
-      const member = core.members.get(change.node);
-      if (member === undefined) return fail("undefinedObject", `node ${change.node} does not exist`);
-      return withMove(core, member, change.to, change.reason, by, at, facts);
+      const member = present(core, change.node);
+      return "condition" in member ? member : withMove(base, member, change.to, change.reason, by, at);
     }
     case "removeMember": {
-      const member = core.members.get(change.node);
-      if (member === undefined) return fail("undefinedObject", `node ${change.node} does not exist`);
-      if (member.state === "REMOVED")
-        return fail("objectNotInPrerequisiteState", `node ${member.name} is REMOVED already`);
-      if (member.uuid === facts.home)
-        return fail(
-          "objectNotInPrerequisiteState",
-          `node ${member.name} holds the only copy of shards`,
-          "ONLY_COPY: removing it would lose them.",
-          "Shards cannot be moved yet; keep the node.",
-        );
+      const member = present(core, change.node);
+      if ("condition" in member) return member;
+      if (member.uuid === base.home)
+        return onlyCopy(member, "removing it would lose them", "Shards cannot be moved yet; keep the node.");
       return withState(core, member, "REMOVED", change.reason, by, at);
     }
     case "setRoles": {
-      const member = core.members.get(change.node);
-      if (member === undefined) return fail("undefinedObject", `node ${change.node} does not exist`);
-      if (member.state === "REMOVED")
-        return fail("objectNotInPrerequisiteState", `node ${member.name} is REMOVED`);
-      const next = replaced(core, { ...member, roles: change.roles });
+      const member = present(core, change.node);
+      if ("condition" in member) return member;
+      const { roles } = change;
+      if (member.uuid === base.home && hasRole(member, "SHARD_OWNER") && !hasRole({ roles }, "SHARD_OWNER"))
+        return onlyCopy(member, "it has to own them");
+      const next = replaced(core, { ...member, roles });
       return votersLeft(next) ?? withParts(next, ["capabilityMatrix"]);
     }
     case "setAddresses": {
-      const member = core.members.get(change.node);
-      if (member === undefined) return fail("undefinedObject", `node ${change.node} does not exist`);
-      if (member.state === "REMOVED")
-        return fail("objectNotInPrerequisiteState", `node ${member.name} is REMOVED`);
+      const member = present(core, change.node);
+      if ("condition" in member) return member;
       return withParts(replaced(core, { ...member, addresses: change.addresses }), ["capabilityMatrix"]);
     }
     case "policy":
-      return withParts({ ...core, policies: new Map(core.policies).set(change.part, change.content) }, [
-        change.part,
-      ]);
+      return withPolicy(core, change.part, change.content);
     case "forceCutover":
-      return withCutover(core, change, by, at, facts);
+      return withCutover(base, change, by, at);
   }
+}
+
+/** REMOVED is final (MEM-17). */
+function present(core: Core, node: string): Member | ErrorRecord {
+  const member = core.members.get(node);
+  if (member === undefined) return fail("undefinedObject", `node ${node} does not exist`);
+  return member.state === "REMOVED"
+    ? fail("objectNotInPrerequisiteState", `node ${member.name} is REMOVED`)
+    : member;
+}
+
+function onlyCopy(member: Member, why: string, hint?: string): ErrorRecord {
+  return fail(
+    "objectNotInPrerequisiteState",
+    `node ${member.name} holds the only copy of shards`,
+    `ONLY_COPY: ${why}.`,
+    hint,
+  );
+}
+
+/** Only what administrators sign for; where shards lie and what settings say has changes of its own. */
+function withPolicy(core: Core, part: PartType, content: string): Core | ErrorRecord {
+  if (part !== "caPolicy" && part !== "securityBundle")
+    return fail("featureNotSupported", `publishing a ${part} is not supported yet`);
+  if (part === "caPolicy" && caPolicyOf(content) === undefined)
+    return fail("invalidParameterValue", "a CA policy names one certificate authority at least, in PEM");
+  return withParts({ ...core, policies: new Map(core.policies).set(part, content) }, [part]);
 }
 
 function withSetting(core: Core, key: string, value: string | undefined): Core | ErrorRecord {
@@ -774,18 +952,19 @@ function withNewMember(
   let { tokens } = core;
   if (token !== undefined) {
     const known = tokens.get(token);
-    if (known === undefined || known.expiresAt < at)
-      return fail("invalidAuthorizationSpecification", "the join token is not known, was used, or has expired");
+    if (known === undefined || known.expiresAt <= at)
+      return fail(
+        "invalidAuthorizationSpecification",
+        "the join token is not known, was used, or has expired",
+      );
+    if (known.roles !== member.roles)
+      return fail("invalidAuthorizationSpecification", "the join token is for other roles");
     const rest = new Map(tokens);
     rest.delete(token);
     tokens = rest;
   }
-  if (member.version < minVersion(core))
-    return fail(
-      "objectNotInPrerequisiteState",
-      `node ${member.name} is of an older version than the cluster requires`,
-      "INCOMPATIBLE_VERSION: see cluster.min_node_version.",
-    );
+  const needed = minVersion(core);
+  if (member.version < needed) return tooOld(member.name, member.version, needed);
   const record = memberOf(member, core.nextRaftId, at, by);
   return withParts(
     {
@@ -799,26 +978,36 @@ function withNewMember(
 }
 
 function withMove(
-  core: Core,
+  base: Base,
   member: Member,
   to: MemberState,
   reason: string,
   by: string,
   at: number,
-  facts: ChangeFacts,
 ): Core | ErrorRecord {
   if (!mayBecome(member.state, to))
     return fail(
       "objectNotInPrerequisiteState",
       `node ${member.name} is ${member.state} and cannot become ${to}`,
     );
-  if (to === "DISABLED" && member.uuid === facts.home)
+  if (to !== "ENABLED" && member.uuid === base.home) return onlyCopy(member, "they could not be served");
+  // MEM-23; a FAILED node comes back after a fresh attestation alone (rule C1).
+  if (to === "ENABLED" && member.state !== "DISABLED" && !isReady(base, member))
     return fail(
       "objectNotInPrerequisiteState",
-      `node ${member.name} holds the only copy of shards`,
-      "ONLY_COPY: they could not be served.",
+      `node ${member.name} is ${member.state} and has not attested the current policies`,
+      "NOT_READY: it becomes ENABLED by itself once it has.",
     );
-  return withState(core, member, to, reason, by, at);
+  return withState(base.core, member, to, reason, by, at);
+}
+
+function isReady({ ready, latest }: Base, { uuid }: Member): boolean {
+  const parts = ready.get(uuid)?.parts;
+  return (
+    parts !== undefined &&
+    parts.caPolicy === latest?.parts.caPolicy &&
+    parts.securityBundle === latest?.parts.securityBundle
+  );
 }
 
 function withState(
@@ -840,30 +1029,26 @@ function withState(
 }
 
 function withCutover(
-  core: Core,
+  base: Base,
   change: ClusterChange & { kind: "forceCutover" },
   by: string,
   at: number,
-  facts: ChangeFacts,
 ): Core | ErrorRecord {
-  const { latest, missing } = facts;
-  if (latest === undefined || latest.epoch.number !== change.epoch || latest.state !== "CONVERGING")
+  const { latest, missing, converging, core } = base;
+  if (latest?.number !== change.epoch || !converging)
     return fail("objectNotInPrerequisiteState", `epoch ${change.epoch} is not converging`);
   // Who is cut off is to be known by name (spec/01, R14).
-  const unnamed = [...missing.keys()].filter((node) => !change.disabling.includes(node));
-  const converged = change.disabling.filter((node) => !missing.has(node));
-  if (unnamed.length > 0 || converged.length > 0)
+  const disabling = new Set(change.disabling);
+  if (disabling.size !== missing.size || [...missing.keys()].some((node) => !disabling.has(node)))
     return fail(
       "objectNotInPrerequisiteState",
       "the nodes to disable must be just those that have not converged",
       `CONVERGENCE_TIMEOUT: not converged are ${[...missing.keys()].map((node) => core.members.get(node)?.name ?? node).join(", ") || "none"}.`,
     );
   let next = core;
-  for (const node of change.disabling) {
-    const member = next.members.get(node);
-    if (member === undefined) return fail("undefinedObject", `node ${node} does not exist`);
+  for (const node of disabling) {
     const reason = `forced cutover to epoch ${change.epoch}`;
-    const moved = withMove(next, member, "DISABLED", reason, by, at, facts);
+    const moved = withMove({ ...base, core: next }, next.members.get(node)!, "DISABLED", reason, by, at);
     if ("condition" in moved) return moved;
     next = moved;
   }
@@ -893,7 +1078,9 @@ function withParts(core: Core, types: readonly PartType[]): Core {
     parts.set(type, hash);
     partSizes.set(hash, content.length);
   }
-  return { ...core, parts, partSizes: new Map([...partSizes].filter(([hash]) => [...parts.values()].includes(hash))) };
+  const named = new Set(parts.values());
+  for (const hash of partSizes.keys()) if (!named.has(hash)) partSizes.delete(hash);
+  return { ...core, parts, partSizes };
 }
 
 /** JSON with its keys in order: the same bytes on every node. */

@@ -38,8 +38,13 @@ type ChecksOf<T> = { readonly [Key in keyof T]-?: Check };
 // --- checks ------------------------------------------------------------------------------------------------------
 
 const shown = (value: unknown): string => {
-  if (typeof value === "string") return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}...` : value);
-  return Array.isArray(value) ? "a list" : typeof value === "object" && value !== null ? "an object" : String(value);
+  if (typeof value === "string")
+    return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}...` : value);
+  return Array.isArray(value)
+    ? "a list"
+    : typeof value === "object" && value !== null
+      ? "an object"
+      : String(value);
 };
 const wrong = (at: string, value: unknown, wanted: string): Problem => ({
   text: value === undefined ? `${at} is missing` : `${at} is ${wanted}, not ${shown(value)}`,
@@ -58,7 +63,8 @@ export function whole(min: number, max: number): Check {
       ? undefined
       : wrong(at, value, `a whole number from ${min} to ${max}`);
 }
-const flag: Check = (value, at) => (typeof value === "boolean" ? undefined : wrong(at, value, "true or false"));
+const flag: Check = (value, at) =>
+  typeof value === "boolean" ? undefined : wrong(at, value, "true or false");
 function oneOf(...words: readonly string[]): Check {
   return (value, at) =>
     typeof value === "string" && words.includes(value) ? undefined : wrong(at, value, words.join(" or "));
@@ -79,7 +85,8 @@ export function list(check: Check, max = Number.MAX_SAFE_INTEGER): Check {
 }
 export function tuple(...checks: readonly Check[]): Check {
   return (value, at) => {
-    if (!Array.isArray(value) || value.length !== checks.length) return wrong(at, value, `a list of ${checks.length}`);
+    if (!Array.isArray(value) || value.length !== checks.length)
+      return wrong(at, value, `a list of ${checks.length}`);
     for (const [place, check] of checks.entries()) {
       const problem = check(value[place], `${at}[${place}]`);
       if (problem !== undefined) return problem;
@@ -97,7 +104,8 @@ function withFields(checks: Checks, others: "refused" | "kept"): Check {
     if (!isObject(value)) return wrong(at, value, "an object");
     if (others === "refused")
       for (const key of Object.keys(value))
-        if (!Object.hasOwn(checks, key)) return { text: `${at} has an unknown field ${shown(key)}`, newer: true };
+        if (!Object.hasOwn(checks, key))
+          return { text: `${at} has an unknown field ${shown(key)}`, newer: true };
     for (const [key, check] of known) {
       const problem = check(Object.hasOwn(value, key) ? value[key] : undefined, `${at}.${key}`);
       if (problem !== undefined) return problem;
@@ -116,7 +124,8 @@ function tagged(tag: string, cases: Readonly<Record<string, Check>>): Check {
     if (!isObject(value)) return wrong(at, value, "an object");
     const name = Object.hasOwn(value, tag) ? value[tag] : undefined;
     if (typeof name !== "string") return wrong(`${at}.${tag}`, name, "a text");
-    if (!Object.hasOwn(cases, name)) return { text: `${at} is of an unknown ${tag}, ${shown(name)}`, newer: true };
+    if (!Object.hasOwn(cases, name))
+      return { text: `${at} is of an unknown ${tag}, ${shown(name)}`, newer: true };
     return cases[name]!(value, at);
   };
 }
@@ -137,7 +146,8 @@ const depthMax = 200;
 function plain(value: unknown, depth = depthMax): boolean {
   if (typeof value !== "object" || value === null) return true;
   if (depth === 0) return false;
-  for (const one of Array.isArray(value) ? value : Object.values(value)) if (!plain(one, depth - 1)) return false;
+  for (const one of Array.isArray(value) ? value : Object.values(value))
+    if (!plain(one, depth - 1)) return false;
   return true;
 }
 
@@ -311,7 +321,8 @@ const puts: Check = (value, at) => {
   const problem = list(catalogObject)(value, at);
   if (problem !== undefined) return problem;
   const objects = value as readonly CatalogObject[];
-  if (new Set(objects.map((one) => one.id)).size < objects.length) return { text: `${at} has an object twice` };
+  if (new Set(objects.map((one) => one.id)).size < objects.length)
+    return { text: `${at} has an object twice` };
   return plain(objects) ? undefined : { text: `${at} is nested too deeply` };
 };
 
@@ -405,9 +416,7 @@ const savedCluster = fields<SavedCluster>({
   ),
   attestations: list(attestation),
   ready: list(tuple(uuid, count)),
-  administrators: list(
-    fields<SavedAdministrator>({ uuid, name: who, keys: list(publicKey), maySign: flag }),
-  ),
+  administrators: list(fields<SavedAdministrator>({ uuid, name: who, keys: list(publicKey), maySign: flag })),
   nodeKeys: list(tuple(text(101), publicKey)),
 });
 
@@ -432,7 +441,11 @@ const savedControl = fields<SavedControl>({
 function asError(problem: Problem | undefined, condition: Condition): ErrorRecord | undefined {
   if (problem === undefined) return undefined;
   return problem.newer === true
-    ? { condition: "featureNotSupported", message: problem.text, detail: "NEWER_VERSION: this version does not know it." }
+    ? {
+        condition: "featureNotSupported",
+        message: problem.text,
+        detail: "NEWER_VERSION: this version does not know it.",
+      }
     : { condition, message: problem.text, detail: "MALFORMED: nothing was changed." };
 }
 

@@ -19,6 +19,7 @@ import type { Clock, Timer } from "../platform/index.js";
 import {
   decodeMessage,
   encodeMessage,
+  type MemberSet,
   type Message,
   memberSet,
   RaftDriver,
@@ -60,8 +61,11 @@ const proposeTimeoutMs = 10_000;
 const barrierTimeoutMs = 5_000;
 /** A removed node is spoken to for so long. */
 const farewellMs = 2_000;
-/** Changes in one entry. */
+/** Changes in one entry, and about how large they are together. */
 const changesMax = 64;
+const changesBytesMax = 4 << 20;
+/** Of one proposal: a frame between nodes has room for it. */
+const proposalBytesMax = 16 << 20;
 
 /** What the actor needs of the links to its peers (`rpc/`). */
 export interface ControlLinks {
@@ -76,7 +80,11 @@ export interface ControlLinks {
 export type IssueCertificate = (
   requestPem: string,
   subject: { readonly clusterUuid: string; readonly nodeUuid: string; readonly nodeName: string },
-) => Promise<{ readonly certificatePem: string; readonly certFingerprint: string; readonly publicKey: string }>;
+) => Promise<{
+  readonly certificatePem: string;
+  readonly certFingerprint: string;
+  readonly publicKey: string;
+}>;
 
 export interface JoinRequest {
   readonly token: string;
@@ -129,6 +137,7 @@ export interface ControlActorOptions {
   readonly mainIsAlive?: (() => boolean) | undefined;
   readonly tickMs?: number | undefined;
   readonly snapshotAfterBytes?: number | undefined;
+  readonly entriesKept?: number | undefined;
 }
 
 interface Pending {
@@ -214,7 +223,8 @@ export class ControlActor {
   #publishing = false;
   /** Term in which this leader has applied all that was committed before it. */
   #caughtUpIn = 0;
-  #barriers: { index: number; resolve: () => void; reject: (error: DbError) => void; deadline: number }[] = [];
+  #barriers: { index: number; resolve: () => void; reject: (error: DbError) => void; deadline: number }[] =
+    [];
   #leaderSince = 0;
   #leaderChanges = 0;
   #lastLeader = "";
@@ -233,7 +243,7 @@ export class ControlActor {
   #overdue = 0;
   #changingGroup = false;
   /** Where this node is reached, when that is known; and whether it is being told to the others. */
-  #addresses: Member["addresses"] | undefined;
+  #addresses: { readonly now: Member["addresses"]; readonly before: Member["addresses"] } | undefined;
   #moving = false;
   #behindSince: number | undefined;
   #epochMismatch = false;
@@ -257,9 +267,7 @@ export class ControlActor {
         : options.tickMs === undefined
           ? {}
           : { tickMs: options.tickMs }),
-      ...(options.snapshotAfterBytes === undefined
-        ? {}
-        : { snapshotAfterBytes: options.snapshotAfterBytes }),
+      ...(options.snapshotAfterBytes === undefined ? {} : { snapshotAfterBytes: options.snapshotAfterBytes }),
       machine: {
         apply: (data, index) => this.#apply(data, index),
         restore: (data, index) => this.#restore(data, index),
@@ -299,7 +307,7 @@ export class ControlActor {
         this.#sendStatus();
         return;
       case "addresses":
-        this.#addresses = message.addresses;
+        this.#addresses = { now: message.addresses, before: message.before };
         return;
       case "stop":
         void this.stop().then(() => this.#options.toMain({ kind: "stopped" }));
@@ -482,7 +490,10 @@ export class ControlActor {
   #closeFarewells(): void {
     const now = this.#options.clock.monotonic();
     for (const until of this.#leaving.values())
-      if (until <= now && until > now - leaseRenewMs * 2) return this.#trustChanged();
+      if (until <= now && until > now - leaseRenewMs * 2) {
+        this.#trustChanged();
+        return;
+      }
   }
 
   // --- peers -------------------------------------------------------------------------------------------------------
@@ -542,10 +553,14 @@ export class ControlActor {
         peer: node,
         reason: why,
       });
-      throw new DbError("invalidAuthorizationSpecification", `node ${member?.name ?? node} was refused: ${why}`, {
-        detail: "STALE_NODE: its data folder was put back, or it runs twice.",
-        hint: "Remove the node from the cluster and join with a new data folder.",
-      });
+      throw new DbError(
+        "invalidAuthorizationSpecification",
+        `node ${member?.name ?? node} was refused: ${why}`,
+        {
+          detail: "STALE_NODE: its data folder was put back, or it runs twice.",
+          hint: "Remove the node from the cluster and join with a new data folder.",
+        },
+      );
     };
     if (member !== undefined && member.boot.count > 0 && !isCurrentBoot(member.boot, shown.boot))
       stale(`start ${shown.boot.count} is not newer than start ${member.boot.count}`);
@@ -678,6 +693,15 @@ export class ControlActor {
       term: -1,
       asking: false,
     };
+    const size = command?.length ?? sizeOf(pending.change!.change);
+    if (size > proposalBytesMax) {
+      reject(
+        new DbError("programLimitExceeded", `a change of ${size} bytes is too large for the consensus log`, {
+          detail: `The limit is ${proposalBytesMax} bytes.`,
+        }),
+      );
+      return pending;
+    }
     this.#pending.set(keyOf(origin), pending);
     this.#hand(pending);
     return pending;
@@ -701,7 +725,8 @@ export class ControlActor {
     const before = pending.handed;
     pending.handed = true;
     const payload =
-      pending.command ?? json({ origin: pending.origin, change: pending.change!.change, by: pending.change!.by });
+      pending.command ??
+      json({ origin: pending.origin, change: pending.change!.change, by: pending.change!.by });
     const how = pending.command === undefined ? method.change : method.propose;
     links.request(node, how, payload, proposeTimeoutMs).then(
       () => {
@@ -739,7 +764,10 @@ export class ControlActor {
         ? new DbError(
             "transactionResolutionUnknown",
             "it is not known whether the change was made: no quorum of the cluster's nodes answers",
-            { detail: "NO_QUORUM: a leader had it, and did not confirm it.", hint: "Look before you try again." },
+            {
+              detail: "NO_QUORUM: a leader had it, and did not confirm it.",
+              hint: "Look before you try again.",
+            },
             cause,
           )
         : (cause ??
@@ -787,12 +815,7 @@ export class ControlActor {
     });
   }
 
-  #takeChange(
-    origin: Origin,
-    change: ClusterChange,
-    by: string,
-    answer: (error?: DbError) => void,
-  ): void {
+  #takeChange(origin: Origin, change: ClusterChange, by: string, answer: (error?: DbError) => void): void {
     this.#changes.push({ origin, change, by, answer });
     void this.#publish();
   }
@@ -810,7 +833,14 @@ export class ControlActor {
 
   async #publishSome(): Promise<void> {
     const { log } = this.#options;
-    const taken = this.#changes.splice(0, changesMax);
+    let bytes = 0;
+    let count = 0;
+    for (const { change } of this.#changes.slice(0, changesMax)) {
+      bytes += sizeOf(change);
+      if (count > 0 && bytes > changesBytesMax) break;
+      count++;
+    }
+    const taken = this.#changes.splice(0, count);
     try {
       // What earlier leaders have committed is the base of what this one builds.
       if (this.#caughtUpIn !== this.#raft.term) await this.#leadSurely();
@@ -824,7 +854,10 @@ export class ControlActor {
       const asked: WaitingChange[] = [];
       for (const [at, one] of made.entries()) {
         if ("condition" in one) {
-          log.info("a change of the cluster was refused", { change: taken[at]!.change.kind, reason: one.message });
+          log.info("a change of the cluster was refused", {
+            change: taken[at]!.change.kind,
+            reason: one.message,
+          });
           taken[at]!.answer(errorOf(one));
         } else {
           entries.push(one);
@@ -879,7 +912,10 @@ export class ControlActor {
     return new DbError(
       "objectNotInPrerequisiteState",
       `without node ${member.name} the reachable voters would be no quorum`,
-      { detail: "NO_QUORUM: the cluster could not decide anything any more.", hint: "Bring other nodes back first." },
+      {
+        detail: "NO_QUORUM: the cluster could not decide anything any more.",
+        hint: "Bring other nodes back first.",
+      },
     );
   }
 
@@ -914,7 +950,8 @@ export class ControlActor {
       }
       await new Promise<void>((resolve) => clock.after(20, resolve));
     }
-    if (clock.monotonic() >= deadline) log.warn("not every node is known to have applied a change", { index });
+    if (clock.monotonic() >= deadline)
+      log.warn("not every node is known to have applied a change", { index });
     toMain({ kind: "passed", ticket });
   }
 
@@ -1059,7 +1096,9 @@ export class ControlActor {
     const latest = cluster.latest;
     if (latest === undefined || this.#mainEpoch !== latest.epoch.number) return;
     const enabled = own.state === "ENABLED";
-    const wanted = enabled ? latest.state === "CONVERGING" : own.state === "JOINING" || own.state === "FAILED";
+    const wanted = enabled
+      ? latest.state === "CONVERGING"
+      : own.state === "JOINING" || own.state === "FAILED";
     const given = enabled
       ? cluster.attestations.has(self.uuid)
       : cluster.readyEpochOf(self.uuid) === latest.epoch.number;
@@ -1087,19 +1126,34 @@ export class ControlActor {
     else this.#behindSince ??= now;
     const mismatch = this.#behindSince !== undefined && now - this.#behindSince > leaseMs;
     if (mismatch && !this.#epochMismatch)
-      this.#options.log.error("EPOCH_MISMATCH: most nodes have a newer epoch", { epoch: own, ahead, enabled });
+      this.#options.log.error("EPOCH_MISMATCH: most nodes have a newer epoch", {
+        epoch: own,
+        ahead,
+        enabled,
+      });
     this.#epochMismatch = mismatch;
   }
 
-  /** Ports that were left to the system are others after a restart. */
+  /** Ports that were left to the system are others after a restart. What an administrator has set stays. */
   #tellAddresses(own: Member): void {
-    const addresses = this.#addresses;
-    if (addresses === undefined || this.#moving || own.state === "REMOVED") return;
-    const { control, rpc, pg } = own.addresses;
-    if (control === addresses.control && rpc === addresses.rpc && pg === addresses.pg) return;
+    const told = this.#addresses;
+    if (told === undefined || this.#moving || own.state === "REMOVED") return;
+    const pick = (kind: keyof Member["addresses"]): string => {
+      const before = told.before[kind];
+      const isOurs = before === own.addresses[kind] || before.endsWith(":0");
+      return isOurs ? told.now[kind] : own.addresses[kind];
+    };
+    const addresses = { control: pick("control"), rpc: pick("rpc"), pg: pick("pg") };
+    this.#addresses = undefined;
+    if (
+      JSON.stringify(addresses) ===
+      JSON.stringify({ control: own.addresses.control, rpc: own.addresses.rpc, pg: own.addresses.pg })
+    )
+      return;
     this.#moving = true;
-    this.#changeByself({ kind: "setAddresses", node: own.uuid, addresses }, () => {
+    this.#changeByself({ kind: "setAddresses", node: own.uuid, addresses }, (made) => {
       this.#moving = false;
+      if (!made) this.#addresses ??= told;
     });
   }
 
@@ -1128,13 +1182,13 @@ export class ControlActor {
     this.#submit(origin, encodeProposal(command, origin), undefined, reject);
   }
 
-  #changeByself(change: ClusterChange, ended?: () => void): void {
+  #changeByself(change: ClusterChange, ended?: (made: boolean) => void): void {
     const name = this.state.cluster.members.get(this.#options.self.uuid)?.name ?? "";
     const submitted = this.#submit(this.#ownOrigin(), undefined, { change, by: `node ${name}` }, (error) => {
       this.#options.log.warn("a change by the node itself was not made", { change: change.kind, error });
-      ended?.();
+      ended?.(false);
     });
-    submitted.applied = ended;
+    if (ended !== undefined) submitted.applied = () => ended(true);
   }
 
   /** One change at a time is enough: the next tick looks again. */
@@ -1308,6 +1362,15 @@ export class ControlActor {
     });
   }
 
+  /** Who decides, as far as this node's log goes. */
+  get group(): MemberSet {
+    return this.#raft.members;
+  }
+  /** Proposals, changes and barriers that are not answered. */
+  get underWay(): number {
+    return this.#pending.size + this.#changes.length + this.#barriers.length;
+  }
+
   status(): ControlStatus {
     const { self, clock, links } = this.#options;
     const raft = this.#raft;
@@ -1350,6 +1413,11 @@ export class ControlActor {
       peers,
     };
   }
+}
+
+/** About, in bytes: only a policy's content is ever large. */
+function sizeOf(change: ClusterChange): number {
+  return change.kind === "policy" ? change.content.length : 512;
 }
 
 const keyOf = ({ stream, number }: Origin): string => `${stream} ${number}`;

@@ -6,16 +6,23 @@
  * proposal has a number in its proposer's stream (Ongaro 2014, 6.3), and the second copy does nothing.
  *
  * Invariants: the same entries make the same state, byte for byte in `save`; a proposal is applied once; one of an earlier
- * start of its node is not applied behind one of a later start.
+ * start of its node is not applied behind one of a later start. Whatever bytes an entry has, it is applied or refused, and
+ * nothing is thrown.
  */
-import type { DbError } from "../base/errors.js";
+import { DbError } from "../base/errors.js";
 import type { VirtualTableDesc } from "../model/schema.js";
 import { firstUserObjectId } from "../model/schema.js";
 import { ClusterState, errorOf } from "./cluster-state.js";
-import type { ClusterCommand, ErrorRecord, Origin, VerifySignature } from "./contract.js";
-import { CatalogState, type Command as CatalogCommand } from "./state.js";
+import { changeProblem, commandProblem, isOrigin, snapshotProblem } from "./commands.js";
+import type { ClusterChange, ClusterCommand, ErrorRecord, Origin, VerifySignature } from "./contract.js";
+import { type Command as CatalogCommand, CatalogState } from "./state.js";
 
 export type ControlCommand = CatalogCommand | ClusterCommand;
+/** An entry that is none: unreadable, malformed, or of a newer version. */
+export interface RefusedCommand {
+  readonly type: "refused";
+  readonly error: ErrorRecord;
+}
 
 /** What an entry of the log holds. `epochs` has an origin for each of its epochs. */
 interface Envelope {
@@ -29,9 +36,71 @@ export function encodeProposal(command: ControlCommand, origin?: Origin): Uint8A
   return Buffer.from(JSON.stringify(envelope));
 }
 
-export function decodeProposal(bytes: Uint8Array): { command: ControlCommand; origin: Origin | undefined } {
-  const { o, c } = JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString()) as Envelope;
-  return { command: c, origin: o === undefined ? undefined : { stream: o[0], boot: o[1], number: o[2] } };
+/** Of any bytes. What is no command is refused here, before anybody looks into it. */
+export function decodeProposal(bytes: Uint8Array): {
+  command: ControlCommand | RefusedCommand;
+  origin: Origin | undefined;
+} {
+  const value = parsed(bytes);
+  const { o, c } = (typeof value === "object" && value !== null ? value : {}) as Record<string, unknown>;
+  const origin = o === undefined ? undefined : originOf(o);
+  const error = commandProblem(c) ?? (o !== undefined && origin === undefined ? unreadable : undefined);
+  return { command: error === undefined ? (c as ControlCommand) : { type: "refused", error }, origin };
+}
+
+const unreadable: ErrorRecord = {
+  condition: "invalidParameterValue",
+  message: "the origin of an entry cannot be read",
+  detail: "MALFORMED: nothing was changed.",
+};
+
+function parsed(bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString());
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+    return undefined;
+  }
+}
+
+function originOf(value: unknown): Origin | undefined {
+  const [stream, boot, number, ...rest] = Array.isArray(value) ? (value as unknown[]) : [];
+  const origin = { stream, boot, number };
+  return rest.length === 0 && isOrigin(origin) ? origin : undefined;
+}
+
+/**
+ * Why the leader takes no such proposal from that peer: who somebody is, his certificate says (MEM-10). Undefined: it is his.
+ * Epochs are the leader's own work.
+ */
+export function foreignProposal(
+  bytes: Uint8Array,
+  peer: { readonly uuid: string; readonly raftId: number },
+): DbError | undefined {
+  const { command, origin } = decodeProposal(bytes);
+  if (command.type === "refused") return errorOf(command.error);
+  const own = origin !== undefined && isOwn(origin, peer.raftId);
+  const named =
+    command.type === "boot" ? command.node : command.type === "attest" ? command.attestation.node : peer.uuid;
+  return own && named === peer.uuid && command.type !== "genesis" && command.type !== "epochs"
+    ? undefined
+    : notYours(`${command.type} of somebody else`);
+}
+export function foreignChange(bytes: Uint8Array, peer: { readonly raftId: number }): DbError | undefined {
+  const value = parsed(bytes);
+  const problem = changeProblem(value);
+  if (problem !== undefined) return errorOf(problem);
+  const { origin } = value as { origin: Origin; change: ClusterChange };
+  return isOwn(origin, peer.raftId) ? undefined : notYours("a change of somebody else");
+}
+
+function isOwn({ stream }: Origin, raftId: number): boolean {
+  return Math.floor(stream / 2) === raftId;
+}
+function notYours(what: string): DbError {
+  return new DbError("invalidAuthorizationSpecification", `a node has proposed ${what}`, {
+    detail: "WRONG_SENDER: its certificate says who it is.",
+  });
 }
 
 /** What became of one proposal. */
@@ -66,24 +135,42 @@ export class ControlState {
     return this.applyCommand(command, origin);
   }
 
-  applyCommand(command: ControlCommand, origin: Origin | undefined): Outcome[] {
-    if (command.type === "epochs") {
-      const outcomes: Outcome[] = [];
-      for (const entry of command.entries) {
-        if (!this.#isNew(entry.origin)) continue;
-        outcomes.push({ origin: entry.origin, error: made(this.cluster.applyEpoch(entry).error) });
+  /** Of what `decodeProposal` has passed. */
+  applyCommand(command: ControlCommand | RefusedCommand, origin: Origin | undefined): Outcome[] {
+    if (command.type === "epochs")
+      return command.entries.flatMap((entry) => {
+        // Each has its own answer, also the one that cannot be read.
+        const claimed: unknown = typeof entry === "object" && entry !== null ? entry.origin : undefined;
+        return this.#once(
+          isOrigin(claimed) ? claimed : undefined,
+          () => this.cluster.applyEpoch(entry).error,
+        );
+      });
+    return this.#once(origin, () => {
+      switch (command.type) {
+        case "refused":
+          return command.error;
+        case "catalog":
+        case "abort":
+        case "resolved":
+          return this.catalog.apply(command).error;
+        default:
+          return this.cluster.apply(command).error;
       }
-      return outcomes;
-    }
+    });
+  }
+
+  #once(origin: Origin | undefined, apply: () => DbError | ErrorRecord | undefined): Outcome[] {
+    if (origin !== undefined && !this.#isMembers(origin)) return [{ origin, error: errorOf(nobodys) }];
     if (origin !== undefined && !this.#isNew(origin)) return [];
-    switch (command.type) {
-      case "catalog":
-      case "abort":
-      case "resolved":
-        return [{ origin, error: this.catalog.apply(command).error }];
-      default:
-        return [{ origin, error: made(this.cluster.apply(command).error) }];
-    }
+    const error = apply();
+    return [{ origin, error: error === undefined || error instanceof DbError ? error : errorOf(error) }];
+  }
+
+  /** Streams are kept for ever: only a member has one. */
+  #isMembers({ stream }: Origin): boolean {
+    const raftId = Math.floor(stream / 2);
+    return this.cluster.latest === undefined || (raftId > 0 && raftId < this.cluster.nextRaftId);
   }
 
   #isNew({ stream: id, boot, number }: Origin): boolean {
@@ -96,7 +183,8 @@ export class ControlState {
     stream.above.add(number);
     stream.low = Math.max(stream.low, number - window);
     while (stream.above.delete(stream.low + 1)) stream.low++;
-    if (stream.above.size > window) for (const one of stream.above) if (one <= stream.low) stream.above.delete(one);
+    if (stream.above.size > window)
+      for (const one of stream.above) if (one <= stream.low) stream.above.delete(one);
     return true;
   }
 
@@ -112,20 +200,26 @@ export class ControlState {
     );
   }
 
+  /** @throws DbError dataCorrupted (XX001), featureNotSupported (of a newer version): the state is as it was */
   restore(bytes: Uint8Array): void {
-    const saved = JSON.parse(Buffer.from(bytes).toString()) as {
+    const value = parsed(bytes);
+    const problem = snapshotProblem(value);
+    if (problem !== undefined) throw errorOf(problem);
+    const saved = value as {
       catalog: unknown;
       cluster: unknown;
       streams: [number, number, number, number[]][];
     };
-    this.catalog.restoreFrom(saved.catalog);
     this.cluster.restore(saved.cluster);
+    this.catalog.restoreFrom(saved.catalog);
     this.#streams.clear();
     for (const [id, boot, low, above] of saved.streams)
       this.#streams.set(id, { boot, low, above: new Set(above) });
   }
 }
 
-function made(error: ErrorRecord | undefined): DbError | undefined {
-  return error === undefined ? undefined : errorOf(error);
-}
+const nobodys: ErrorRecord = {
+  condition: "invalidParameterValue",
+  message: "an entry is of no member",
+  detail: "WRONG_SENDER: nothing was changed.",
+};

@@ -70,7 +70,9 @@ test("what was answered is there again, from the log and from a snapshot", async
     const wanted = JSON.stringify(control.state.saved());
     const { epochs } = control.cluster;
     await control.close();
-    expect(disk.listSync("raft").some((name) => name.startsWith("snapshot"))).toBe(snapshotAfterBytes !== undefined);
+    expect(disk.listSync("raft").some((name) => name.startsWith("snapshot"))).toBe(
+      snapshotAfterBytes !== undefined,
+    );
     const again = await open(disk, 2, snapshotAfterBytes);
     expect(JSON.stringify(again.state.saved())).toBe(wanted);
     expect(again.cluster.epochs).toEqual(epochs);
@@ -86,7 +88,9 @@ test("a change of the cluster is an epoch, or is refused with the reason", async
   expect(control.view.setting("membership.failure_timeout")).not.toBe("");
   expect(control.view.epochs.map((one) => one.state)).toEqual(["SUPERSEDED", "EFFECTIVE"]);
   expect(control.cluster.historyProblems()).toEqual([]);
-  await expect(control.change({ kind: "set", key: "nobody.knows", value: "1" }, "admin")).rejects.toMatchObject({
+  await expect(
+    control.change({ kind: "set", key: "nobody.knows", value: "1" }, "admin"),
+  ).rejects.toMatchObject({
     condition: "undefinedObject",
   });
   const removed = { kind: "removeMember", node: uuid, reason: "", force: true, allowDataLoss: true } as const;

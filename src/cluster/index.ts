@@ -26,11 +26,12 @@ import type {
   VerifySignature,
 } from "./contract.js";
 import { ControlState, decodeProposal, encodeProposal } from "./control-state.js";
-import { type CatalogChange, CatalogDraft, type CatalogState, type Command, IdSource } from "./state.js";
 import { RaftCounts, type RaftNumbers } from "./raft-counts.js";
 import type { TransactionsResolved } from "./state.js";
+import { type CatalogChange, CatalogDraft, type CatalogState, type Command, IdSource } from "./state.js";
 
 export type { ControlChannel, FromControl, ToControl } from "./channel.js";
+export { type ChurnHour, type ChurnTotals, ChurnWindow, leaveReasons } from "./churn.js";
 export { ClusterState, errorOf, recordOf } from "./cluster-state.js";
 export type { ConsensusLog } from "./consensus.js";
 export { openLocalLog } from "./consensus.js";
@@ -45,7 +46,6 @@ export {
   method,
 } from "./control-actor.js";
 export { ControlState } from "./control-state.js";
-export { type ChurnHour, type ChurnTotals, ChurnWindow, leaveReasons } from "./churn.js";
 export { brokenLink, convergence, epochStates, packVersion, versionText } from "./epochs.js";
 export {
   hasRole,
@@ -154,6 +154,10 @@ export class ControlPlane implements ClusterAdmin {
   get raftNumbers(): RaftNumbers {
     return this.#raftNumbers ?? new RaftCounts(0, 0);
   }
+  /** Proposals and questions that are not answered, and entries that wait to be applied. */
+  get underWay(): number {
+    return this.#waiting.size + this.#tickets.size + this.#queue.length;
+  }
   /** Nothing was ever put into the catalog. */
   get isNew(): boolean {
     return this.state.version === 0;
@@ -204,9 +208,9 @@ export class ControlPlane implements ClusterAdmin {
     for (const look of watchers) look();
   }
 
-  /** Tells the cluster where this node is reached. */
-  announce(addresses: Member["addresses"]): void {
-    this.#options.channel.send({ kind: "addresses", addresses });
+  /** Tells the cluster where this node is reached, in place of what it had said `before`. */
+  announce(addresses: Member["addresses"], before: Member["addresses"]): void {
+    this.#options.channel.send({ kind: "addresses", addresses, before });
   }
 
   async close(): Promise<void> {
@@ -353,7 +357,10 @@ export class ControlPlane implements ClusterAdmin {
     this.#work();
   }
 
-  #settle(outcomes: readonly { origin: Origin | undefined; error: DbError | undefined }[], index: number): void {
+  #settle(
+    outcomes: readonly { origin: Origin | undefined; error: DbError | undefined }[],
+    index: number,
+  ): void {
     this.#appliedIndex = index;
     for (const { origin, error } of outcomes) {
       if (!this.#isOwn(origin)) continue;
@@ -540,9 +547,13 @@ export function encodeToken({ cluster, authority, id, secret }: TokenText): stri
 
 /** @throws DbError invalidParameterValue (22023) */
 export function decodeToken(text: string): TokenText {
-  const wrong = new DbError("invalidParameterValue", "the join token is not complete or not one of ScratchBird", {
-    hint: "Copy all of what SELECT create_join_token() or scratchbird token has printed.",
-  });
+  const wrong = new DbError(
+    "invalidParameterValue",
+    "the join token is not complete or not one of ScratchBird",
+    {
+      hint: "Copy all of what SELECT create_join_token() or scratchbird token has printed.",
+    },
+  );
   if (!text.startsWith(tokenPrefix)) throw wrong;
   let parts: unknown;
   try {
@@ -550,7 +561,8 @@ export function decodeToken(text: string): TokenText {
   } catch {
     throw wrong;
   }
-  if (!Array.isArray(parts) || parts.length !== 4 || !parts.every((part) => typeof part === "string")) throw wrong;
+  if (!Array.isArray(parts) || parts.length !== 4 || !parts.every((part) => typeof part === "string"))
+    throw wrong;
   const [cluster, authority, id, secret] = parts as [string, string, string, string];
   return { cluster, authority, id, secret };
 }

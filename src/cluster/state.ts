@@ -6,7 +6,7 @@
  * or refused whole: it names the version of every object it read or changes, and a difference refuses it (40001).
  * Ids are never reused: `nextId` only rises.
  */
-import { assert, DbError } from "../base/errors.js";
+import { DbError } from "../base/errors.js";
 import type {
   CatalogObject,
   CatalogReader,
@@ -272,7 +272,10 @@ export class CatalogState extends CatalogView {
   /** Why the change would be refused if it were applied now. */
   refusal(change: CatalogChange): DbError | undefined {
     const { transaction } = change;
-    return this.#refusal(change, transaction === undefined ? undefined : `${transaction.shard}:${transaction.id}`);
+    return this.#refusal(
+      change,
+      transaction === undefined ? undefined : `${transaction.shard}:${transaction.id}`,
+    );
   }
 
   #refusal(change: CatalogChange, limbo: string | undefined): DbError | undefined {

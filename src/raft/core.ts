@@ -31,7 +31,7 @@ import {
   onVoteRequest,
 } from "./election.js";
 import { entryBytes, RaftLog } from "./log.js";
-import { everybody, isVoter } from "./members.js";
+import { everybody, isVoter, memberSet } from "./members.js";
 import { cloneProgress, newProgress, type Progress } from "./progress.js";
 import {
   onAskRead,
@@ -85,6 +85,8 @@ export interface RaftStart {
   /** Of the random election timeouts. */
   readonly seed: number;
 }
+
+const noBase = { index: 0, term: 0, members: memberSet([]) };
 
 export class RaftNode {
   readonly id: MemberId;
@@ -142,7 +144,10 @@ export class RaftNode {
   }
 
   clone(): RaftNode {
-    const copy = Object.create(RaftNode.prototype) as RaftNode;
+    // Made like any other, so that all nodes have one shape: explorers make a great many.
+    const { id, limits, rules } = this;
+    const hard = { term: 0, vote: 0 };
+    const copy = new RaftNode({ id, limits, rules, hard, base: noBase, applied: 0, seed: 0 });
     Object.assign(copy, this);
     copy.log = this.log.clone();
     copy.votes = new Map(this.votes);

@@ -98,11 +98,9 @@ function materialOf(
     throw new DbError("configFileError", "a file in tls/ cannot be read as PEM", {}, error);
   }
   if (!sound)
-    throw new DbError(
-      "configFileError",
-      "node.key, node.crt and ca.crt in tls/ do not belong together",
-      { hint: "Put back the three files of this node; without them it has to join the cluster anew." },
-    );
+    throw new DbError("configFileError", "node.key, node.crt and ca.crt in tls/ do not belong together", {
+      hint: "Put back the three files of this node; without them it has to join the cluster anew.",
+    });
   return {
     own,
     authorityPem,
@@ -160,4 +158,3 @@ export function issuerOf(
     };
   };
 }
-

@@ -392,12 +392,12 @@ export class Explorer {
       const { message } = bag[place]!;
       const to = message.to - 1;
       if (to >= members.length || members[to]!.node === undefined) continue;
-      const rest = { ...world, bag: bag.filter((_, n) => n !== place) };
       const what = `${message.kind} ${message.from}->${message.to}`;
+      const { batch } = members[to]!;
       // A part of a snapshot is written by itself.
-      if (message.kind !== "snapshot") yield* this.#offer(rest, to, what, message);
-      else if (members[to]!.batch.length === 0) yield { what, make: () => this.#on(rest, to, message) };
-      if (left.duplicates > 0 && members[to]!.batch.length === 0)
+      if (batch.length === 0 || message.kind !== "snapshot")
+        yield* this.#offer(world, to, what, message, undefined, place);
+      if (left.duplicates > 0 && batch.length === 0)
         yield {
           what: `${what}, and again later`,
           make: () => this.#on(spend(world, "duplicates"), to, message),
@@ -405,17 +405,27 @@ export class Explorer {
     }
   }
 
-  /** An input that is written at once, or begins a batch; or joins the batch there is. */
-  *#offer(world: World, at: number, what: string, input: Input, cost?: keyof Budgets): Generator<Choice> {
+  /** An input, of the message at `place` under way, that is written at once or begins a batch; or joins the one there is. */
+  *#offer(
+    world: World,
+    at: number,
+    what: string,
+    input: Input,
+    cost?: keyof Budgets,
+    place?: number,
+  ): Generator<Choice> {
     const { batch } = world.members[at]!;
-    const paid = cost === undefined ? world : spend(world, cost);
+    const paid = (): World => {
+      if (place !== undefined) return { ...world, bag: world.bag.filter((_, n) => n !== place) };
+      return cost === undefined ? world : spend(world, cost);
+    };
     if (batch.length > 0) {
-      if (batch.length < batchMax) yield { what, make: () => this.#on(paid, at, input, true) };
+      if (batch.length < batchMax) yield { what, make: () => this.#on(paid(), at, input, true) };
       return;
     }
-    yield { what, make: () => this.#on(paid, at, input) };
-    if (paid.left.batches > 0)
-      yield { what: `${what}, held`, make: () => this.#on(spend(paid, "batches"), at, input, true) };
+    yield { what, make: () => this.#on(paid(), at, input) };
+    if (world.left.batches > 0 && input.kind !== "snapshot")
+      yield { what: `${what}, held`, make: () => this.#on(spend(paid(), "batches"), at, input, true) };
   }
 
   *#timeouts(world: World, at: number, node: RaftNode): Generator<Choice> {
