@@ -16,7 +16,6 @@ import {
   type FromControl,
   type IssueCertificate,
   type Member,
-  messageKind,
   method,
   recordOf,
   type ToControl,
@@ -32,6 +31,7 @@ import {
   issuerOf,
   type NodeMaterial,
   signerOf,
+  type TrustedCa,
   verifySignature,
 } from "./security/index.js";
 
@@ -86,12 +86,21 @@ export function hostTrust(
   clock: Clock,
   random: Random,
 ): NodeTrust {
-  const authorities = new Map<string, X509Certificate>();
-  const authorityOf = (pem: string): X509Certificate => {
-    let certificate = authorities.get(pem);
-    if (certificate === undefined) authorities.set(pem, (certificate = new X509Certificate(pem)));
-    return certificate;
+  const authorities = new Map<string, TrustedCa[]>();
+  /** None: what cannot be read is trusted by nobody, and keeps nobody from trusting the others. */
+  const authorityOf = (pem: string): TrustedCa[] => {
+    let trusted = authorities.get(pem);
+    if (trusted === undefined) {
+      try {
+        trusted = [{ certificate: new X509Certificate(pem) }];
+      } catch {
+        trusted = [];
+      }
+      authorities.set(pem, trusted);
+    }
+    return trusted;
   };
+  checkOwn(material, clusterUuid, nodeUuid);
   return {
     signer: signerOf(material),
     verify: verifySignature,
@@ -112,7 +121,7 @@ export function hostTrust(
             clusterUuid,
             now: clock.now(),
             toleranceMs,
-            authorities: pems.map((pem) => ({ certificate: authorityOf(pem) })),
+            authorities: pems.flatMap(authorityOf),
             isRevoked: () => false,
             member: (uuid) => {
               const member = cluster.members.get(uuid);
@@ -133,6 +142,25 @@ export function hostTrust(
       };
     },
   };
+}
+
+/** Whether the certificate is this node's, as a peer would see it. When it ends is the peers' business: alone it does no harm. */
+function checkOwn({ own, authorityPem }: NodeMaterial, clusterUuid: string, nodeUuid: string): void {
+  const certificate = new X509Certificate(own.certificatePem);
+  const verdict = checkPeer(certificate, {
+    clusterUuid,
+    now: Date.parse(certificate.validFrom),
+    toleranceMs,
+    authorities: [{ certificate: new X509Certificate(authorityPem) }],
+    isRevoked: () => false,
+    member: (uuid) =>
+      uuid === nodeUuid ? { fingerprints: [fingerprintOf(certificate)], removed: false } : undefined,
+  });
+  if ("condition" in verdict)
+    throw new DbError("configFileError", "the certificate in tls/node.crt is not this node's", {
+      detail: `${verdict.condition}: ${verdict.message}.`,
+      hint: "Put back the tls/ folder of this node; without it the node has to join the cluster anew.",
+    });
 }
 
 export interface ControlParts {
@@ -219,8 +247,16 @@ export async function startControl(start: ControlStart, parts: ControlParts): Pr
         return answer(peer.node, payload);
       });
     ofMember(method.hello, async (node, payload) => actor.hello(node, payload));
-    ofMember(method.propose, async (_node, payload) => actor.propose(payload));
-    ofMember(method.change, async (_node, payload) => actor.change(payload));
+    ofMember(method.propose, async (node, payload) => {
+      const refusal = actor.state.foreignProposal(node, payload);
+      if (refusal !== undefined) throw refusal;
+      return actor.propose(payload);
+    });
+    ofMember(method.change, async (node, payload) => {
+      const refusal = actor.state.foreignChange(node, payload);
+      if (refusal !== undefined) throw refusal;
+      return actor.change(payload);
+    });
     ofMember(method.barrier, async (_node, payload) => actor.barrier(payload));
     links.onRequest(method.join, async (_peer, payload) => actor.join(payload), { strangers: true });
     const port = await listen(links, start, log);

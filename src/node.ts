@@ -407,7 +407,7 @@ async function open(
     sweeping.cancel();
     await wire.stopAccepting();
     const deadline = clock.monotonic() + config.stopTimeout;
-    while (isBusy(server) && clock.monotonic() < deadline)
+    while ((isBusy(server) || wire.relayed.awaiting > 0) && clock.monotonic() < deadline)
       await new Promise<void>((resolve) => clock.after(20, resolve));
     wire.terminateAll();
     while (server.sessionCount > 0 && clock.monotonic() < deadline + 1000)

@@ -255,6 +255,8 @@ export interface ClusterOptions {
   /** Control address under which node 1 is joined through. */
   readonly peer?: (ports: NodePorts) => string;
   readonly nodeArgs?: (place: number) => readonly string[];
+  /** Before the node is started. */
+  readonly made?: (node: ClusterNode) => unknown;
   /** Where data folders and logs are made. */
   readonly parent?: string;
 }
@@ -284,6 +286,7 @@ export class TestCluster {
       for (let place = 1; place <= (options.nodes ?? 3); place++) {
         const node = await cluster.make(place, options);
         nodes.push(node);
+        options.made?.(node);
         if (place === 1) await node.start(["start", "--shards", "2"]);
         else {
           const token = await cluster.token();

@@ -30,14 +30,18 @@ export type ToControl =
     }
   | { readonly kind: "stop" };
 
+/** A committed entry. Signatures are checked once a node: by the worker, which says whether all of them held. */
+export interface LogEntry {
+  readonly index: number;
+  readonly data: Uint8Array;
+  readonly signaturesHold: boolean;
+}
+
 export type FromControl =
   /** The control port is bound. */
   | { readonly kind: "listening"; readonly port: number }
   | { readonly kind: "restore"; readonly index: number; readonly state: Uint8Array }
-  | {
-      readonly kind: "apply";
-      readonly entries: readonly { readonly index: number; readonly data: Uint8Array }[];
-    }
+  | { readonly kind: "apply"; readonly entries: readonly LogEntry[] }
   /** The log is open, and what was known to be committed was sent. `leads`: of a group of one, at once. */
   | { readonly kind: "opened"; readonly lastIndex: number }
   | { readonly kind: "refused"; readonly number: number; readonly error: ErrorRecord }

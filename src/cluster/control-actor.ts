@@ -25,7 +25,7 @@ import {
   RaftDriver,
   type RaftStorage,
 } from "../raft/index.js";
-import type { FromControl, ToControl } from "./channel.js";
+import type { FromControl, LogEntry, ToControl } from "./channel.js";
 import { errorOf, recordOf } from "./cluster-state.js";
 import type {
   Attestation,
@@ -57,8 +57,10 @@ export const leaseMarginMs = 200;
 export const leaseRenewMs = 200;
 /** How long a proposal looks for a leader before it is given up (SQL-2). */
 const proposeTimeoutMs = 10_000;
-/** How long an answer to a DDL waits for the others beyond their leases. */
-const barrierTimeoutMs = 5_000;
+/** A node whose main has not applied anything of what it was given for so long renews no lease. */
+const mainBehindMs = 5_000;
+/** How long an answer to a DDL waits for the others: somebody whose main has stopped keeps his lease for a while. */
+const barrierTimeoutMs = mainBehindMs + leaseMs + 1_000;
 /** A removed node is spoken to for so long. */
 const farewellMs = 2_000;
 /** Changes in one entry, and about how large they are together. */
@@ -167,6 +169,8 @@ interface PeerFacts {
   boot: number;
   lastSeenAt: number;
   lastSeenMonotonic: number;
+  /** When it asked for a lease last: Raft goes on beside a main that does not. */
+  leasedAt: number;
   epoch: number;
   /** The furthest it ever was, which its log must hold; and where it is in this start. */
   appliedIndex: number;
@@ -214,9 +218,16 @@ export class ControlActor {
   readonly #names = new Map<number, string>();
   /** Their hosts refuse connections: their processes are gone, and serve nobody. */
   readonly #dead = new Set<string>();
-  #outbox: { index: number; data: Uint8Array }[] = [];
+  #outbox: LogEntry[] = [];
+  /** Of the entry that is being applied. */
+  #signaturesHold = true;
   #flushing = false;
   #mainApplied = 0;
+  /** Of the last entry that main was given, and since when it has not got anywhere with what it has. */
+  #handedIndex = 0;
+  #mainBehindSince: number | undefined;
+  /** When this node asked for leases last. */
+  #leasedAt = Number.NEGATIVE_INFINITY;
   #mainEpoch = 0;
   /** Changes that wait for the epoch entry under way. */
   #changes: WaitingChange[] = [];
@@ -251,7 +262,11 @@ export class ControlActor {
   constructor(options: ControlActorOptions) {
     this.#options = options;
     const { storage, self, clock, log } = options;
-    this.state = new ControlState([], options.verify);
+    this.state = new ControlState([], (key, digest, signature) => {
+      const holds = options.verify(key, digest, signature);
+      if (!holds) this.#signaturesHold = false;
+      return holds;
+    });
     this.#counts = new RaftCounts(storage.recovered?.snapshot?.index ?? 0, clock.monotonic());
     if (storage.recovered === undefined && storage.created === undefined) {
       const voters = options.genesis === undefined ? [] : [self.raftId];
@@ -301,6 +316,7 @@ export class ControlActor {
         void this.#catchUp(message.ticket);
         return;
       case "applied":
+        if (message.index > this.#mainApplied) this.#mainBehindSince = undefined;
         this.#mainApplied = message.index;
         this.#mainEpoch = message.epoch;
         this.#tryBarriers();
@@ -409,9 +425,13 @@ export class ControlActor {
   // --- applying ----------------------------------------------------------------------------------------------------
 
   #apply(data: Uint8Array, index: number): void {
-    this.#outbox.push({ index, data });
+    this.#signaturesHold = true;
+    const outcomes = this.state.apply(data);
+    this.#outbox.push({ index, data, signaturesHold: this.#signaturesHold });
     this.#scheduleFlush();
-    for (const { origin, error } of this.state.apply(data)) {
+    for (const { origin, error } of outcomes) {
+      if (/^(MALFORMED|NEWER_VERSION|WRONG_SENDER): /.test(error?.fields.detail ?? ""))
+        this.#options.log.error("an entry of the consensus log makes no sense here", { index, origin, error });
       if (origin === undefined) continue;
       const pending = this.#pending.get(keyOf(origin));
       if (pending === undefined) continue;
@@ -424,8 +444,16 @@ export class ControlActor {
   }
 
   #restore(data: Uint8Array, index: number): void {
-    this.state.restore(data);
+    try {
+      this.state.restore(data);
+    } catch (error) {
+      // At the start whoever opens the log is told.
+      if (!this.#opened || !(error instanceof DbError)) throw error;
+      this.#fault(error);
+      return;
+    }
     this.#outbox = [];
+    this.#handedIndex = index;
     this.#options.toMain({ kind: "restore", index, state: data });
     this.#trustChanged();
   }
@@ -440,6 +468,7 @@ export class ControlActor {
     const entries = this.#outbox;
     if (entries.length === 0) return;
     this.#outbox = [];
+    this.#handedIndex = entries.at(-1)!.index;
     this.#options.toMain({ kind: "apply", entries });
   }
 
@@ -474,7 +503,8 @@ export class ControlActor {
       );
       return;
     }
-    onTrust(this.state, this.#leaving);
+    const now = this.#options.clock.monotonic();
+    onTrust(this.state, new Map([...this.#leaving].filter(([, until]) => until > now)));
     const spokenTo = own === undefined && firstPeers !== undefined ? firstPeers : peers;
     links?.setPeers(spokenTo);
     for (const uuid of this.#peers.keys()) if (!spokenTo.has(uuid)) this.#peers.delete(uuid);
@@ -489,11 +519,13 @@ export class ControlActor {
   }
   #closeFarewells(): void {
     const now = this.#options.clock.monotonic();
-    for (const until of this.#leaving.values())
-      if (until <= now && until > now - leaseRenewMs * 2) {
-        this.#trustChanged();
-        return;
-      }
+    let over = false;
+    for (const [node, until] of this.#leaving) {
+      if (until > now || until === Number.NEGATIVE_INFINITY) continue;
+      this.#leaving.set(node, Number.NEGATIVE_INFINITY);
+      over = true;
+    }
+    if (over) this.#trustChanged();
   }
 
   // --- peers -------------------------------------------------------------------------------------------------------
@@ -585,6 +617,7 @@ export class ControlActor {
         boot: 0,
         lastSeenAt: 0,
         lastSeenMonotonic: Number.NEGATIVE_INFINITY,
+        leasedAt: Number.NEGATIVE_INFINITY,
         epoch: 0,
         appliedIndex: 0,
         appliedNow: 0,
@@ -645,7 +678,20 @@ export class ControlActor {
     this.#options.links?.send(node, kind, payload);
   }
 
+  /** Main shows life, and does not stick at an entry. */
+  #mainKeepsUp(): boolean {
+    const { clock, mainIsAlive } = this.#options;
+    const now = clock.monotonic();
+    if (this.#mainApplied >= this.#handedIndex) this.#mainBehindSince = undefined;
+    else this.#mainBehindSince ??= now;
+    return (
+      mainIsAlive?.() !== false &&
+      (this.#mainBehindSince === undefined || now - this.#mainBehindSince < mainBehindMs)
+    );
+  }
+
   #sendStatus(): void {
+    this.#leasedAt = this.#options.clock.monotonic();
     for (const node of this.#admitted) this.#sendStatusTo(node);
   }
   #sendStatusTo(node: string): void {
@@ -665,6 +711,7 @@ export class ControlActor {
     facts.epoch = status.epoch;
     facts.appliedNow = status.applied;
     facts.appliedIndex = Math.max(facts.appliedIndex, status.applied);
+    facts.leasedAt = this.#options.clock.monotonic();
     facts.version = status.version;
     facts.sentAt = status.sentAt;
     // Zero: nothing heard yet in that start of the peer.
@@ -998,7 +1045,8 @@ export class ControlActor {
       const applied = member.uuid === self.uuid ? this.#mainApplied : (facts?.appliedNow ?? 0);
       if (applied >= index || this.#dead.has(member.uuid)) continue;
       // A new leader waits one lease for those whose leases it does not know.
-      const seen = member.uuid === self.uuid ? now : (facts?.lastSeenMonotonic ?? Number.NEGATIVE_INFINITY);
+      const seen =
+        member.uuid === self.uuid ? this.#leasedAt : (facts?.leasedAt ?? Number.NEGATIVE_INFINITY);
       if (now - Math.max(seen, this.#leaderSince) < leaseMs) count++;
     }
     return count;
@@ -1045,7 +1093,7 @@ export class ControlActor {
   }
 
   #tick(): void {
-    if (this.#options.mainIsAlive?.() !== false) this.#sendStatus();
+    if (this.#mainKeepsUp()) this.#sendStatus();
     this.#handAll();
     this.#tryBarriers();
     this.#ownDuties();
@@ -1420,7 +1468,8 @@ function sizeOf(change: ClusterChange): number {
   return change.kind === "policy" ? change.content.length : 512;
 }
 
-const keyOf = ({ stream, number }: Origin): string => `${stream} ${number}`;
+/** What an earlier start has left in the log is not what this one has proposed under the same number. */
+const keyOf = ({ stream, boot, number }: Origin): string => `${stream} ${boot} ${number}`;
 
 function same(a: readonly number[], b: readonly number[]): boolean {
   return a.length === b.length && a.every((one, at) => one === b[at]);

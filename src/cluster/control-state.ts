@@ -14,7 +14,7 @@ import type { VirtualTableDesc } from "../model/schema.js";
 import { firstUserObjectId } from "../model/schema.js";
 import { ClusterState, errorOf } from "./cluster-state.js";
 import { changeProblem, commandProblem, isOrigin, snapshotProblem } from "./commands.js";
-import type { ClusterChange, ClusterCommand, ErrorRecord, Origin, VerifySignature } from "./contract.js";
+import type { ClusterCommand, ErrorRecord, Member, Origin, VerifySignature } from "./contract.js";
 import { type Command as CatalogCommand, CatalogState } from "./state.js";
 
 export type ControlCommand = CatalogCommand | ClusterCommand;
@@ -69,38 +69,8 @@ function originOf(value: unknown): Origin | undefined {
   return rest.length === 0 && isOrigin(origin) ? origin : undefined;
 }
 
-/**
- * Why the leader takes no such proposal from that peer: who somebody is, his certificate says (MEM-10). Undefined: it is his.
- * Epochs are the leader's own work.
- */
-export function foreignProposal(
-  bytes: Uint8Array,
-  peer: { readonly uuid: string; readonly raftId: number },
-): DbError | undefined {
-  const { command, origin } = decodeProposal(bytes);
-  if (command.type === "refused") return errorOf(command.error);
-  const own = origin !== undefined && isOwn(origin, peer.raftId);
-  const named =
-    command.type === "boot" ? command.node : command.type === "attest" ? command.attestation.node : peer.uuid;
-  return own && named === peer.uuid && command.type !== "genesis" && command.type !== "epochs"
-    ? undefined
-    : notYours(`${command.type} of somebody else`);
-}
-export function foreignChange(bytes: Uint8Array, peer: { readonly raftId: number }): DbError | undefined {
-  const value = parsed(bytes);
-  const problem = changeProblem(value);
-  if (problem !== undefined) return errorOf(problem);
-  const { origin } = value as { origin: Origin; change: ClusterChange };
-  return isOwn(origin, peer.raftId) ? undefined : notYours("a change of somebody else");
-}
-
-function isOwn({ stream }: Origin, raftId: number): boolean {
+function isOwn({ stream }: Origin, { raftId }: Member): boolean {
   return Math.floor(stream / 2) === raftId;
-}
-function notYours(what: string): DbError {
-  return new DbError("invalidAuthorizationSpecification", `a node has proposed ${what}`, {
-    detail: "WRONG_SENDER: its certificate says who it is.",
-  });
 }
 
 /** What became of one proposal. */
@@ -186,6 +156,38 @@ export class ControlState {
     if (stream.above.size > window)
       for (const one of stream.above) if (one <= stream.low) stream.above.delete(one);
     return true;
+  }
+
+  /**
+   * Why the leader takes no such proposal from that node: who somebody is, his certificate says (MEM-10), and epochs are the
+   * leader's own work. Undefined: nothing is wrong with it.
+   */
+  foreignProposal(node: string, bytes: Uint8Array): DbError | undefined {
+    const { command, origin } = decodeProposal(bytes);
+    if (command.type === "refused") return errorOf(command.error);
+    const leaders = command.type === "genesis" || command.type === "epochs";
+    const about =
+      command.type === "boot"
+        ? command.node
+        : command.type === "attest"
+          ? command.attestation.node
+          : node;
+    return this.#foreign(node, leaders || about !== node ? undefined : origin);
+  }
+  foreignChange(node: string, bytes: Uint8Array): DbError | undefined {
+    const value = parsed(bytes);
+    const problem = changeProblem(value);
+    return problem === undefined ? this.#foreign(node, (value as { origin: Origin }).origin) : errorOf(problem);
+  }
+  #foreign(node: string, origin: Origin | undefined): DbError | undefined {
+    const member = this.cluster.members.get(node);
+    if (member === undefined) return new DbError("cannotConnectNow", `node ${node} is not known here yet`);
+    if (origin !== undefined && isOwn(origin, member)) return undefined;
+    return new DbError(
+      "invalidAuthorizationSpecification",
+      `node ${member.name} has proposed what is not its own to propose`,
+      { detail: "WRONG_SENDER: its certificate says who it is." },
+    );
   }
 
   save(): Uint8Array {

@@ -14,7 +14,7 @@ import { assert, DbError } from "../base/errors.js";
 import type { CatalogObject, VirtualTableDesc } from "../model/schema.js";
 import { uuidFromBytes } from "../model/uuid.js";
 import type { Clock, Random } from "../platform/index.js";
-import type { ControlChannel, FromControl } from "./channel.js";
+import type { ControlChannel, FromControl, LogEntry } from "./channel.js";
 import { type ClusterState, errorOf } from "./cluster-state.js";
 import type {
   ClusterAdmin,
@@ -107,7 +107,9 @@ export class ControlPlane implements ClusterAdmin {
   readonly #tickets = new Map<number, () => void>();
   #nextNumber = 0;
   #nextTicket = 0;
-  #queue: { index: number; data: Uint8Array }[] = [];
+  #queue: LogEntry[] = [];
+  /** What the worker says of the entry that is being applied. */
+  #signaturesHold = false;
   #restoring: { index: number; state: Uint8Array } | undefined;
   #working = false;
   #appliedIndex = 0;
@@ -130,7 +132,10 @@ export class ControlPlane implements ClusterAdmin {
 
   constructor(options: ControlPlaneOptions) {
     this.#options = options;
-    this.#state = new ControlState(options.virtuals, options.verify);
+    this.#state = new ControlState(
+      options.virtuals,
+      (key, digest, signature) => this.#signaturesHold || options.verify(key, digest, signature),
+    );
     this.ids = new IdSource(this.#state.catalog);
     this.failed = new Promise((resolve) => {
       this.#fail = resolve;
@@ -298,7 +303,8 @@ export class ControlPlane implements ClusterAdmin {
     const queue = this.#queue;
     let at = 0;
     for (; at < queue.length; at++) {
-      const { index, data } = queue[at]!;
+      const { index, data, signaturesHold } = queue[at]!;
+      this.#signaturesHold = signaturesHold;
       const { command, origin } = decodeProposal(data);
       if (this.#mustFollow(command, origin)) {
         this.#queue = queue.slice(at + 1);

@@ -23,6 +23,7 @@ import {
   readSync,
   renameSync,
   rmSync,
+  statSync,
   write,
   writeFileSync,
   writeSync,
@@ -334,6 +335,11 @@ export class HostDisk implements Disk {
     });
     const folder = dirname(path);
     this.syncFolderSync(folder);
+  }
+
+  modeOf(path: string): number | undefined {
+    if (process.platform === "win32") return undefined;
+    return this.#run("look at", path, (full) => statSync(full).mode & 0o777);
   }
 
   lockSync(path: string): () => void {

@@ -73,6 +73,8 @@ export interface Disk {
   /** Whole small files. `writeFileSync` replaces atomically and durably. */
   readFileSync(path: string): Uint8Array;
   writeFileSync(path: string, content: Uint8Array, mode?: number): void;
+  /** Permission bits of a file; undefined: the system has none. */
+  modeOf?(path: string): number | undefined;
   /** Takes the folder's lock or throws DbError objectInUse naming the holder; released by the returned call. */
   lockSync(path: string): () => void;
 }

@@ -44,7 +44,10 @@ describe("exploration", () => {
       "a change accepted",
       "a joint set",
       "a read confirmed",
+      "a read refused",
       "a snapshot installed",
+      "a write of several steps",
+      "healed with members down",
     ]);
   });
 

@@ -251,7 +251,7 @@ describe("a member's folder", () => {
     for (let turn = 0; turn < 200; turn++) {
       await follower.step();
       if (turn % 7 !== 0) continue;
-      storage.close();
+      await storage.close();
       storage = open(disk);
       expect(shortOf(storage.recovered!)).toBe(follower.short);
       expect(storage.recovered!.commit).toBe(follower.commit);
@@ -262,6 +262,18 @@ describe("a member's folder", () => {
     }
   });
 });
+
+/** Twenty entries, each a write of its own and of one record. */
+async function writtenOneByOne(): Promise<SimDisk> {
+  const disk = new SimDisk({ clock: new SimClock(), seed: 5 });
+  const storage = open(disk);
+  storage.create(1, firstBase);
+  for (let index = 1; index <= 20; index++)
+    await storage.write([
+      { append: [{ kind: "command", index, term: 1, data: new Uint8Array(100).fill(index) }] },
+    ]);
+  return disk;
+}
 
 async function written(): Promise<SimDisk> {
   const disk = new SimDisk({ clock: new SimClock(), seed: 5 });
@@ -306,13 +318,41 @@ test("a flipped bit is refused by name, but for the last write, which may have b
   expect(dropped).toBeLessThan(20);
 });
 
+test("damage in the record before the last is told from a torn end, wherever it lies", async () => {
+  const path = "raft/log-0000000000000001";
+  const bytes = Buffer.from((await writtenOneByOne()).bytesOf(path));
+  const lastWrite = bytes.lastIndexOf(Buffer.alloc(100, 20)) - 24 - 22;
+  const before = bytes.lastIndexOf(Buffer.alloc(100, 19)) - 24 - 22;
+  expect(bytes.readBigUInt64LE(lastWrite + 8)).toBe(22n);
+  expect(bytes.readBigUInt64LE(before + 8)).toBe(21n);
+  const payload = bytes.readUInt32LE(before);
+  for (let at = before; at < lastWrite; at++) {
+    // Not covered: the place in the write, of which nothing depends in a whole record, and the padding.
+    const counts = (at < before + 4 || at >= before + 8) && at < before + 24 + payload;
+    const disk = await writtenOneByOne();
+    disk.flipBit(path, at, at % 8);
+    if (counts) expect(failure(() => open(disk)).message).toMatch(/record 21 does not verify, but record 22/);
+    else expect(open(disk).recovered!.entries.length).toBe(20);
+  }
+  for (let at = lastWrite + 8; at < bytes.length - 24; at++) {
+    const disk = await writtenOneByOne();
+    disk.flipBit(path, at, at % 8);
+    expect(open(disk).recovered!.entries.length).toBe(19);
+  }
+  // Both of its checksums are gone, the one that stands there and the one that its content has: nothing can be told.
+  const disk = await writtenOneByOne();
+  disk.flipBit(path, before + 16);
+  disk.flipBit(path, before + 40);
+  expect(open(disk).recovered!.entries.length).toBe(18);
+});
+
 test("a log that ends before what was committed, and a snapshot that is gone or damaged, are refused", async () => {
   const disk = await written();
   const storage = open(disk);
   const { entries } = storage.recovered!;
   const snapshot = { index: 15, term: 1, members: firstBase.members, data: new Uint8Array([1, 2, 3]) };
   storage.compact(snapshot, { index: 15, term: 1, members: firstBase.members }, entries.slice(15));
-  storage.close();
+  await storage.close();
   expect(disk.listSync(folder)).toEqual(["log-0000000000000002", "snapshot-0000000000000015"]);
   expect(open(disk).recovered!.entries.length).toBe(5);
   const path = "raft/snapshot-0000000000000015";
@@ -329,4 +369,90 @@ test("after a failed sync nothing is accepted any more", async () => {
   const change: Change = { append: [{ kind: "empty", index: 21, term: 1 }] };
   await expect(storage.write([change])).rejects.toMatchObject({ sqlstate: "58030" });
   await expect(storage.write([change])).rejects.toMatchObject({ sqlstate: "58030" });
+});
+
+describe("a folder that has no room", () => {
+  const entryOf = (index: number): Entry => ({
+    kind: "command",
+    index,
+    term: 1,
+    data: new Uint8Array(100).fill(index),
+  });
+  const snapshotOf = (index: number, bytes: number): NonNullable<Recovered["snapshot"]> => ({
+    index,
+    term: 1,
+    members: firstBase.members,
+    data: new Uint8Array(bytes),
+  });
+  const base = { index: 10, term: 1, members: firstBase.members };
+
+  for (const [what, room] of [
+    ["a snapshot", 100],
+    ["the new log", 700],
+  ] as const) {
+    it(`goes on as it was without ${what}`, async () => {
+      const disk = await writtenOneByOne();
+      const storage = open(disk);
+      const { entries } = storage.recovered!;
+      disk.capacity = disk.bytesUsed + room;
+      for (let times = 0; times < 3; times++) {
+        expect(failure(() => storage.compact(snapshotOf(15, 400), base, entries.slice(10))).sqlstate).toBe(
+          "53100",
+        );
+        await expect(storage.write([{ install: snapshotOf(30, 400) }])).rejects.toMatchObject({
+          sqlstate: "53100",
+        });
+        expect(storage.isFenced).toBe(false);
+        expect(disk.listSync(folder).filter((name) => !name.endsWith(".new"))).toEqual([
+          "log-0000000000000001",
+        ]);
+      }
+      disk.capacity = Number.POSITIVE_INFINITY;
+      await storage.write([{ append: [entryOf(21)], commit: 20 }]);
+      storage.compact(snapshotOf(15, 400), base, [...entries.slice(10), entryOf(21)]);
+      expect(disk.listSync(folder)).toEqual(["log-0000000000000002", "snapshot-0000000000000015"]);
+      await storage.close();
+      const found = open(disk).recovered!;
+      expect([found.base.index, found.entries.length, found.commit]).toEqual([10, 11, 20]);
+    });
+  }
+
+  it("has forgotten nothing of a snapshot that did not fit: term, vote and commit are what they were", async () => {
+    const disk = await writtenOneByOne();
+    const storage = open(disk);
+    await storage.write([{ hard: { term: 2, vote: 3 }, commit: 4 }]);
+    disk.capacity = disk.bytesUsed;
+    const change = { hard: { term: 5, vote: 1 }, install: snapshotOf(30, 400) };
+    await expect(storage.write([change])).rejects.toMatchObject({ sqlstate: "53100" });
+    disk.capacity = Number.POSITIVE_INFINITY;
+    await storage.write([{ append: [{ ...entryOf(21), term: 2 }] }]);
+    await storage.close();
+    const { hard, commit } = open(disk).recovered!;
+    expect([hard, commit]).toEqual([{ term: 2, vote: 3 }, 4]);
+  });
+
+  it("takes no more once the log itself could not be written", async () => {
+    const disk = await writtenOneByOne();
+    const storage = open(disk);
+    disk.capacity = disk.bytesUsed;
+    await expect(storage.write([{ append: [entryOf(21)] }])).rejects.toMatchObject({ sqlstate: "58030" });
+    expect(storage.isFenced).toBe(true);
+  });
+});
+
+test("closing waits for a write that is under way, and refuses the next", async () => {
+  const clock = new SimClock();
+  const disk = new SimDisk({ clock, seed: 5, writeMs: 5, syncMs: 10 });
+  const storage = open(disk);
+  storage.create(1, firstBase);
+  const order: string[] = [];
+  const change = (index: number): Change => ({ append: [{ kind: "empty", index, term: 1 }] });
+  const writing = storage
+    .write([{ hard: { term: 1, vote: 1 } }, change(1)])
+    .then(() => order.push("written"));
+  const closing = storage.close().then(() => order.push("closed"));
+  await expect(storage.write([change(2)])).rejects.toMatchObject({ sqlstate: "57P01" });
+  await Promise.all([writing, closing]);
+  expect(order).toEqual(["written", "closed"]);
+  expect(open(disk).recovered!.entries.length).toBe(1);
 });

@@ -70,17 +70,44 @@ export function storeNodeMaterial(
 
 /**
  * Undefined: the folder holds none.
- * @throws DbError configFileError (F0000) when a file cannot be understood or the files do not belong together
+ * @throws DbError configFileError (F0000) when a file is missing, cannot be understood or is open to others (MEM-5), or when
+ *   the files do not belong together
  */
 export function readNodeMaterial(disk: Disk): NodeMaterial | undefined {
   if (!disk.existsSync(paths.nodeCertificate)) return undefined;
-  const read = (path: string): string => Buffer.from(disk.readFileSync(path)).toString("utf8");
-  const own = { certificatePem: read(paths.nodeCertificate), keyPem: read(paths.nodeKey) };
-  const authorityPem = read(paths.authorityCertificate);
+  const authorityPem = textOf(disk, paths.authorityCertificate);
+  const own = { certificatePem: textOf(disk, paths.nodeCertificate), keyPem: keyOf(disk, paths.nodeKey) };
   const authority = disk.existsSync(paths.authorityKey)
-    ? { certificatePem: authorityPem, keyPem: read(paths.authorityKey) }
+    ? { certificatePem: authorityPem, keyPem: keyOf(disk, paths.authorityKey) }
     : undefined;
   return materialOf(own, authorityPem, authority);
+}
+
+const putBack = {
+  hint: "Put back the files of this node; without them it has to join the cluster anew.",
+};
+
+function textOf(disk: Disk, path: string): string {
+  if (!disk.existsSync(path)) throw new DbError("configFileError", `${path} is missing`, putBack);
+  return Buffer.from(disk.readFileSync(path)).toString("utf8");
+}
+function keyOf(disk: Disk, path: string): string {
+  const pem = textOf(disk, path);
+  const mode = disk.modeOf?.(path) ?? 0o600;
+  if ((mode & 0o077) !== 0)
+    throw new DbError("configFileError", `the private key in ${path} is open to others`, {
+      detail: `The file has mode ${mode.toString(8)}.`,
+      hint: `Whoever has read it can pass for this node. If nobody has: chmod 600 ${path}`,
+    });
+  return pem;
+}
+
+function understood<T>(path: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    throw new DbError("configFileError", `${path} cannot be read as PEM`, putBack, error);
+  }
 }
 
 function materialOf(
@@ -88,19 +115,19 @@ function materialOf(
   authorityPem: string,
   authority: KeyAndCertificate | undefined,
 ): NodeMaterial {
-  let sound = false;
-  let certificate: X509Certificate;
-  try {
-    certificate = new X509Certificate(own.certificatePem);
-    const issuer = new X509Certificate(authorityPem);
-    sound = certificate.checkPrivateKey(createPrivateKey(own.keyPem)) && certificate.verify(issuer.publicKey);
-  } catch (error) {
-    throw new DbError("configFileError", "a file in tls/ cannot be read as PEM", {}, error);
+  const certificate = understood(paths.nodeCertificate, () => new X509Certificate(own.certificatePem));
+  const issuer = understood(paths.authorityCertificate, () => new X509Certificate(authorityPem));
+  const key = understood(paths.nodeKey, () => createPrivateKey(own.keyPem));
+  const refuse = (path: string, other: string): never => {
+    throw new DbError("configFileError", `${path} does not belong to ${other}`, putBack);
+  };
+  if (certificate.publicKey.asymmetricKeyType !== "ed25519" || !certificate.checkPrivateKey(key))
+    refuse(paths.nodeKey, paths.nodeCertificate);
+  if (!certificate.verify(issuer.publicKey)) refuse(paths.nodeCertificate, paths.authorityCertificate);
+  if (authority !== undefined) {
+    const authorityKey = understood(paths.authorityKey, () => createPrivateKey(authority.keyPem));
+    if (!issuer.checkPrivateKey(authorityKey)) refuse(paths.authorityKey, paths.authorityCertificate);
   }
-  if (!sound)
-    throw new DbError("configFileError", "node.key, node.crt and ca.crt in tls/ do not belong together", {
-      hint: "Put back the three files of this node; without them it has to join the cluster anew.",
-    });
   return {
     own,
     authorityPem,

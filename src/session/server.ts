@@ -205,9 +205,13 @@ export class Server implements SessionHost {
     const { maxConnections } = this.options;
     const pid = this.#newPid();
     let session: ServerSession | undefined;
+    // What stands with the database and the role somebody who might has put there; the rest the client asks for.
+    let byAdministrator = true;
     const settings = new SessionSettings({
       isSuperuser: () =>
-        session === undefined || session.control.state.roleById(session.currentRoleId)?.superuser === true,
+        session === undefined
+          ? byAdministrator || role.superuser
+          : session.control.state.roleById(session.currentRoleId)?.superuser === true,
       server: [
         ["max_connections", maxConnections],
         ["session_authorization", role.name],
@@ -218,6 +222,7 @@ export class Server implements SessionHost {
       settings.setText(name, value, { source: "database" });
     for (const [name, value] of Object.entries(role.settings ?? {}))
       settings.setText(name, value, { source: "user" });
+    byAdministrator = false;
     for (const [name, value] of start.settings) settings.setText(name, value, { source: "client" });
     settings.startUpDone();
     session = new ServerSession(this, start, pid, database, role, settings);

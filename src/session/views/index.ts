@@ -118,9 +118,10 @@ function contextOf(session: ServerSession): ViewContext {
       }
     },
     tableLocks: () => session.shard.locks.list(),
-    tableSize: (table) => session.tableSize(table),
+    // What is stored elsewhere is not known here, and the catalogs are read all the same.
+    tableSize: (table) => (session.shard.isHere ? session.tableSize(table) : { pages: 0, rows: 0 }),
     sequenceValue: (id) => {
-      const relation = session.catalog.relationById(id);
+      const relation = session.shard.isHere ? session.catalog.relationById(id) : undefined;
       return relation?.kind === "sequence" ? session.engine.sequence(relation.storageId).read() : undefined;
     },
     searchPathIds: () => session.searchPathIds(),

@@ -1,6 +1,6 @@
 /**
- * Seeded Raft bugs: each answers one of the rules wrongly, as an implementation once did or could. The explorer must
- * notice every one; a checker that passes them would prove nothing about the rules as they are.
+ * Seeded Raft bugs: each answers one of the rules wrongly, as an implementation once did or could; one more writes in the
+ * wrong order. The explorer must notice every one; a checker that passes them would prove nothing about the rules as they are.
  */
 import type { HardState, MemberId, MemberSet } from "../../raft/index.js";
 import { RaftRules } from "../../raft/index.js";
@@ -10,6 +10,7 @@ export interface SeededRaftBug {
   readonly rules: RaftRules;
   /** The script in `raft/testdata` that shows it, where chance alone would take too long. */
   readonly script: string | undefined;
+  readonly writesTermLast?: boolean;
 }
 
 const bug = (name: string, change: Partial<RaftRules>, script?: string): SeededRaftBug => ({
@@ -37,13 +38,25 @@ export const seededRaftBugs: readonly SeededRaftBug[] = [
   bug("votes of earlier terms counted", { countsVote: () => true }),
   bug("a leader goes on in spite of a higher term", { followsHigherTerm: (isLeader: boolean) => !isLeader }),
   bug("half is a majority", { majority: (size: number) => Math.max(1, Math.floor(size / 2)) }),
-  bug("joint sets decide by the new voters alone", { votersThatCount: ({ voters }: MemberSet) => [voters] }),
-  bug("joint sets decide by the old voters alone", {
-    votersThatCount: ({ voters, outgoing }: MemberSet) => [outgoing.length > 0 ? outgoing : voters],
-  }),
-  bug("joint sets decide by either half's union", {
-    votersThatCount: ({ voters, outgoing }: MemberSet) => [[...new Set<MemberId>([...voters, ...outgoing])]],
-  }),
+  bug(
+    "joint sets decide by the new voters alone",
+    { votersThatCount: ({ voters }: MemberSet) => [voters] },
+    "joint-by-both",
+  ),
+  bug(
+    "joint sets decide by the old voters alone",
+    { votersThatCount: ({ voters, outgoing }: MemberSet) => [outgoing.length > 0 ? outgoing : voters] },
+    "joint-by-both",
+  ),
+  bug(
+    "joint sets decide by either half's union",
+    {
+      votersThatCount: ({ voters, outgoing }: MemberSet) => [
+        [...new Set<MemberId>([...voters, ...outgoing])],
+      ],
+    },
+    "joint-by-both",
+  ),
   bug("appends taken without agreement", {
     agrees: (termHere: number | undefined) => termHere !== undefined,
   }),
@@ -60,7 +73,8 @@ export const seededRaftBugs: readonly SeededRaftBug[] = [
   bug("two changes of members at once", { changeIsUnderWay: () => false }),
   bug("the joint set left before it is committed", { mayLeaveJoint: () => true }),
   bug("a set that was cut off stays in force", { restoresMembersWhenCut: () => false }, "set-cut-off"),
-  bug("reads without a round", { readNeedsRound: () => false }),
+  bug("reads without a round", { readNeedsRound: () => false }, "read"),
   bug("reads before the leader's first commit", { readNeedsOwnTerm: () => true }),
   bug("a snapshot keeps the log that contradicts it", { keepsLogBehindSnapshot: () => true }),
+  { ...bug("term and vote behind the entries of a write", {}), writesTermLast: true },
 ];

@@ -169,7 +169,13 @@ export function bugShownBy(bug: SeededRaftBug, walksMax: number, script?: string
     }
   }
   const explorers = allScenarios.map(
-    (scenario, at) => new Explorer({ scenario, seed: 7 + at, rules: bug.rules }),
+    (scenario, at) =>
+      new Explorer({
+        scenario,
+        seed: 7 + at,
+        rules: bug.rules,
+        writesTermLast: bug.writesTermLast ?? false,
+      }),
   );
   for (let walk = 0; walk < walksMax; walk++) {
     const { violation } = explorers[walk % explorers.length]!.walk(150);

@@ -1,0 +1,61 @@
+/**
+ * Suites of clusters of real processes: `npm run cluster`. Each part prints what it did; ends with 1 when anything was wrong.
+ * docs/testing.md says what is checked.
+ *
+ *   npm run cluster                          all parts in full
+ *   npm run cluster -- --part failover       one part
+ *   npm run cluster -- --scale 0.1           a tenth of everything
+ */
+import { parseArgs } from "node:util";
+import { runFailover } from "./cluster/failover.js";
+
+const { values } = parseArgs({
+  options: {
+    part: { type: "string" },
+    scale: { type: "string", default: "1" },
+    folder: { type: "string" },
+  },
+});
+const scale = Number(values.scale);
+const say = (line: string): void => console.log(line);
+const scaled = (count: number): number => Math.max(1, Math.ceil(count * scale));
+const place = values.folder === undefined ? {} : { parent: values.folder };
+let failures = 0;
+
+function fail(lines: readonly string[]): void {
+  failures += lines.length;
+  for (const line of lines) say(`FAILED ${line}`);
+}
+
+function quantiles(values: readonly number[]): string {
+  const sorted = [...values].sort((a, b) => a - b);
+  const at = (share: number): number =>
+    Math.round(sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))]!);
+  return `p50 ${at(0.5)} ms, p90 ${at(0.9)} ms, max ${at(1)} ms`;
+}
+
+async function failover(): Promise<void> {
+  const report = await runFailover({ rounds: scaled(50), progress: say, ...place });
+  fail(report.failures);
+  if (report.rounds === 0) return;
+  say(`failover: ${report.rounds} rounds (${report.homeRounds} of the node with the data)`);
+  say(`failover: setting: ${quantiles(report.commitMs)}`);
+  say(`failover: DDL: ${quantiles(report.ddlMs)}`);
+  say(`failover: restart: ${quantiles(report.startMs)}; ${report.summary}`);
+  const sorted = [...report.commitMs].sort((a, b) => a - b);
+  const [p50, max] = [sorted[Math.floor(sorted.length / 2)]!, sorted.at(-1)!];
+  if (p50 > 800 || max > 2500)
+    fail([`failover: p50 ${Math.round(p50)} ms of 800, max ${Math.round(max)} ms of 2500`]);
+}
+
+const parts: Readonly<Record<string, () => Promise<void>>> = { failover };
+if (values.part !== undefined && parts[values.part] === undefined)
+  throw new Error(`unknown part ${values.part}; there are ${Object.keys(parts).join(", ")}`);
+for (const [name, part] of Object.entries(parts)) {
+  if (values.part !== undefined && name !== values.part) continue;
+  const started = performance.now();
+  await part();
+  say(`${name}: ${((performance.now() - started) / 1000).toFixed(1)} s`);
+}
+say(failures === 0 ? "everything held" : `${failures} failures`);
+process.exit(failures === 0 ? 0 : 1);

@@ -1,0 +1,394 @@
+/**
+ * The control plane's state by hand: a script names commands, one a line, and its output is what each has changed, or why it
+ * was refused. Nodes and administrators are single words; keys and certificates are those of the simulator.
+ *
+ *     time 100                                the clock of the leader, milliseconds (it advances by one with each line)
+ *     found a                                 [version 1.0.0] [roles VOTER,SHARD_OWNER]
+ *     join b                                  the same, and [with TOKEN] [as NAME] [key of NODE]
+ *     set KEY VALUE, reset KEY
+ *     move b ENABLED, remove b, roles b LEARNER, addresses b h:1 h:2 h:3, policy PART TEXT, cutover 3 disabling b,c
+ *         each with [signed by x,y] [by leader b]; `remove b force`
+ *     draft NAME: CHANGE, then apply NAME     built now, applied later, perhaps twice
+ *     batch: CHANGE; CHANGE                   in one entry
+ *     attest b [at 3] [seeing a,c] [badly]    `badly`: the signature is another's
+ *     effective 3, boot b 2 NONCE [version 1.0.0], token t until 100 [roles ...], administrator x KEY or none
+ *     raw JSON                                a command as the log has it
+ *     state                                   all of it
+ *
+ * Invariant: after each command a state that was restored from a snapshot just before is the same, byte for byte.
+ */
+import { createHash } from "node:crypto";
+import { assert, DbError } from "../base/errors.js";
+import { simTrust } from "../sim/trust.js";
+import { ClusterState, type Draft } from "./cluster-state.js";
+import type { ClusterChange, EpochEntry, ErrorRecord, NewMember, Origin, Signer } from "./contract.js";
+import { ControlState, encodeProposal } from "./control-state.js";
+import { type Attestation, attestationDigest, packVersion, type PartType, versionText } from "./epochs.js";
+import { isVoting, type Role, roleBits, roleNames } from "./membership.js";
+
+export const clusterUuid = "01900000-0000-7000-8000-0000000000ff";
+
+const letters = "abcdefghijklmnopqrstuvwxyz";
+/** Of a node or an administrator whose name is one letter. */
+export function uuidOf(name: string): string {
+  return `01900000-0000-7000-8000-${(letters.indexOf(name) + 1).toString(16).padStart(12, "0")}`;
+}
+export function nameOf(uuid: string): string {
+  return letters[Number.parseInt(uuid.slice(-4), 16) - 1] ?? uuid;
+}
+/** Of a node; of an administrator whose key has that name. */
+export function signerOf(name: string): Signer {
+  return simTrust(clusterUuid, uuidOf(name)).signer;
+}
+export const { verify, authorityPem } = simTrust(clusterUuid, uuidOf("a"));
+
+export const usualRoles = roleBits.VOTER | roleBits.SHARD_OWNER | roleBits.COORDINATOR;
+export function newMember(name: string, facts: Partial<NewMember> = {}): NewMember {
+  const { certFingerprint, publicKey } = signerOf(name);
+  return {
+    uuid: uuidOf(name),
+    name,
+    certFingerprint,
+    publicKey,
+    addresses: { control: `${name}:1`, rpc: `${name}:2`, pg: `${name}:3` },
+    hostLabel: name,
+    roles: usualRoles,
+    version: packVersion("1.0.0"),
+    ...facts,
+  };
+}
+
+export function newState(): ControlState {
+  return new ControlState([], verify);
+}
+export function restored(from: ControlState): ControlState {
+  const state = newState();
+  state.restore(from.save());
+  return state;
+}
+export function textOf(state: ControlState): string {
+  return Buffer.from(state.save()).toString();
+}
+
+/** Entries as a leader would make them, over one state. */
+export class Author {
+  readonly state: ControlState;
+  at = 0;
+  #number = 0;
+
+  constructor(state = newState()) {
+    this.state = state;
+  }
+
+  origin(): Origin {
+    return { stream: 2, boot: 1, number: ++this.#number };
+  }
+
+  genesis(name = "a", facts: Partial<NewMember> = {}): Uint8Array {
+    const command = ClusterState.genesis(
+      {
+        clusterUuid,
+        clusterName: "c",
+        member: newMember(name, facts),
+        boot: { count: 1, nonce: "n1" },
+        authority: authorityPem,
+        at: this.at,
+      },
+      signerOf(name),
+      verify,
+    );
+    return encodeProposal(command, this.origin());
+  }
+
+  draft(changes: readonly Omit<Draft, "origin">[], leader = "a"): (EpochEntry | ErrorRecord)[] {
+    const drafts = changes.map((one) => ({ origin: this.origin(), ...one }));
+    return this.state.cluster.draftEpochs(drafts, uuidOf(leader), signerOf(leader), this.at);
+  }
+  /** @throws DbError: it cannot be made */
+  change(change: ClusterChange, by = "admin"): EpochEntry {
+    const [made] = this.draft([{ change, by }]);
+    assert(made !== undefined && !("condition" in made), JSON.stringify(made));
+    return made;
+  }
+
+  attestation(
+    name: string,
+    options: { readonly epoch?: number | undefined; readonly seeing?: readonly string[] | undefined } = {},
+  ): Attestation {
+    const { cluster } = this.state;
+    const epoch = options.epoch ?? cluster.latest!.epoch.number;
+    const others = [...cluster.members.values()].filter(
+      (one) => one.state === "ENABLED" && one.uuid !== uuidOf(name),
+    );
+    const seeing = options.seeing ?? others.map((one) => nameOf(one.uuid));
+    const content = {
+      node: uuidOf(name),
+      epoch,
+      activatedAt: this.at,
+      observations: seeing.map((peer) => ({
+        peer: uuidOf(peer),
+        certFingerprint: signerOf(peer).certFingerprint,
+        epoch,
+        observedAt: this.at,
+        valid: true,
+      })),
+    };
+    return { ...content, signature: signerOf(name).sign(attestationDigest(content)) };
+  }
+}
+
+export const epochs = (...entries: readonly EpochEntry[]): Uint8Array =>
+  encodeProposal({ type: "epochs", entries });
+
+export class ControlScript {
+  readonly #author = new Author();
+  readonly #drafts = new Map<string, EpochEntry>();
+
+  get state(): ControlState {
+    return this.#author.state;
+  }
+
+  /** Output of one line. */
+  run(line: string): string[] {
+    this.#author.at++;
+    const words = line.split(" ");
+    if (words[0] === "time") {
+      this.#author.at = Number(words[1]);
+      return [];
+    }
+    if (words[0] === "state") return summary(this.state);
+    const before = summary(this.state);
+    const answer = this.#do(line, words);
+    const now = summary(this.state);
+    return [...answer, ...now.filter((one) => !before.includes(one)).map((one) => `  ${one}`)];
+  }
+
+  #do(line: string, words: readonly string[]): string[] {
+    const author = this.#author;
+    const drafted = /^draft (\w+): (.*)$/.exec(line);
+    if (drafted !== null) {
+      const [made] = this.#draft([drafted[2]!]);
+      if ("condition" in made!) return shown(made);
+      this.#drafts.set(drafted[1]!, made!);
+      return [`  epoch ${author.state.cluster.epochs.length + 1} is drafted`];
+    }
+    if (words[0] === "apply") return this.#apply(epochs(this.#drafts.get(words[1]!)!));
+    if (words[0] === "batch:") {
+      const made = this.#draft(line.slice(7).split("; "));
+      const entries = made.filter((one) => !("condition" in one)) as EpochEntry[];
+      const refused = made.flatMap((one) => ("condition" in one ? shown(one) : []));
+      return entries.length === 0 ? refused : [...refused, ...this.#apply(epochs(...entries))];
+    }
+    const command = this.#command(line, words);
+    if (command !== undefined) return this.#apply(command);
+    const made = this.#draft([line]);
+    return "condition" in made[0]! ? shown(made[0]) : this.#apply(epochs(made[0] as EpochEntry));
+  }
+
+  #apply(bytes: Uint8Array): string[] {
+    const twin = restored(this.state);
+    const outcomes = this.state.apply(bytes);
+    twin.apply(bytes);
+    assert(textOf(twin) === textOf(this.state), "a restored state differs");
+    return outcomes.length === 0
+      ? ["  applied before"]
+      : outcomes.flatMap(({ error }) => (error === undefined ? [] : shown(recordOf(error))));
+  }
+
+  /** Of what is no epoch. */
+  #command(line: string, words: readonly string[]): Uint8Array | undefined {
+    const author = this.#author;
+    const [verb, name = "", ...rest] = words;
+    const after = (word: string): string | undefined => optionOf(words, word);
+    const version = after("version");
+    switch (verb) {
+      case "found":
+        return author.genesis(name, {
+          ...(version && { version: packVersion(version) }),
+          ...(after("roles") && { roles: bitsOf(after("roles")!) }),
+        });
+      case "attest": {
+        const epoch = after("at") === undefined ? undefined : Number(after("at"));
+        const seeing = after("seeing")?.split(",");
+        const attestation = author.attestation(name, { epoch, seeing });
+        const { signature } = author.attestation(name, { epoch: 999 });
+        return encodeProposal({
+          type: "attest",
+          attestation: words.includes("badly") ? { ...attestation, signature } : attestation,
+        });
+      }
+      case "effective":
+        return encodeProposal({ type: "effective", epoch: Number(name), at: author.at });
+      case "boot":
+        return encodeProposal({
+          type: "boot",
+          node: uuidOf(name),
+          boot: { count: Number(rest[0]), nonce: rest[1]! },
+          version: packVersion(version ?? "1.0.0"),
+        });
+      case "token":
+        return encodeProposal({
+          type: "token",
+          token: {
+            id: tokenId(name),
+            secretHash: "0".repeat(64),
+            expiresAt: Number(after("until")),
+            by: "admin",
+            roles: after("roles") === undefined ? usualRoles : bitsOf(after("roles")!),
+          },
+          at: author.at,
+        });
+      case "administrator":
+        return encodeProposal({
+          type: "administrator",
+          uuid: uuidOf(name),
+          name,
+          publicKey: rest[0] === "none" ? undefined : signerOf(rest[0]!).publicKey,
+        });
+      case "raw":
+        return Buffer.from(`{"c":${line.slice(4)}}`);
+      default:
+        return undefined;
+    }
+  }
+
+  #draft(lines: readonly string[]): (EpochEntry | ErrorRecord)[] {
+    const author = this.#author;
+    let leader = "a";
+    const drafts = lines.map((line) => {
+      const [plain = "", signers] = line.split(" signed by ");
+      const words = plain.split(" ");
+      const change = changeOf(plain, words);
+      leader = / by leader (\w)/.exec(line)?.[1] ?? leader;
+      if (signers === undefined) return { change, by: "admin" };
+      // "x:k" signs with the key k in the name of x; "x!" signs something else.
+      const names = signers.split(" ")[0]!.split(",");
+      const administrators = names.map((one) => uuidOf(one[0]!));
+      const digest = author.state.cluster.signingDigest(change, "admin", author.at, administrators);
+      const signatures = names.map((one) => ({
+        administrator: uuidOf(one[0]!),
+        signature: signerOf(one.split(":")[1] ?? one[0]!).sign(one.endsWith("!") ? Buffer.from("x") : digest),
+      }));
+      return { change, by: "admin", signed: { createdAt: author.at, signatures } };
+    });
+    return author.draft(drafts, leader);
+  }
+}
+
+function optionOf(words: readonly string[], word: string): string | undefined {
+  const at = words.indexOf(word);
+  return at < 0 ? undefined : words[at + 1];
+}
+function bitsOf(names: string): number {
+  return names.split(",").reduce((bits, name) => bits | roleBits[name as Role], 0);
+}
+function tokenId(name: string): string {
+  return `${createHash("sha256").update(name).digest("hex").slice(0, 8)}-0000-7000-8000-000000000000`;
+}
+
+function changeOf(line: string, words: readonly string[]): ClusterChange {
+  const [verb, name = "", ...rest] = words;
+  const node = uuidOf(name);
+  const after = (word: string): string | undefined => optionOf(words, word);
+  switch (verb) {
+    case "set":
+      return { kind: "set", key: name, value: rest.join(" ") };
+    case "reset":
+      return { kind: "reset", key: name };
+    case "join": {
+      const facts: Partial<NewMember> = {
+        ...(after("version") && { version: packVersion(after("version")!) }),
+        ...(after("roles") && { roles: bitsOf(after("roles")!) }),
+        ...(after("as") && { name: after("as")! }),
+        ...(after("of") && { publicKey: signerOf(after("of")!).publicKey }),
+      };
+      const token = after("with");
+      return {
+        kind: "addMember",
+        member: newMember(name, facts),
+        ...(token && { token: tokenId(token) }),
+      };
+    }
+    case "move":
+      return { kind: "moveMember", node, to: rest[0] as "ENABLED", reason: "told so" };
+    case "remove": {
+      const force = rest.includes("force");
+      return { kind: "removeMember", node, reason: "told so", force, allowDataLoss: force };
+    }
+    case "roles":
+      return { kind: "setRoles", node, roles: bitsOf(rest[0]!) };
+    case "addresses":
+      return { kind: "setAddresses", node, addresses: { control: rest[0]!, rpc: rest[1]!, pg: rest[2]! } };
+    case "policy":
+      return {
+        kind: "policy",
+        part: name as PartType,
+        content: Buffer.from(rest.join(" ")).toString("base64"),
+      };
+    case "cutover": {
+      const names = after("disabling")?.split(",").filter(Boolean) ?? [];
+      return { kind: "forceCutover", epoch: Number(name), disabling: names.map(uuidOf) };
+    }
+    default:
+      throw new Error(`"${line}" is no command`);
+  }
+}
+
+function recordOf(error: DbError): ErrorRecord & { readonly sqlstate: string } {
+  const { detail, hint } = error.fields;
+  return { condition: error.condition, sqlstate: error.sqlstate, message: error.message, detail, hint };
+}
+/** With names for uuids. */
+function shown(record: ErrorRecord): string[] {
+  const { message, detail, hint } = record;
+  const { sqlstate } = new DbError(record.condition, "");
+  const lines = [`  ${sqlstate} ${message}`];
+  if (detail !== undefined) lines.push(`    DETAIL ${detail}`);
+  if (hint !== undefined) lines.push(`    HINT ${hint}`);
+  return lines.map(withNames);
+}
+function withNames(line: string): string {
+  return line
+    .replace(/01900000-0000-7000-8000-[0-9a-f]{12}/g, nameOf)
+    .replace(/\b[0-9a-f]{64}\b/g, (hash) => `${hash.slice(0, 8)}...`);
+}
+
+function summary({ cluster }: ControlState): string[] {
+  const lines: string[] = [];
+  for (const { epoch, state, by } of cluster.epochs) {
+    const signers = epoch.administrators.map(nameOf).join(",");
+    const missing = state === "CONVERGING" ? [...cluster.missing()].map(([node, why]) => `${node} ${why}`) : [];
+    lines.push(
+      `epoch ${epoch.number} ${state}: ${epoch.description}` +
+        (by === "admin" || by === "genesis" ? "" : `, by ${by}`) +
+        (signers === "" ? "" : `, signed by ${signers}`) +
+        (epoch.minNodeVersion === 0 ? "" : `, needs ${versionText(epoch.minNodeVersion)}`) +
+        (missing.length === 0 ? "" : `; ${missing.join(", ")}`),
+    );
+  }
+  for (const { number, condition, message } of cluster.refusedEpochs)
+    lines.push(`refused epoch ${number}: ${condition}: ${message}`);
+  for (const member of cluster.members.values()) {
+    const ready = cluster.readyEpochOf(member.uuid);
+    lines.push(
+      `node ${member.name} ${member.raftId} ${member.state}${isVoting(member) ? " votes" : ""} ` +
+        `${roleNames(member.roles).join(",")} ${versionText(member.version)} boot ${member.boot.count} at ${member.addresses.control}` +
+        `${ready === undefined ? "" : ` ready at ${ready}`}: ${member.stateReason}, ${member.stateChangedBy}`,
+    );
+  }
+  for (const [key, value] of cluster.settings) lines.push(`${key} = ${value}`);
+  if (cluster.tokens.size > 0) lines.push(`${cluster.tokens.size} tokens`);
+  return lines.map(withNames);
+}
+
+export function runScript(text: string): string {
+  const [head = "", body = ""] = text.split("\n----\n");
+  const script = new ControlScript();
+  const output = head
+    .split("\n")
+    .filter((line) => line !== "" && !line.startsWith("#"))
+    .flatMap((line) => [line, ...script.run(line)]);
+  assert(script.state.cluster.historyProblems().length === 0, "the history is sound");
+  void body;
+  return `${head}\n----\n${output.join("\n")}\n`;
+}
