@@ -8,12 +8,16 @@
  */
 import { parseArgs } from "node:util";
 import { runFailover } from "./cluster/failover.js";
+import { runPartitions } from "./cluster/partitions.js";
+import { runRefusals } from "./cluster/refusals.js";
 
 const { values } = parseArgs({
   options: {
     part: { type: "string" },
     scale: { type: "string", default: "1" },
     folder: { type: "string" },
+    seed: { type: "string", default: "1" },
+    only: { type: "string" },
   },
 });
 const scale = Number(values.scale);
@@ -48,7 +52,26 @@ async function failover(): Promise<void> {
     fail([`failover: p50 ${Math.round(p50)} ms of 800, max ${Math.round(max)} ms of 2500`]);
 }
 
-const parts: Readonly<Record<string, () => Promise<void>>> = { failover };
+async function partitions(): Promise<void> {
+  const report = await runPartitions({
+    seed: Number(values.seed),
+    scale,
+    only: values.only,
+    progress: say,
+    ...place,
+  });
+  fail(report.failures);
+  if (report.scenarios > 0)
+    say(`partitions: ${report.scenarios} scenarios, healed: ${quantiles(report.healMs)}; ${report.summary}`);
+}
+
+async function refusals(): Promise<void> {
+  const report = await runRefusals({ progress: say, only: values.only, ...place });
+  fail(report.failures);
+  say(`refusals: ${report.cases} cases`);
+}
+
+const parts: Readonly<Record<string, () => Promise<void>>> = { failover, partitions, refusals };
 if (values.part !== undefined && parts[values.part] === undefined)
   throw new Error(`unknown part ${values.part}; there are ${Object.keys(parts).join(", ")}`);
 for (const [name, part] of Object.entries(parts)) {

@@ -291,7 +291,7 @@ function genesisOf(start: ControlStart, trust: NodeTrust, clock: Clock): Genesis
       clusterUuid,
       clusterName: founds.clusterName,
       member: founds.member,
-      boot: self.boot,
+      boot: { count: self.boot.count, nonce: self.boot.nonce },
       authority: trust.authorityPem,
       at: Math.floor(clock.now()),
     },

@@ -8,7 +8,8 @@
  *    "creation":{"shards":16,"pageSize":16384,"encryption":true},"mockSecret":"…base64…",
  *    "raftId":1,"founder":true,"established":true,"peers":[["…uuid…","127.0.0.1:6433"]]}
  *
- * boot.json counts the starts: a folder that is put back over a newer one shows an old count to its peers, and is refused.
+ * boot.json counts the starts and names them: a folder that is put back over a newer one does not know the start that its
+ * peers have seen, and is refused, however often it is started.
  *
  * Invariants: the uuids never change; a file of another format, or one that is damaged, is refused by name; a start is
  * counted durably before the node speaks to anybody.
@@ -30,6 +31,12 @@ export interface NodePorts {
   readonly control: number;
 }
 
+export interface Addresses {
+  readonly control: string;
+  readonly rpc: string;
+  readonly pg: string;
+}
+
 export interface Advertised {
   readonly host?: string | undefined;
   readonly ports: Omit<NodePorts, "http">;
@@ -49,6 +56,11 @@ export interface NodeIdentity {
   readonly ports: NodePorts;
   /** Where others find it, when that is not where it listens; port 0: the same port. */
   readonly advertised?: Advertised | undefined;
+  /**
+   * What the cluster's log says by this node's own word. It may say something else: an administrator has set it, and then it
+   * stays. Kept until the log has the next word, however often the node is started before.
+   */
+  readonly announced?: Addresses | undefined;
   readonly creation: { readonly shards: number; readonly pageSize: number; readonly encryption: boolean };
   /** Base64, 32 bytes: makes the answers to unknown roles the same from start to start. */
   readonly mockSecret: string;
@@ -102,6 +114,11 @@ function isAdvertised(value: unknown): boolean {
   );
 }
 
+function isAddresses(value: unknown): boolean {
+  const { control, rpc, pg } = (value ?? {}) as Partial<Addresses>;
+  return [control, rpc, pg].every(isText);
+}
+
 const checks: readonly (readonly [path: string, holds: (value: unknown) => boolean])[] = [
   ["nodeId", isUuid],
   ["nodeName", isText],
@@ -115,6 +132,7 @@ const checks: readonly (readonly [path: string, holds: (value: unknown) => boole
   ["ports.rpc", isPort],
   ["ports.control", isPort],
   ["advertised", (value) => value === undefined || isAdvertised(value)],
+  ["announced", (value) => value === undefined || isAddresses(value)],
   ["creation.shards", (value) => Number.isInteger(value) && Number(value) > 0],
   ["creation.pageSize", (value) => Number.isInteger(value) && Number(value) > 0],
   ["creation.encryption", (value) => typeof value === "boolean"],
@@ -192,7 +210,7 @@ export function advertisedOf(config: AdvertiseOptions): Advertised | undefined {
 export function addressesOf(
   { host, advertised }: Pick<NodeIdentity, "host" | "advertised">,
   ports: Omit<NodePorts, "http">,
-): { readonly control: string; readonly rpc: string; readonly pg: string } {
+): Addresses {
   const name = advertised?.host ?? host;
   const at = (port: number, instead: number | undefined): string =>
     `${name.includes(":") ? `[${name}]` : name}:${instead || port}`;
@@ -202,6 +220,18 @@ export function addressesOf(
     rpc: at(ports.rpc, other?.rpc),
     pg: at(ports.pg, other?.pg),
   };
+}
+
+/** What the log said last by the node's own word, as far as its folder knows. */
+export function announcedBy(identity: NodeIdentity): Addresses {
+  return identity.announced ?? addressesOf(identity, identity.ports);
+}
+
+/** The log has the node's word. */
+export function noteAnnounced(disk: Disk, announced: Addresses): void {
+  const identity = readIdentity(disk);
+  if (identity !== undefined && JSON.stringify(identity.announced) !== JSON.stringify(announced))
+    writeIdentity(disk, { ...identity, announced });
 }
 
 /** Listening on all addresses names none. */
@@ -240,15 +270,21 @@ export interface Boot {
   readonly count: number;
   /** Random: two that run from copies of one folder count alike. */
   readonly nonce: string;
+  /** Of the starts before it: whoever has seen one that is not among them has seen a newer folder. */
+  readonly earlier: readonly string[];
 }
+
+const earlierMax = 4096;
 
 /** Counts this start. @throws DbError configFileError (F0000) when the count cannot be read */
 export function countBoot(disk: Disk, random: Random): Boot {
   let before = 0;
+  let earlier: readonly string[] = [];
   if (disk.existsSync(bootPath)) {
     try {
       const known = JSON.parse(Buffer.from(disk.readFileSync(bootPath)).toString("utf8")) as Partial<Boot>;
       before = Number.isInteger(known.count) ? known.count! : -1;
+      earlier = [...(known.earlier ?? []), String(known.nonce)].slice(-earlierMax);
     } catch {
       before = -1;
     }
@@ -259,7 +295,7 @@ export function countBoot(disk: Disk, random: Random): Boot {
   }
   const bytes = new Uint8Array(12);
   random.fill(bytes);
-  const boot = { count: before + 1, nonce: Buffer.from(bytes).toString("base64url") };
+  const boot = { count: before + 1, nonce: Buffer.from(bytes).toString("base64url"), earlier };
   disk.writeFileSync(bootPath, Buffer.from(`${JSON.stringify(boot)}\n`), 0o600);
   return boot;
 }

@@ -275,6 +275,7 @@ function serve(node: RunningNode, config: Config, log: Log): Promise<number> {
     process.on("SIGHUP", () => {}); // a closed terminal does not end a server
     // The supervisor is gone, and with it whoever would stop this node.
     process.on("disconnect", () => stop("SIGTERM"));
+    if (process.channel !== undefined && !process.connected) stop("SIGTERM");
     void node.failed?.then((error) => {
       if (stopping) return; // storage that closes is no failure
       log.error("the node has ended itself", { error });
@@ -361,7 +362,8 @@ async function join(args: readonly string[]): Promise<number> {
     return 0;
   }
   const config = loadConfig(sources(rest));
-  const [text, peer] = [values.get("token"), values.get("peer")];
+  const { joinTokenVariable } = await import("./supervisor.js");
+  const [text, peer] = [values.get("token") ?? process.env[joinTokenVariable], values.get("peer")];
   if (text === undefined || peer === undefined)
     throw new DbError("configFileError", "scratchbird join needs --token and --peer", {
       hint: "Make a token with: scratchbird token, or SELECT create_join_token().",

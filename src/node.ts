@@ -15,6 +15,7 @@ import { type Admin, startAdmin } from "./admin/index.js";
 import { assert, DbError } from "./base/errors.js";
 import { productVersion } from "./base/version.js";
 import { isWait } from "./base/wait.js";
+import type { ControlStatus } from "./cluster/contract.js";
 import {
   type CatalogFollower,
   type CatalogState,
@@ -30,14 +31,17 @@ import type { Config } from "./config.js";
 import { type ControlStart, controlInLoop, hostTrust, type NodeTrust } from "./control-host.js";
 import { useKernels } from "./exec/index.js";
 import {
+  type Addresses,
   addressesOf,
   advertisedOf,
+  announcedBy,
   type Boot,
   countBoot,
   identityFormat,
   type NodeIdentity,
   newMockSecret,
   newUuid,
+  noteAnnounced,
   readIdentity,
   writeIdentity,
 } from "./identity.js";
@@ -161,6 +165,7 @@ export async function openCore(
   let closing = false;
   let controlPort = 0;
   const watchTrust = new Set<() => void>();
+  const watchStatus = new Set<(status: ControlStatus) => void>();
   const churn = new ChurnWindow(clock.now());
   const control = new ControlPlane({
     channel: started.channel,
@@ -179,7 +184,10 @@ export async function openCore(
       if (cluster.members.has(identity.nodeId)) churn.noteMembers(cluster.members, clock.now());
       for (const changed of watchTrust) changed();
     },
-    onStatus: ({ leaderChanges }) => churn.noteLeaderChanges(leaderChanges, clock.now()),
+    onStatus: (status) => {
+      churn.noteLeaderChanges(status.leaderChanges, clock.now());
+      for (const told of watchStatus) told(status);
+    },
   });
 
   // Storage: one memory, one pool, one journal for all shards of the node.
@@ -231,10 +239,7 @@ export async function openCore(
       await control.until(() => control.cluster.latest !== undefined);
       adminPassword = await bootstrap(config, platform, control, identity);
     }
-    await settleStorage(home, shards, control, log);
-    control.follower = followerOf(home, control, log);
-    await storage.durable();
-    if (control.cluster.members.size === 1) await control.forgetResolved();
+    await settleStorage(home, shards, storage, control, clock, log);
   } else if (!control.cluster.members.has(identity.nodeId) || control.isNew) {
     log.info("waiting for the cluster's log");
     await control.until(() => control.cluster.members.has(identity.nodeId) && !control.isNew);
@@ -275,7 +280,7 @@ export async function openCore(
     adminPassword,
     fenced,
     churn,
-    addressesBefore: addressesOf(known ?? identity, (known ?? identity).ports),
+    addressesBefore: announcedBy(identity),
     loopDelay: (seconds) => loop.delay?.last(seconds),
     get fencedBy() {
       return fencedBy;
@@ -292,6 +297,7 @@ export async function openCore(
             control,
             trust,
             watchTrust,
+            watchStatus,
             clock,
             hash: await xxhash(),
             log,
@@ -375,8 +381,11 @@ async function open(
   const control = core.controlPort;
   rememberPorts(disk, { rpc: rpcPort ?? identity.ports.rpc, control: control || identity.ports.control });
   const at = (one: number): string => `${config.host}:${one}`;
-  if (rpcPort !== undefined && control !== 0)
-    core.control.announce(addressesOf(identity, { control, rpc: rpcPort, pg: port }), core.addressesBefore);
+  if (rpcPort !== undefined && control !== 0) {
+    const addresses = addressesOf(identity, { control, rpc: rpcPort, pg: port });
+    core.control.announce(addresses, core.addressesBefore);
+    noteOnceApplied(disk, core, addresses);
+  }
   // A newcomer is ready when the cluster says so.
   if (!identity.established)
     await core.control.until(() => core.control.cluster.members.get(identity.nodeId)?.state !== "JOINING");
@@ -464,6 +473,19 @@ async function startHttp(
   });
 }
 
+/** From then on another address in the log is an administrator's. */
+function noteOnceApplied(disk: Platform["disk"], { control, identity }: NodeCore, announced: Addresses): void {
+  const isApplied = (): boolean => {
+    const known = control.cluster.members.get(identity.nodeId)?.addresses;
+    const { control: at, rpc, pg } = announced;
+    return known?.control === at && known.rpc === rpc && known.pg === pg;
+  };
+  control.until(isApplied).then(
+    () => noteAnnounced(disk, announced),
+    () => {}, // the node ends before: its next start says it again
+  );
+}
+
 /** A member is found where it was: ports that the system chose stay, but for the clients'. */
 function rememberPorts(disk: Platform["disk"], ports: Pick<NodeIdentity["ports"], "rpc" | "control">): void {
   const identity = readIdentity(disk);
@@ -479,10 +501,13 @@ type StreamHead =
   | { readonly kind: "cancel"; readonly pid: number; readonly key: string };
 
 const relayOpenMs = 1_000;
+/** A peer whose control link has been down for so long is out of reach for its streams too. */
+const lostMs = 1_000;
 
 /** The port between the main loops of nodes: relayed sessions, later the data of shards. */
 class RpcPort {
   readonly #unwatch: () => void;
+  readonly #downSince = new Map<string, number>();
   #listener: Listener | undefined;
 
   constructor(
@@ -492,12 +517,13 @@ class RpcPort {
       readonly control: ControlPlane;
       readonly trust: NodeTrust;
       readonly watchTrust: Set<() => void>;
+      readonly watchStatus: Set<(status: ControlStatus) => void>;
       readonly clock: Platform["clock"];
       readonly hash: Awaited<ReturnType<typeof xxhash>>;
       readonly log: Log;
     },
   ) {
-    const { control, trust, watchTrust, log } = core;
+    const { control, trust, watchTrust, watchStatus, log } = core;
     network.onRefusal(({ condition, message, node, remoteAddress }) =>
       log.warn("a peer was refused", { condition, reason: message, peer: node, address: remoteAddress }),
     );
@@ -505,7 +531,29 @@ class RpcPort {
       network.use(trust.credentials(control.cluster, { leaving: new Map(), firstPeers: new Set() }));
     use();
     watchTrust.add(use);
-    this.#unwatch = () => watchTrust.delete(use);
+    const look = (status: ControlStatus): void => this.#dropLost(status);
+    watchStatus.add(look);
+    this.#unwatch = () => {
+      watchTrust.delete(use);
+      watchStatus.delete(look);
+    };
+  }
+
+  /**
+   * A network that has gone silent breaks no connection for many minutes. The control plane asks its peers all the time, so
+   * it knows: who waits for an answer from there is told, and what sessions from there hold is given back.
+   */
+  #dropLost({ peers }: ControlStatus): void {
+    const now = this.core.clock.monotonic();
+    for (const { node, connected } of peers) {
+      if (connected) {
+        this.#downSince.delete(node);
+        continue;
+      }
+      const since = this.#downSince.get(node) ?? now;
+      this.#downSince.set(node, since);
+      if (now - since >= lostMs) this.network.drop(node);
+    }
   }
 
   async listen(config: Config, wire: PgWire): Promise<number> {
@@ -657,8 +705,9 @@ function identify(
     ports,
     advertised: advertisedOf(config),
   };
-  if (JSON.stringify(known) !== JSON.stringify(identity)) writeIdentity(disk, identity);
-  return identity;
+  const whole = { ...identity, announced: announcedBy(known ?? identity) };
+  if (JSON.stringify(known) !== JSON.stringify(whole)) writeIdentity(disk, whole);
+  return whole;
 }
 
 async function trustOf({ disk, clock, random }: Platform, identity: NodeIdentity): Promise<NodeTrust> {
@@ -876,48 +925,79 @@ async function untilLoaded<T>(step: () => T): Promise<T> {
 
 /**
  * Storage follows the catalog. Alone, everything is known at once. In a cluster the log may know more than this node has
- * heard: what it does not name yet is dropped only once the node has caught up, and limbo is decided then (C4).
+ * heard: what the catalog does not name yet is dropped only once the node has caught up, and who is in limbo without an
+ * outcome is decided then (C4); until then nothing that is stored is served, for such a transaction may have replaced it.
+ *
+ * Only what was there at open is settled here: transactions of this life are their sessions'.
  */
 async function settleStorage(
   home: Shard,
   shards: readonly Shard[],
+  storage: Storage,
   control: ControlPlane,
+  clock: Platform["clock"],
   log: Log,
 ): Promise<void> {
   const found = [...home.store.objects()];
   for (const { storageId } of found) control.ids.skipTo(storageId + 1);
-  if (control.cluster.members.size === 1) {
-    await resolveLimbo(shards, control, log);
-    await createMissing(home, control.state, log);
+  const decided = [...control.state.decided()];
+  const limbo = shards.flatMap(({ engine, name }) => [...engine.limbo].map((id) => ({ engine, name, id })));
+  // From here on no entry is applied without its storage.
+  control.follower = followerOf(home, control, log);
+  await control.exclusively(() => createMissing(home, control.state, log));
+  const resolve = async ({ engine, name, id }: (typeof limbo)[number]): Promise<void> => {
+    const committed = control.state.outcomeOf(engine.shard, id);
+    assert(committed !== undefined, "an entry has decided the transaction");
+    await untilLoaded(() => engine.resolve(id, committed));
+    log.info("a transaction in limbo was resolved", { shard: name, transaction: id, committed });
+  };
+  const isDecided = ({ engine, id }: (typeof limbo)[number]): boolean =>
+    control.state.outcomeOf(engine.shard, id) !== undefined;
+  const open = limbo.filter((one) => !isDecided(one));
+  for (const one of limbo) if (!open.includes(one)) await resolve(one);
+
+  const finish = async (): Promise<void> => {
+    for (const one of open) {
+      const transaction = { shard: one.engine.shard, id: one.id };
+      if (!isDecided(one)) await control.propose({ type: "abort", transaction });
+      await resolve(one);
+    }
+    open.length = 0;
     await dropUnknown(home, control.state, found, log);
-    return;
-  }
-  await createMissing(home, control.state, log);
-  const later = async (): Promise<void> => {
-    await control.catchUp();
-    await resolveLimbo(shards, control, log);
-    await dropUnknown(home, control.state, found, log);
+    // Outcomes are forgotten behind their ends, never before.
+    await storage.durable();
+    for (const transaction of decided) control.noteResolved(transaction);
+    for (const { engine, id } of limbo) control.noteResolved({ shard: engine.shard, id });
     await control.forgetResolved();
   };
-  later().catch((error: unknown) =>
-    log.warn("storage could not be settled with the cluster's catalog", { error }),
-  );
+  if (control.isAlone) {
+    await finish();
+    return;
+  }
+  await storage.durable();
+  home.close(open.length === 0 ? undefined : "a transaction of its last life is not decided yet");
+  const later = async (): Promise<void> => {
+    for (;;) {
+      try {
+        await control.catchUp();
+        await finish();
+        home.close(undefined);
+        return;
+      } catch (error) {
+        if (!(error instanceof DbError) || !isPassing(error)) {
+          log.warn("storage could not be settled with the cluster's catalog", { error });
+          return;
+        }
+        await new Promise<void>((done) => clock.after(200, done));
+      }
+    }
+  };
+  void later();
 }
 
-/** Transactions whose fate the catalog decides (D8, C4). */
-async function resolveLimbo(shards: readonly Shard[], control: ControlPlane, log: Log): Promise<void> {
-  for (const { engine, name } of shards) {
-    for (const id of [...engine.limbo]) {
-      const transaction = { shard: engine.shard, id };
-      if (control.state.outcomeOf(engine.shard, id) === undefined)
-        await control.propose({ type: "abort", transaction });
-      const committed = control.state.outcomeOf(engine.shard, id);
-      assert(committed !== undefined, "the entry decided the transaction");
-      await untilLoaded(() => engine.resolve(id, committed));
-      log.info("a transaction in limbo was resolved", { shard: name, transaction: id, committed });
-    }
-  }
-  for (const transaction of control.state.decided()) control.noteResolved(transaction);
+/** Another try may do. */
+function isPassing({ condition }: DbError): boolean {
+  return condition === "cannotConnectNow" || condition === "transactionResolutionUnknown";
 }
 
 type StoredObject = Extract<CatalogObject, { kind: "table" | "index" | "sequence" }>;
@@ -974,11 +1054,18 @@ async function dropUnknown(
   found: readonly { readonly storageId: number; readonly kind: number }[],
   log: Log,
 ): Promise<void> {
-  const named = new Set<number>();
-  for (const object of catalog.objects()) if (isStored(object)) named.add(object.storageId);
+  const isNamed = (storageId: number): boolean => {
+    for (const object of catalog.objects())
+      if (isStored(object) && object.storageId === storageId) return true;
+    return false;
+  };
+  const before = new Set<number>();
+  for (const object of catalog.objects()) if (isStored(object)) before.add(object.storageId);
   for (const { storageId, kind } of found) {
     // A dropped object whose pages are still being freed: the engine goes on with it.
-    if (kind === ObjectKind.doomedTable || kind === ObjectKind.doomedIndex || named.has(storageId)) continue;
+    if (kind === ObjectKind.doomedTable || kind === ObjectKind.doomedIndex || before.has(storageId)) continue;
+    // Entries are applied between two of these.
+    if (isNamed(storageId)) continue;
     await untilLoaded(() => home.engine.dropObject(storageId));
     log.info("storage of an uncommitted object was dropped", { storage: storageId });
   }
@@ -1002,7 +1089,7 @@ function followerOf(home: Shard, control: ControlPlane, log: Log): CatalogFollow
         );
       }
     },
-    replaced: () => createMissing(home, control.state, log),
+    replaced: (catalog) => createMissing(home, catalog, log),
   };
 }
 
@@ -1058,9 +1145,15 @@ export const verifyNode: VerifyNode = async (config, platform, log) => {
       pageSize: shape.pageSize,
       shardCount: shape.shardCount,
     });
-    const { state, lastIndex, close } = await readControl(platform);
-    const shards = await openShards(platform, storage, memory, () => state.catalog, log, identity.founder);
+    let state: ControlState | undefined;
+    const catalog = (): CatalogState => {
+      assert(state !== undefined, "the control plane's state is read before tables are looked at");
+      return state.catalog;
+    };
+    const shards = await openShards(platform, storage, memory, catalog, log, identity.founder);
     const { catalogIndex } = shards[0]!.engine as EngineCore;
+    const { lastIndex, close, ...read } = await readControl(platform, catalogIndex);
+    state = read.state;
     if (catalogIndex > lastIndex)
       findings.push({
         file: "raft/",
@@ -1089,6 +1182,7 @@ export const verifyNode: VerifyNode = async (config, platform, log) => {
 /** The control plane's state as the log has it, without taking part. */
 async function readControl(
   platform: Platform,
+  seen: number,
 ): Promise<{ state: ControlState; lastIndex: number; close: () => Promise<void> }> {
   const storage = new RaftStorage({ disk: platform.disk, hash: await xxhash(), folder: "raft" });
   const state = new ControlState(virtualRelations, verifySignature);
@@ -1101,7 +1195,7 @@ async function readControl(
   // Alone, what is in the log is committed.
   const alone = members.voters.length === 1 && members.outgoing.length === 0;
   for (const entry of entries) {
-    if (entry.index <= (snapshot?.index ?? 0) || (entry.index > commit && !alone)) continue;
+    if (entry.index <= (snapshot?.index ?? 0) || (entry.index > Math.max(commit, seen) && !alone)) continue;
     if (entry.kind === "command") state.apply(entry.data);
   }
   return { state, lastIndex: base.index + entries.length, close: async () => storage.close() };

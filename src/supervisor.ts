@@ -28,6 +28,8 @@ export interface SupervisorOptions {
 }
 
 const stopMs = 30_000;
+/** Where `scratchbird join` finds a token that is not among its arguments. */
+export const joinTokenVariable = "SCRATCHBIRD_JOIN_TOKEN";
 
 class Child {
   readonly process: ChildProcess;
@@ -38,10 +40,15 @@ class Child {
     readonly name: string,
     options: SupervisorOptions,
     args: readonly string[],
+    environment: Readonly<Record<string, string>>,
   ) {
     const [file, ...rest] = [...options.command, ...args];
     // A group of its own: Ctrl-C reaches the supervisor, which passes it on once. The channel tells the child if we die.
-    this.process = spawn(file!, rest, { stdio: ["ignore", "pipe", "pipe", "ipc"], detached: true });
+    this.process = spawn(file!, rest, {
+      stdio: ["ignore", "pipe", "pipe", "ipc"],
+      detached: true,
+      env: { ...process.env, ...environment },
+    });
     let toldReady: (ready: { pg: string }) => void;
     let failed: (error: Error) => void;
     this.ready = new Promise((resolve, reject) => {
@@ -138,8 +145,8 @@ export async function superviseCluster(options: SupervisorOptions): Promise<numb
       ...options.passed,
     ];
   };
-  const start = (place: number, args: readonly string[]): Child => {
-    const child = new Child(`node-${place}`, options, args);
+  const start = (place: number, args: readonly string[], environment = {}): Child => {
+    const child = new Child(`node-${place}`, options, args, environment);
     children.push(child);
     return child;
   };
@@ -158,10 +165,13 @@ export async function superviseCluster(options: SupervisorOptions): Promise<numb
       const peer = readPeer(folder(1));
       for (const [at, place] of newcomers.entries()) {
         if (stopping) break;
-        known.push(start(place, ["join", "--token", tokens[at]!, "--peer", peer, ...argsOf(place)]));
+        // Not among the arguments, which everybody on the machine may read.
+        const environment = { [joinTokenVariable]: tokens[at]! };
+        known.push(start(place, ["join", "--peer", peer, ...argsOf(place)], environment));
       }
     }
-    await Promise.all(known.map((child) => child.ready));
+    // One that does not come was reported; the others serve without it.
+    await Promise.allSettled(known.map((child) => child.ready));
   } catch (error) {
     if (!stopping) {
       onSignal();

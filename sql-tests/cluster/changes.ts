@@ -3,8 +3,8 @@
  * what every node says at the end.
  *
  * A setting is set to a value that is used once, so its epoch is found by its description; tables and schemas have names
- * that are used once. What was acknowledged stands exactly once on every node; what was refused with 57P03 nowhere; what
- * was cut off may stand, once.
+ * that are used once. What was acknowledged stands exactly once on every node; what was refused nowhere; what was cut off
+ * may stand, once.
  */
 import type pg from "pg";
 import { ask, type ClusterNode, sleep, type TestCluster, until } from "./nodes.js";
@@ -24,8 +24,8 @@ export interface Change {
 
 const settingKey = "degraded_mode.max_duration";
 
-/** What says that nothing was changed; what leaves it open. */
-const refusals = new Set(["57P03"]);
+/** What says that nothing was changed: no quorum, and changes of two nodes that meet. What leaves it open. */
+const refusals = new Set(["57P03", "40001"]);
 const openEnds = new Set(["08007", "08006", "57P01", "57P02", "ECONNRESET", "ECONNREFUSED", "EPIPE"]);
 
 export class Book {
@@ -74,11 +74,11 @@ export class Book {
     return this.changes.filter((one) => one.outcome === outcome && (kind === undefined || one.kind === kind))
       .length;
   }
-  /** What cut-off changes were told, with how many. */
-  get openEnds(): string {
+  /** What changes that were not acknowledged were told, with how many. */
+  get troubles(): string {
     const told = new Map<string, number>();
-    for (const { outcome, error = "" } of this.changes)
-      if (outcome === "unknown") told.set(error, (told.get(error) ?? 0) + 1);
+    for (const { error } of this.changes)
+      if (error !== undefined) told.set(error, (told.get(error) ?? 0) + 1);
     return [...told].map(([error, count]) => `${count} x ${error}`).join("; ");
   }
   get summary(): string {
@@ -123,7 +123,7 @@ export class ChangeStream {
         continue;
       }
       const change = await this.book.attempt(client, kinds[at % kinds.length]!, this.node.name);
-      if (change.outcome === "unknown" && change.error?.startsWith("08007") !== true) {
+      if (!isUsable(change)) {
         await client.end().catch(() => undefined);
         client = undefined;
       }
@@ -149,6 +149,11 @@ export function startStreams(cluster: TestCluster, book: Book, pauseMs = 40): Ch
 export const stopStreams = (streams: readonly ChangeStream[]): Promise<unknown> =>
   Promise.all(streams.map((one) => one.stop()));
 
+/** Whether the client can be used again behind a change. */
+function isUsable({ outcome, error }: Change): boolean {
+  return outcome !== "unknown" || error?.startsWith("08007") === true;
+}
+
 /** The first acknowledgement of a change sent from now on, at any of the nodes: milliseconds, and where. */
 export async function nextCommit(
   nodes: readonly { readonly node: ClusterNode; readonly client: pg.Client }[],
@@ -159,9 +164,15 @@ export async function nextCommit(
   const since = performance.now();
   const state = { over: false };
   const tries = nodes.map(async ({ node, client }) => {
+    let usable = true;
     while (!state.over && performance.now() - since < limitMs) {
+      if (!usable) {
+        await client.end().catch(() => undefined);
+        client = await node.connect(limitMs);
+      }
       const change = await book.attempt(client, kind, node.name);
       if (change.outcome === "acknowledged") return { ms: change.endedAt - since, by: node.name };
+      usable = isUsable(change);
       await sleep(5);
     }
     throw new Error("no commit");
@@ -207,12 +218,12 @@ async function auditNode(
   });
   const relations = await ask<{ name: string }>(
     node,
-    "SELECT relname AS name FROM pg_class WHERE relkind = 'r' AND relname LIKE 'table~_%' ESCAPE '~'",
+    "SELECT relname AS name FROM pg_class WHERE relkind = 'r' AND relname ~ '^table_[0-9]+$'",
     60_000,
   );
   const schemas = await ask<{ name: string }>(
     node,
-    "SELECT nspname AS name FROM pg_namespace WHERE nspname LIKE 'schema~_%' ESCAPE '~'",
+    "SELECT nspname AS name FROM pg_namespace WHERE nspname ~ '^schema_[0-9]+$'",
     60_000,
   );
   for (const { name } of [...relations, ...schemas]) seen.set(name, (seen.get(name) ?? 0) + 1);

@@ -81,7 +81,7 @@ export async function runFailover(run: FailoverRun): Promise<FailoverReport> {
   } finally {
     await cluster.remove();
   }
-  progress(`failover: cut off: ${book.openEnds}`);
+  progress(`failover: told: ${book.troubles}`);
   return { rounds: commitMs.length, commitMs, ddlMs, homeRounds, startMs, summary: book.summary, failures };
 }
 

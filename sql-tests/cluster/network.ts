@@ -30,6 +30,8 @@ class Flow {
     readonly way: Way,
     readonly from: Socket,
     readonly to: () => Socket,
+    /** There is a socket to bring them to. */
+    readonly isBegun: () => boolean,
   ) {
     way.flows.add(this);
     from.on("data", (chunk: Buffer) => {
@@ -67,6 +69,13 @@ class Flow {
       }
     }
     if (this.#over) this.way.flows.delete(this);
+  }
+
+  /** What waits is lost, and both ends hear of it. */
+  reset(): void {
+    this.#queue.length = 0;
+    this.from.resetAndDestroy();
+    if (this.isBegun()) this.to().resetAndDestroy();
   }
 
   /** Nothing more comes; what waits is still delivered. */
@@ -121,12 +130,17 @@ export class FaultyNetwork {
         inner = connect({ port: inside, host: "127.0.0.1", allowHalfOpen: true });
         inner.setNoDelay(true);
         this.#track(inner);
-        const down = new Flow(this.way(owner, name), inner, () => socket);
+        const down = new Flow(
+          this.way(owner, name),
+          inner,
+          () => socket,
+          () => true,
+        );
         inner.on("close", () => down.close());
         return inner;
       };
       socket.setNoDelay(true);
-      const up = new Flow(this.way(name, owner), socket, target);
+      const up = new Flow(this.way(name, owner), socket, target, () => inner !== undefined);
       socket.on("close", () => up.close());
       socket.resume();
     });
@@ -177,6 +191,14 @@ export class FaultyNetwork {
       for (const to of this.nodes) if (from !== to) this.way(from.name, to.name).delayMs = ms;
   }
 
+  /** Connections between the two break, as when a host between them forgets them. */
+  reset(some: readonly ClusterNode[], others: readonly ClusterNode[]): void {
+    for (const a of some)
+      for (const b of others)
+        for (const way of [this.way(a.name, b.name), this.way(b.name, a.name)])
+          for (const flow of [...way.flows]) flow.reset();
+  }
+
   /** Cuts and heals in turn, each for half a period, drawn anew from between the two. */
   async flap(
     some: readonly ClusterNode[],
@@ -184,12 +206,14 @@ export class FaultyNetwork {
     forMs: number,
     periodMs: readonly [least: number, most: number],
     fraction: () => number,
+    breaks = false,
   ): Promise<number> {
     const end = performance.now() + forMs;
     let cuts = 0;
     while (performance.now() < end) {
       const half = (periodMs[0] + (periodMs[1] - periodMs[0]) * fraction()) / 2;
       this.split(some, others);
+      if (breaks) this.reset(some, others);
       cuts++;
       await sleep(half);
       this.set(some, others, false);

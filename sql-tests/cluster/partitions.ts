@@ -149,6 +149,7 @@ const acts: Readonly<Record<string, Act>> = {
   },
 
   "link flaps": async (scene, leader, [follower]) => flap(scene, [leader], [follower!], "link"),
+  "link breaks": async (scene, leader, [follower]) => flap(scene, [leader], [follower!], "link", true),
   "follower flaps": async (scene, leader, [follower, other]) =>
     flap(scene, [follower!], [leader, other!], "follower"),
 
@@ -190,13 +191,15 @@ async function flap(
   some: readonly ClusterNode[],
   others: readonly ClusterNode[],
   what: string,
+  breaks = false,
 ): Promise<string> {
   const [since, forMs] = [Date.now(), 60_000 * scene.scale];
   const fraction = (): number => scene.random.below(1000) / 1000;
-  const cuts = await scene.network.flap(some, others, forMs, [500, 2_000], fraction);
+  const cuts = await scene.network.flap(some, others, forMs, [500, 2_000], fraction, breaks);
   const elections = scene.cluster.electionsSince(since);
   const allowed = Math.max(1, Math.floor(forMs / 10_000));
-  if (elections > allowed) scene.fail(`${what} flaps: ${elections} elections in ${forMs} ms`);
+  if (elections > allowed)
+    scene.fail(`${what} ${breaks ? "breaks" : "flaps"}: ${elections} elections in ${forMs} ms`);
   return `${cuts} cuts in ${Math.round(forMs / 1000)} s: ${elections} elections`;
 }
 
@@ -235,6 +238,6 @@ export async function runPartitions(run: PartitionRun): Promise<PartitionReport>
     await cluster.remove();
     network.close();
   }
-  progress(`partitions: cut off: ${book.openEnds}`);
+  progress(`partitions: told: ${book.troubles}`);
   return { scenarios: healMs.length, healMs, summary: book.summary, failures };
 }

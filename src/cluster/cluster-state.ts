@@ -41,7 +41,6 @@ import {
   type AdministratorSignature,
   type Attestation,
   attestationDigest,
-  brokenLink,
   chainDigest,
   chainHash,
   convergence,
@@ -371,6 +370,9 @@ export class ClusterState implements ClusterView {
     const known = this.#administrators.get(uuid);
     if (publicKey === undefined) {
       if (known === undefined) return fail("undefinedObject", `administrator ${uuid} does not exist`);
+      // Without any, policies are published unsigned: that is for the time before the first.
+      if (![...this.#administrators.values()].some((one) => one.maySign && one.uuid !== uuid))
+        return fail("objectNotInPrerequisiteState", `administrator ${known.name} is the last who may sign`);
       this.#administrators.set(uuid, { ...known, name, maySign: false });
       return undefined;
     }
@@ -447,7 +449,7 @@ export class ClusterState implements ClusterView {
     this.#core = core;
     if (change.kind === "addMember") this.#pin(change.member);
     if (change.kind === "policy" && change.part === "caPolicy") this.#authorities = authoritiesOf(core);
-    for (const node of this.#ready.keys()) if (!ready.has(node)) this.#ready.delete(node);
+    this.#ready = new Map([...ready].map(([node, one]) => [node, one.number]));
     this.#epochs[this.#epochs.length - 1] = { ...before, state: "SUPERSEDED" };
     this.#attestations = new Map();
     this.#epochs.push({
@@ -520,7 +522,11 @@ export class ClusterState implements ClusterView {
       return tooOld(member.name, member.version, latest.epoch.minNodeVersion);
     const key = Buffer.from(member.publicKey, "base64");
     if (!this.#verify(key, attestationDigest(attestation), attestation.signature))
-      return epochError("SIGNATURE_INVALID", `the attestation of node ${member.name} does not verify`);
+      return fail(
+        "invalidAuthorizationSpecification",
+        `the attestation of node ${member.name} does not verify`,
+        "SIGNATURE_INVALID: it does not count.",
+      );
     const seen = new Set<string>();
     for (const { peer, certFingerprint, valid } of attestation.observations) {
       if (seen.has(peer))
@@ -561,40 +567,47 @@ export class ClusterState implements ClusterView {
   }
 
   *#problems(): Iterable<readonly [condition: string, message: string]> {
-    const broken = brokenLink(this.#epochs.map((one) => one.epoch));
-    if (broken !== undefined)
-      yield ["INVALID_HASH_CHAIN", `epoch ${broken} does not follow from the one before it`];
     const administratorKeys = new Map<string, readonly Uint8Array[]>();
     for (const { uuid, keys } of this.#administrators.values())
       administratorKeys.set(
         uuid,
         keys.map((key) => Buffer.from(key, "base64")),
       );
-    for (const { epoch, hash, state } of this.#epochs) {
-      const { number, administrators, signatures, leader } = epoch;
+    let previous = zeroHash;
+    for (const [at, { epoch, hash, state }] of this.#epochs.entries()) {
+      const { number, leader } = epoch;
+      const digest = chainDigest(epoch);
+      if (number !== at + 1 || epoch.previousHash !== previous)
+        yield ["INVALID_HASH_CHAIN", `epoch ${at + 1} does not follow from the one before it`];
+      previous = Buffer.from(digest).toString("hex");
+      if (hash !== previous) yield ["INVALID_HASH_CHAIN", `epoch ${number} is not what its hash says`];
+      if ((state === "SUPERSEDED") !== at + 1 < this.#epochs.length)
+        yield ["INVALID_HASH_CHAIN", `epoch ${number} is ${state}, which it cannot be`];
       if (epoch.clusterUuid !== this.clusterUuid)
         yield ["CLUSTER_UUID_MISMATCH", `epoch ${number} is of another cluster`];
-      if (chainHash(epoch) !== hash)
-        yield ["INVALID_HASH_CHAIN", `epoch ${number} is not what its hash says`];
-      if ((state === "SUPERSEDED") !== number < this.#epochs.length)
-        yield ["INVALID_HASH_CHAIN", `epoch ${number} is ${state}, which it cannot be`];
       const key = this.#nodeKeys.get(`${leader.node} ${leader.certFingerprint}`);
-      if (key === undefined || !this.#verify(key, chainDigest(epoch), leader.signature))
+      if (key === undefined || !this.#verify(key, digest, leader.signature))
         yield ["SIGNATURE_INVALID", `the signature of epoch ${number} does not verify`];
-      const digest = signDigest(epoch);
-      const good = signatures.every(
-        ({ administrator, signature }, at) =>
-          administrator === administrators[at] &&
-          // Which of the keys it had then is not written anywhere.
-          administratorKeys.get(administrator)?.some((one) => this.#verify(one, digest, signature)),
-      );
-      if (!good || signatures.length !== administrators.length)
+      if (!this.#isSigned(epoch, administratorKeys))
         yield ["SIGNATURE_INVALID", `a signature of an administrator of epoch ${number} does not verify`];
     }
     const latest = this.latest?.epoch;
     for (const type of latest === undefined ? [] : partNames)
       if (latest!.parts[type] !== this.#core.parts.get(type))
         yield ["BUNDLE_UNAVAILABLE", `${type} is not the one that epoch ${latest!.number} names`];
+  }
+
+  #isSigned(epoch: Epoch, keys: ReadonlyMap<string, readonly Uint8Array[]>): boolean {
+    const { administrators, signatures } = epoch;
+    if (administrators.length !== signatures.length) return false;
+    if (signatures.length === 0) return true;
+    const digest = signDigest(epoch);
+    return signatures.every(
+      ({ administrator, signature }, at) =>
+        administrator === administrators[at] &&
+        // Which of its keys it had then is not written anywhere.
+        keys.get(administrator)?.some((key) => this.#verify(key, digest, signature)) === true,
+    );
   }
 
   // --- snapshots ---------------------------------------------------------------------------------------------------
@@ -780,9 +793,14 @@ function after(base: Base, epoch: Epoch, core: Core, change: ClusterChange): Bas
   const converging =
     needsAttestation(epoch, base.latest, false) || (base.converging && change.kind !== "forceCutover");
   const ready = new Map(base.ready);
-  // Its word was for one way back.
-  for (const [uuid, member] of core.members)
-    if (member.state !== base.core.members.get(uuid)?.state) ready.delete(uuid);
+  for (const [uuid, { state }] of core.members) {
+    const before = base.core.members.get(uuid)?.state;
+    if (state === before) continue;
+    // Its word was for one way back. Who is put aside knows what was in force until then.
+    ready.delete(uuid);
+    if (before === "ENABLED" && state === "DISABLED" && !base.missing.has(uuid))
+      ready.set(uuid, base.latest!);
+  }
   return {
     home: base.home,
     core,
@@ -992,11 +1010,11 @@ function withMove(
     );
   if (to !== "ENABLED" && member.uuid === base.home) return onlyCopy(member, "they could not be served");
   // MEM-23; a FAILED node comes back after a fresh attestation alone (rule C1).
-  if (to === "ENABLED" && member.state !== "DISABLED" && !isReady(base, member))
+  if (to === "ENABLED" && !isReady(base, member))
     return fail(
       "objectNotInPrerequisiteState",
       `node ${member.name} is ${member.state} and has not attested the current policies`,
-      "NOT_READY: it becomes ENABLED by itself once it has.",
+      "NOT_READY: it does so by itself when it is up and reaches the cluster.",
     );
   return withState(base.core, member, to, reason, by, at);
 }

@@ -47,7 +47,7 @@ const shown = (value: unknown): string => {
       : String(value);
 };
 const wrong = (at: string, value: unknown, wanted: string): Problem => ({
-  text: value === undefined ? `${at} is missing` : `${at} is ${wanted}, not ${shown(value)}`,
+  text: value === undefined ? `${at} is missing` : `${at} must be ${wanted}, not ${shown(value)}`,
 });
 
 export function text(max: number, pattern?: RegExp, wanted = "a text"): Check {
@@ -252,7 +252,7 @@ const columns = list(atLeast({ name: anyText, type, notNull: flag }));
 const places = list(count);
 
 /** What the catalog itself and those who look things up rely on. A field more is kept: it is the object's own. */
-const catalogObject = tagged("kind", {
+const catalogShape = tagged("kind", {
   schema: atLeast({ ...names, owner: id }),
   table: atLeast({
     ...owned,
@@ -317,13 +317,13 @@ const catalogObject = tagged("kind", {
   cluster: atLeast({ ...names, uuid: anyText, acl: list(atLeast({ grantee: id, privilege: anyText })) }),
 } satisfies Record<CatalogObject["kind"], Check>);
 
+const catalogObject: Check = (value, at) =>
+  catalogShape(value, at) ?? (plain(value) ? undefined : { text: `${at} is nested too deeply` });
 const puts: Check = (value, at) => {
   const problem = list(catalogObject)(value, at);
   if (problem !== undefined) return problem;
-  const objects = value as readonly CatalogObject[];
-  if (new Set(objects.map((one) => one.id)).size < objects.length)
-    return { text: `${at} has an object twice` };
-  return plain(objects) ? undefined : { text: `${at} is nested too deeply` };
+  const ids = (value as readonly CatalogObject[]).map((one) => one.id);
+  return new Set(ids).size < ids.length ? { text: `${at} has an object twice` } : undefined;
 };
 
 const command = union<CatalogCommand | ClusterCommand, "type">("type", {

@@ -43,7 +43,15 @@ import type {
 } from "./contract.js";
 import { type ControlCommand, ControlState, encodeProposal } from "./control-state.js";
 import { attestationDigest, versionText } from "./epochs.js";
-import { groupOf, isCurrentBoot, isFollowing, isVoting, keepsQuorum } from "./membership.js";
+import {
+  type BootShown,
+  groupOf,
+  isCurrentBoot,
+  isFollowing,
+  isVoting,
+  keepsQuorum,
+  remembers,
+} from "./membership.js";
 import { RaftCounts } from "./raft-counts.js";
 import { durationMs } from "./settings.js";
 
@@ -63,6 +71,8 @@ const mainBehindMs = 5_000;
 const barrierTimeoutMs = mainBehindMs + leaseMs + 1_000;
 /** A removed node is spoken to for so long. */
 const farewellMs = 2_000;
+/** What a leader says that has become none, or has ended: the proposal may be in its log all the same. */
+const undecided = new Set(["cannotConnectNow", "adminShutdown", "ioError", "dataCorrupted", "internalError"]);
 /** Changes in one entry, and about how large they are together. */
 const changesMax = 64;
 const changesBytesMax = 4 << 20;
@@ -178,9 +188,13 @@ interface PeerFacts {
   version: number;
   /** Terms it has spoken in: it must not have forgotten them. */
   term: number;
+  /** Where it is now, in place of what the log says. */
+  moved: { readonly from: string; readonly to: string } | undefined;
   /** Its clock when it sent its last status; and ours, as it heard last. */
   sentAt: number;
   heard: number;
+  /** Until when it has given this node a lease, as the leader. */
+  granted: number;
 }
 
 interface Status {
@@ -189,12 +203,17 @@ interface Status {
   readonly applied: number;
   readonly version: number;
   readonly sentAt: number;
+  /** Where it is reached, when it knows: nobody else could tell the log of it. */
+  readonly control?: string | undefined;
   /** The receiver's own `sentAt`, as heard last. */
   readonly heard: number;
+  readonly term: number;
+  /** Of the leader: how long its own lease still is, which no other outlives. */
+  readonly lease: number;
 }
 
 interface Hello {
-  readonly boot: Member["boot"];
+  readonly boot: BootShown;
   readonly version: number;
   readonly lastIndex: number;
   readonly term: number;
@@ -234,6 +253,8 @@ export class ControlActor {
   #publishing = false;
   /** Term in which this leader has applied all that was committed before it. */
   #caughtUpIn = 0;
+  /** Everybody who has a lease has applied up to here: so clients were told, by this leader or one before it. */
+  #toldIndex = 0;
   #barriers: { index: number; resolve: () => void; reject: (error: DbError) => void; deadline: number }[] =
     [];
   #leaderSince = 0;
@@ -255,6 +276,8 @@ export class ControlActor {
   #changingGroup = false;
   /** Where this node is reached, when that is known; and whether it is being told to the others. */
   #addresses: { readonly now: Member["addresses"]; readonly before: Member["addresses"] } | undefined;
+  /** The same, for those who must find this node before the log can tell them. */
+  #reached: { readonly now: Member["addresses"]; readonly before: Member["addresses"] } | undefined;
   #moving = false;
   #behindSince: number | undefined;
   #epochMismatch = false;
@@ -324,6 +347,8 @@ export class ControlActor {
         return;
       case "addresses":
         this.#addresses = { now: message.addresses, before: message.before };
+        this.#reached = this.#addresses;
+        this.#sendStatus();
         return;
       case "stop":
         void this.stop().then(() => this.#options.toMain({ kind: "stopped" }));
@@ -418,6 +443,8 @@ export class ControlActor {
   #fault(error: DbError): void {
     if (this.#over) return;
     this.#options.log.error("the control plane has ended on this node", { error });
+    // What was applied is no failure, whatever has ended this node: main is to know it first.
+    this.#flush();
     this.#end(error);
     this.#options.toMain({ kind: "fault", error: recordOf(error) });
   }
@@ -431,7 +458,11 @@ export class ControlActor {
     this.#scheduleFlush();
     for (const { origin, error } of outcomes) {
       if (/^(MALFORMED|NEWER_VERSION|WRONG_SENDER): /.test(error?.fields.detail ?? ""))
-        this.#options.log.error("an entry of the consensus log makes no sense here", { index, origin, error });
+        this.#options.log.error("an entry of the consensus log makes no sense here", {
+          index,
+          origin,
+          error,
+        });
       if (origin === undefined) continue;
       const pending = this.#pending.get(keyOf(origin));
       if (pending === undefined) continue;
@@ -481,17 +512,19 @@ export class ControlActor {
     for (const member of cluster.members.values()) {
       this.#names.set(member.raftId, member.uuid);
       if (member.uuid === self.uuid) continue;
-      if (isFollowing(member) || this.#isLeaving(member)) peers.set(member.uuid, member.addresses.control);
+      if (!isFollowing(member) && !this.#isLeaving(member)) continue;
+      const { control } = member.addresses;
+      const moved = this.#peers.get(member.uuid)?.moved;
+      peers.set(member.uuid, moved?.from === control ? moved.to : control);
     }
     const own = cluster.members.get(self.uuid);
     if (own?.state === "REMOVED" && this.#opened) {
-      this.#fault(
-        new DbError("adminShutdown", "this node was removed from the cluster", {
-          detail: `REMOVED: ${own.stateReason}`,
-          hint: "To take the machine back, join with a new data folder.",
-        }),
-      );
-      return;
+      if (!this.#raft.isLeader) {
+        this.#endRemoved(own);
+        return;
+      }
+      // Its vote counts until the group is without it, and those who are left may be too few before.
+      this.#alignGroup();
     }
     const needed = cluster.latest?.epoch.minNodeVersion ?? 0;
     if (self.version < needed && this.#opened) {
@@ -508,6 +541,15 @@ export class ControlActor {
     const spokenTo = own === undefined && firstPeers !== undefined ? firstPeers : peers;
     links?.setPeers(spokenTo);
     for (const uuid of this.#peers.keys()) if (!spokenTo.has(uuid)) this.#peers.delete(uuid);
+  }
+
+  #endRemoved(own: Member): void {
+    this.#fault(
+      new DbError("adminShutdown", "this node was removed from the cluster", {
+        detail: `REMOVED: ${own.stateReason}`,
+        hint: "To take the machine back, join with a new data folder.",
+      }),
+    );
   }
 
   /** Removed while this node looked on, a moment ago. */
@@ -596,6 +638,9 @@ export class ControlActor {
     };
     if (member !== undefined && member.boot.count > 0 && !isCurrentBoot(member.boot, shown.boot))
       stale(`start ${shown.boot.count} is not newer than start ${member.boot.count}`);
+    // A count alone rises with every try.
+    if (member !== undefined && member.boot.count > 0 && !remembers(shown.boot, member.boot.nonce))
+      stale(`its folder does not know start ${member.boot.count}`);
     if (known !== undefined) {
       if (shown.boot.count < known.boot) stale(`start ${shown.boot.count} is older than start ${known.boot}`);
       if (shown.lastIndex < known.appliedIndex)
@@ -606,6 +651,8 @@ export class ControlActor {
     if (facts.boot !== shown.boot.count) {
       facts.boot = shown.boot.count;
       facts.appliedNow = 0;
+      // Of another process's clock.
+      facts.sentAt = 0;
     }
     return json({});
   }
@@ -623,8 +670,10 @@ export class ControlActor {
         appliedNow: 0,
         version: 0,
         term: 0,
+        moved: undefined,
         sentAt: 0,
         heard: Number.NEGATIVE_INFINITY,
+        granted: Number.NEGATIVE_INFINITY,
       };
       this.#peers.set(node, facts);
     }
@@ -644,7 +693,7 @@ export class ControlActor {
     facts.lastSeenMonotonic = clock.monotonic();
     this.#dead.delete(node);
     const body = payload.subarray(4);
-    if (kind === messageKind.status) this.#statusOf(facts, parse<Status>(body));
+    if (kind === messageKind.status) this.#statusOf(node, facts, parse<Status>(body));
     else if (kind === messageKind.raft) this.#raftMessage(node, facts, body);
   }
 
@@ -701,22 +750,48 @@ export class ControlActor {
       epoch: this.#mainEpoch,
       applied: this.#mainApplied,
       version: self.version,
+      control: this.#reachedAt(),
       sentAt: clock.monotonic(),
       heard: this.#peers.get(node)?.sentAt ?? 0,
+      term: this.#raft.term,
+      lease: this.#raft.isLeader ? Math.max(0, this.#leaseUntil() - clock.monotonic()) : 0,
     };
     this.#send(node, messageKind.status, json(status));
   }
 
-  #statusOf(facts: PeerFacts, status: Status): void {
+  #reachedAt(): string | undefined {
+    const own = this.state.cluster.members.get(this.#options.self.uuid);
+    const told = this.#reached;
+    return own === undefined || told === undefined ? undefined : addressOf(own, told, "control");
+  }
+
+  #statusOf(node: string, facts: PeerFacts, status: Status): void {
     facts.epoch = status.epoch;
     facts.appliedNow = status.applied;
     facts.appliedIndex = Math.max(facts.appliedIndex, status.applied);
-    facts.leasedAt = this.#options.clock.monotonic();
     facts.version = status.version;
-    facts.sentAt = status.sentAt;
-    // Zero: nothing heard yet in that start of the peer.
-    if (status.heard > 0) facts.heard = Math.max(facts.heard, status.heard);
+    // A lease is for those who have what clients were told that everybody has.
+    if (!this.#raft.isLeader || status.applied >= this.#toldIndex) {
+      facts.leasedAt = this.#options.clock.monotonic();
+      facts.sentAt = status.sentAt;
+    }
+    // Zero: nothing heard yet in that start of the peer. Of another term: it knows of another leader, or of none.
+    if (status.heard > 0 && status.term === this.#raft.term) {
+      facts.heard = Math.max(facts.heard, status.heard);
+      const lease = Math.min(status.lease, leaseMs - leaseMarginMs);
+      if (lease > 0) facts.granted = Math.max(facts.granted, status.heard + lease);
+    }
     this.#tryBarriers();
+    this.#noteMoved(node, facts, status.control);
+  }
+
+  /** A peer that nobody can call any more has called: it is found before the log knows where it went. */
+  #noteMoved(node: string, facts: PeerFacts, to: string | undefined): void {
+    const from = this.state.cluster.members.get(node)?.addresses.control;
+    if (typeof to !== "string" || to.length > 300 || from === undefined) return;
+    if (to === (facts.moved?.from === from ? facts.moved.to : from)) return;
+    facts.moved = { from, to };
+    this.#trustChanged();
   }
 
   // --- proposals ---------------------------------------------------------------------------------------------------
@@ -794,12 +869,12 @@ export class ControlActor {
 
   #notTaken(pending: Pending, error: DbError): void {
     if (!this.#pending.has(keyOf(pending.origin))) return;
-    if (error.condition !== "cannotConnectNow") {
+    if (!undecided.has(error.condition)) {
       this.#pending.delete(keyOf(pending.origin));
       pending.reject(error);
       return;
     }
-    // The leader has changed or is busy: the next tick hands it over again.
+    // The leader has changed, is busy or has ended: the next tick hands it over again.
     pending.term = -1;
   }
 
@@ -887,14 +962,16 @@ export class ControlActor {
       if (count > 0 && bytes > changesBytesMax) break;
       count++;
     }
-    const taken = this.#changes.splice(0, count);
+    let taken = this.#changes.splice(0, count);
     try {
       // What earlier leaders have committed is the base of what this one builds.
       if (this.#caughtUpIn !== this.#raft.term) await this.#leadSurely();
+      taken = this.#news(taken);
       let made = this.#draft(taken);
       if (made.some((one) => "condition" in one)) {
         // A refusal is an answer: it is given by whoever surely leads, on everything that was committed.
         await this.#leadSurely();
+        taken = this.#news(taken);
         made = this.#draft(taken);
       }
       const entries: EpochEntry[] = [];
@@ -918,6 +995,21 @@ export class ControlActor {
       if (!(error instanceof DbError)) throw error;
       for (const one of taken) one.answer(error);
     }
+  }
+
+  /**
+   * Without the second copies of what an earlier leader has made, or this one: nothing is refused for being done already, and
+   * no epoch is built on one that will be passed over. Who has proposed it sees it applied.
+   */
+  #news(changes: readonly WaitingChange[]): WaitingChange[] {
+    const keys = new Set<string>();
+    return changes.filter((one) => {
+      const key = keyOf(one.origin);
+      const isNew = !this.state.knows(one.origin) && !keys.has(key);
+      keys.add(key);
+      if (!isNew) one.answer();
+      return isNew;
+    });
   }
 
   /** Everything that was committed is applied here, and nobody else leads. */
@@ -1024,7 +1116,10 @@ export class ControlActor {
 
   async #awaitAll(index: number): Promise<void> {
     if (!this.#raft.isLeader) throw new DbError("cannotConnectNow", "this node does not lead the cluster");
-    if (this.#laggards(index) === 0) return;
+    if (this.#laggards(index) === 0) {
+      this.#toldIndex = Math.max(this.#toldIndex, index);
+      return;
+    }
     await new Promise<void>((resolve, reject) => {
       const deadline = this.#options.clock.monotonic() + barrierTimeoutMs;
       this.#barriers.push({ index, resolve, reject, deadline });
@@ -1045,8 +1140,7 @@ export class ControlActor {
       const applied = member.uuid === self.uuid ? this.#mainApplied : (facts?.appliedNow ?? 0);
       if (applied >= index || this.#dead.has(member.uuid)) continue;
       // A new leader waits one lease for those whose leases it does not know.
-      const seen =
-        member.uuid === self.uuid ? this.#leasedAt : (facts?.leasedAt ?? Number.NEGATIVE_INFINITY);
+      const seen = member.uuid === self.uuid ? this.#leasedAt : (facts?.leasedAt ?? Number.NEGATIVE_INFINITY);
       if (now - Math.max(seen, this.#leaderSince) < leaseMs) count++;
     }
     return count;
@@ -1057,8 +1151,10 @@ export class ControlActor {
     const now = this.#options.clock.monotonic();
     this.#barriers = this.#barriers.filter((one) => {
       if (!this.#raft.isLeader) one.reject(new DbError("cannotConnectNow", "another node leads"));
-      else if (this.#laggards(one.index) === 0) one.resolve();
-      else if (now > one.deadline) one.reject(new DbError("cannotConnectNow", "nodes are behind"));
+      else if (this.#laggards(one.index) === 0) {
+        this.#toldIndex = Math.max(this.#toldIndex, one.index);
+        one.resolve();
+      } else if (now > one.deadline) one.reject(new DbError("cannotConnectNow", "nodes are behind"));
       else return true;
       return false;
     });
@@ -1074,10 +1170,22 @@ export class ControlActor {
       this.#lastLeader = name;
       this.#leaderChanges++;
       this.#leaderSince = this.#options.clock.monotonic();
+      // Leases are the leader's, and what was heard before it led asks it for none.
+      for (const facts of this.#peers.values()) {
+        facts.heard = Number.NEGATIVE_INFINITY;
+        facts.granted = Number.NEGATIVE_INFINITY;
+        if (isLeader) facts.sentAt = 0;
+      }
+      this.#toldIndex = isLeader ? this.#raft.lastIndex : 0;
       this.#options.log.info(isLeader ? "this node leads the cluster" : "a node leads the cluster", {
         leader: this.#names.get(leader) ?? leader,
         term,
       });
+    }
+    const own = this.state.cluster.members.get(this.#options.self.uuid);
+    if (own?.state === "REMOVED" && !isLeader && this.#opened) {
+      this.#endRemoved(own);
+      return;
     }
     this.#handAll();
     this.#tryBarriers();
@@ -1108,19 +1216,24 @@ export class ControlActor {
     if (this.#raft.leader === 0) return Number.NEGATIVE_INFINITY;
     if (!this.#raft.isLeader) {
       const node = this.#names.get(this.#raft.leader);
-      return (this.#peers.get(node ?? "")?.heard ?? Number.NEGATIVE_INFINITY) + leaseMs - leaseMarginMs;
+      return this.#peers.get(node ?? "")?.granted ?? Number.NEGATIVE_INFINITY;
     }
-    const heard: number[] = [];
-    for (const member of this.state.cluster.members.values()) {
-      if (!isVoting(member)) continue;
-      heard.push(
-        member.uuid === self.uuid
-          ? this.#options.clock.monotonic()
-          : (this.#peers.get(member.uuid)?.heard ?? Number.NEGATIVE_INFINITY),
+    if (this.#mainApplied < this.#toldIndex) return Number.NEGATIVE_INFINITY;
+    const { voters, outgoing } = this.#raft.members;
+    let heardByQuorum = Number.POSITIVE_INFINITY;
+    for (const group of outgoing.length === 0 ? [voters] : [voters, outgoing]) {
+      const heard = group.map((id) =>
+        id === self.raftId
+          ? this.#leasedAt
+          : (this.#peers.get(this.#names.get(id) ?? "")?.heard ?? Number.NEGATIVE_INFINITY),
+      );
+      heard.sort((a, b) => b - a);
+      heardByQuorum = Math.min(
+        heardByQuorum,
+        heard[Math.floor(heard.length / 2)] ?? Number.NEGATIVE_INFINITY,
       );
     }
-    heard.sort((a, b) => b - a);
-    return (heard[Math.floor(heard.length / 2)] ?? Number.NEGATIVE_INFINITY) + leaseMs - leaseMarginMs;
+    return heardByQuorum + leaseMs - leaseMarginMs;
   }
   #renewLease(): void {
     this.#options.publishLease?.(this.#leaseUntil());
@@ -1134,7 +1247,9 @@ export class ControlActor {
     if (own === undefined || this.#raft.leader === 0) return;
     if (!this.#bootNoted && (own.boot.count !== self.boot.count || own.boot.nonce !== self.boot.nonce)) {
       this.#bootNoted = true;
-      this.#submitOwn({ type: "boot", node: self.uuid, boot: self.boot, version: self.version }, (error) => {
+      const { count, nonce } = self.boot;
+      const boot = { count, nonce };
+      this.#submitOwn({ type: "boot", node: self.uuid, boot, version: self.version }, (error) => {
         if (error.condition === "objectNotInPrerequisiteState") this.#fault(error);
         else this.#bootNoted = false;
       });
@@ -1144,9 +1259,7 @@ export class ControlActor {
     const latest = cluster.latest;
     if (latest === undefined || this.#mainEpoch !== latest.epoch.number) return;
     const enabled = own.state === "ENABLED";
-    const wanted = enabled
-      ? latest.state === "CONVERGING"
-      : own.state === "JOINING" || own.state === "FAILED";
+    const wanted = enabled ? latest.state === "CONVERGING" : own.state !== "REMOVED";
     const given = enabled
       ? cluster.attestations.has(self.uuid)
       : cluster.readyEpochOf(self.uuid) === latest.epoch.number;
@@ -1186,12 +1299,11 @@ export class ControlActor {
   #tellAddresses(own: Member): void {
     const told = this.#addresses;
     if (told === undefined || this.#moving || own.state === "REMOVED") return;
-    const pick = (kind: keyof Member["addresses"]): string => {
-      const before = told.before[kind];
-      const isOurs = before === own.addresses[kind] || before.endsWith(":0");
-      return isOurs ? told.now[kind] : own.addresses[kind];
+    const addresses = {
+      control: addressOf(own, told, "control"),
+      rpc: addressOf(own, told, "rpc"),
+      pg: addressOf(own, told, "pg"),
     };
-    const addresses = { control: pick("control"), rpc: pick("rpc"), pg: pick("pg") };
     this.#addresses = undefined;
     if (
       JSON.stringify(addresses) ===
@@ -1466,6 +1578,17 @@ export class ControlActor {
 /** About, in bytes: only a policy's content is ever large. */
 function sizeOf(change: ClusterChange): number {
   return change.kind === "policy" ? change.content.length : 512;
+}
+
+/** Where a member is reached: what an administrator has set, or what the node itself has found. */
+function addressOf(
+  own: Member,
+  told: { readonly now: Member["addresses"]; readonly before: Member["addresses"] },
+  kind: keyof Member["addresses"],
+): string {
+  const before = told.before[kind];
+  const isOurs = before === own.addresses[kind] || before.endsWith(":0");
+  return isOurs ? told.now[kind] : own.addresses[kind];
 }
 
 /** What an earlier start has left in the log is not what this one has proposed under the same number. */

@@ -143,6 +143,13 @@ export class ControlState {
     return this.cluster.latest === undefined || (raftId > 0 && raftId < this.cluster.nextRaftId);
   }
 
+  /** Whether the proposal has been applied, or refused when it was applied, or is of a start that is over. */
+  knows({ stream: id, boot, number }: Origin): boolean {
+    const stream = this.#streams.get(id);
+    if (stream === undefined || boot > stream.boot) return false;
+    return boot < stream.boot || number <= stream.low || stream.above.has(number);
+  }
+
   #isNew({ stream: id, boot, number }: Origin): boolean {
     let stream = this.#streams.get(id);
     if (stream === undefined || boot > stream.boot) {
@@ -167,17 +174,15 @@ export class ControlState {
     if (command.type === "refused") return errorOf(command.error);
     const leaders = command.type === "genesis" || command.type === "epochs";
     const about =
-      command.type === "boot"
-        ? command.node
-        : command.type === "attest"
-          ? command.attestation.node
-          : node;
+      command.type === "boot" ? command.node : command.type === "attest" ? command.attestation.node : node;
     return this.#foreign(node, leaders || about !== node ? undefined : origin);
   }
   foreignChange(node: string, bytes: Uint8Array): DbError | undefined {
     const value = parsed(bytes);
     const problem = changeProblem(value);
-    return problem === undefined ? this.#foreign(node, (value as { origin: Origin }).origin) : errorOf(problem);
+    return problem === undefined
+      ? this.#foreign(node, (value as { origin: Origin }).origin)
+      : errorOf(problem);
   }
   #foreign(node: string, origin: Origin | undefined): DbError | undefined {
     const member = this.cluster.members.get(node);

@@ -71,8 +71,8 @@ export interface CatalogFollower {
   after(
     differences: readonly { before: CatalogObject | undefined; after: CatalogObject | undefined }[],
   ): void;
-  /** Everything was replaced by a snapshot. */
-  replaced(): Promise<void>;
+  /** Makes the storage of what a snapshot names, before it replaces everything. */
+  replaced(catalog: CatalogState): Promise<void>;
 }
 
 export interface ControlPlaneOptions {
@@ -136,7 +136,9 @@ export class ControlPlane implements ClusterAdmin {
       options.virtuals,
       (key, digest, signature) => this.#signaturesHold || options.verify(key, digest, signature),
     );
-    this.ids = new IdSource(this.#state.catalog);
+    this.ids = new IdSource(this.#state.catalog, () =>
+      this.cluster.members.size > 1 ? options.self.raftId : undefined,
+    );
     this.failed = new Promise((resolve) => {
       this.#fail = resolve;
     });
@@ -162,6 +164,12 @@ export class ControlPlane implements ClusterAdmin {
   /** Proposals and questions that are not answered, and entries that wait to be applied. */
   get underWay(): number {
     return this.#waiting.size + this.#tickets.size + this.#queue.length;
+  }
+  /** No other node belongs to the cluster: what the log has is decided. */
+  get isAlone(): boolean {
+    let others = 0;
+    for (const member of this.cluster.members.values()) if (member.state !== "REMOVED") others++;
+    return others <= 1;
   }
   /** Nothing was ever put into the catalog. */
   get isNew(): boolean {
@@ -231,10 +239,18 @@ export class ControlPlane implements ClusterAdmin {
   #end(error: DbError): void {
     if (this.#over !== undefined) return;
     this.#over = error;
-    for (const { reject } of this.#waiting.values()) reject(error);
+    // The control actor has answered what it could: of the rest it may have applied some.
+    const unknown = new DbError(
+      "transactionResolutionUnknown",
+      "it is not known whether the change was made: the node has ended",
+      { hint: "Look before you try again." },
+      error,
+    );
+    for (const { reject } of this.#waiting.values()) reject(unknown);
     this.#waiting.clear();
     for (const resolve of this.#tickets.values()) resolve();
     this.#tickets.clear();
+    this.#stopped?.();
     this.#opened?.reject(error);
     this.#wake();
   }
@@ -331,21 +347,39 @@ export class ControlPlane implements ClusterAdmin {
     const { follower } = this;
     assert(follower !== undefined, "somebody follows");
     try {
-      const accepted = this.state.refusal(change) === undefined;
-      if (accepted) await follower.before(change);
+      // A second copy, or one of an earlier start, does nothing at all.
+      const isNew = origin === undefined || !this.#state.knows(origin);
+      if (isNew && this.state.refusal(change) === undefined) await follower.before(change);
       const differences = [...change.puts.map((after) => ({ before: this.#object(after.id), after }))];
       const dropped = change.deletes.map((id) => ({ before: this.#object(id), after: undefined }));
-      this.#settle(this.#state.applyCommand(change, origin), index);
-      if (accepted) follower.after([...differences, ...dropped]);
+      const outcomes = this.#state.applyCommand(change, origin);
+      this.#settle(outcomes, index);
+      if (outcomes.some(({ error }) => error === undefined)) follower.after([...differences, ...dropped]);
     } catch (error) {
-      // The catalog and its storage differ from here on: only a new start brings them together.
-      const fault = new DbError("ioError", "storage could not follow a change of the catalog", {}, error);
-      this.#end(fault);
-      this.#fail(fault);
+      this.#cannotFollow(error);
       return;
     }
     this.#working = false;
     this.#work();
+  }
+
+  /** The catalog and its storage differ from here on: only a new start brings them together. */
+  #cannotFollow(error: unknown): void {
+    const fault = new DbError("ioError", "storage could not follow a change of the catalog", {}, error);
+    this.#end(fault);
+    this.#fail(fault);
+  }
+
+  /** Runs between two entries: none is applied meanwhile. */
+  async exclusively(run: () => Promise<void>): Promise<void> {
+    await this.#until(() => !this.#working);
+    this.#working = true;
+    try {
+      await run();
+    } finally {
+      this.#working = false;
+      this.#work();
+    }
   }
 
   #object(id: number): CatalogObject | undefined {
@@ -353,11 +387,29 @@ export class ControlPlane implements ClusterAdmin {
     return object === undefined || object.kind === "virtual" ? undefined : object;
   }
 
+  /** Storage of what is new is there before the catalog names it, as with single entries. */
   async #restore({ index, state }: { index: number; state: Uint8Array }): Promise<void> {
     this.#restoring = undefined;
-    this.#state.restore(state);
-    this.#appliedIndex = index;
-    await this.follower?.replaced();
+    try {
+      if (this.follower !== undefined) {
+        const next = new ControlState(this.#options.virtuals, this.#options.verify);
+        next.restore(state);
+        await this.follower.replaced(next.catalog);
+      }
+      const before = [...this.state.objects()];
+      this.#state.restore(state);
+      this.#appliedIndex = index;
+      this.follower?.after(before.map((object) => ({ before: object, after: this.#object(object.id) })));
+    } catch (error) {
+      this.#cannotFollow(error);
+      return;
+    }
+    // What of ours is in the snapshot was made; how it ended, the outcomes of transactions say.
+    for (const [number, { resolve }] of this.#waiting) {
+      if (!this.#state.knows(this.#originOf(number))) continue;
+      this.#waiting.delete(number);
+      resolve(index);
+    }
     this.#working = false;
     this.#applied();
     this.#work();
@@ -455,9 +507,7 @@ export class ControlPlane implements ClusterAdmin {
 
   /** Rule C5. Alone there is nobody to wait for. */
   async #everywhere(index: number): Promise<void> {
-    let others = 0;
-    for (const member of this.cluster.members.values()) if (member.state !== "REMOVED") others++;
-    if (others <= 1 || this.#over !== undefined) return;
+    if (this.isAlone || this.#over !== undefined) return;
     await this.#ask((ticket) => this.#options.channel.send({ kind: "barrier", ticket, index }));
   }
 

@@ -151,6 +151,18 @@ export function joinRefusal(
   return undefined;
 }
 
+/** What a node shows of its start: the names of those before it too. */
+export interface BootShown {
+  readonly count: number;
+  readonly nonce: string;
+  readonly earlier?: readonly string[] | undefined;
+}
+
+/** Whether the folder has seen a start of its own: one that was put back, or copied before, has not. */
+export function remembers(shown: BootShown, nonce: string): boolean {
+  return shown.nonce === nonce || shown.earlier?.includes(nonce) === true;
+}
+
 /** Whether a start of a member is its newest: a folder that was put back is not. */
 export function isCurrentBoot(known: Member["boot"], shown: Member["boot"]): boolean {
   if (shown.count !== known.count) return shown.count > known.count;

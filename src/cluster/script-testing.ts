@@ -5,7 +5,7 @@
  *     time 100                                the clock of the leader, milliseconds (it advances by one with each line)
  *     found a                                 [version 1.0.0] [roles VOTER,SHARD_OWNER]
  *     join b                                  the same, and [with TOKEN] [as NAME] [key of NODE]
- *     set KEY VALUE, reset KEY
+ *     set KEY VALUE, reset KEY                `policy caPolicy good` is one that can be read
  *     move b ENABLED, remove b, roles b LEARNER, addresses b h:1 h:2 h:3, policy PART TEXT, cutover 3 disabling b,c
  *         each with [signed by x,y] [by leader b]; `remove b force`
  *     draft NAME: CHANGE, then apply NAME     built now, applied later, perhaps twice
@@ -23,7 +23,7 @@ import { simTrust } from "../sim/trust.js";
 import { ClusterState, type Draft } from "./cluster-state.js";
 import type { ClusterChange, EpochEntry, ErrorRecord, NewMember, Origin, Signer } from "./contract.js";
 import { ControlState, encodeProposal } from "./control-state.js";
-import { type Attestation, attestationDigest, packVersion, type PartType, versionText } from "./epochs.js";
+import { type Attestation, attestationDigest, type PartType, packVersion, versionText } from "./epochs.js";
 import { isVoting, type Role, roleBits, roleNames } from "./membership.js";
 
 export const clusterUuid = "01900000-0000-7000-8000-0000000000ff";
@@ -191,7 +191,7 @@ export class ControlScript {
     twin.apply(bytes);
     assert(textOf(twin) === textOf(this.state), "a restored state differs");
     return outcomes.length === 0
-      ? ["  applied before"]
+      ? ["  no answer"]
       : outcomes.flatMap(({ error }) => (error === undefined ? [] : shown(recordOf(error))));
   }
 
@@ -256,7 +256,8 @@ export class ControlScript {
     const author = this.#author;
     let leader = "a";
     const drafts = lines.map((line) => {
-      const [plain = "", signers] = line.split(" signed by ");
+      const [before = "", signers] = line.split(" signed by ");
+      const plain = before.replace(/ by leader \w$/, "");
       const words = plain.split(" ");
       const change = changeOf(plain, words);
       leader = / by leader (\w)/.exec(line)?.[1] ?? leader;
@@ -323,7 +324,9 @@ function changeOf(line: string, words: readonly string[]): ClusterChange {
       return {
         kind: "policy",
         part: name as PartType,
-        content: Buffer.from(rest.join(" ")).toString("base64"),
+        content: Buffer.from(
+          rest[0] === "good" ? JSON.stringify({ authorities: [authorityPem] }) : rest.join(" "),
+        ).toString("base64"),
       };
     case "cutover": {
       const names = after("disabling")?.split(",").filter(Boolean) ?? [];
@@ -357,7 +360,8 @@ function summary({ cluster }: ControlState): string[] {
   const lines: string[] = [];
   for (const { epoch, state, by } of cluster.epochs) {
     const signers = epoch.administrators.map(nameOf).join(",");
-    const missing = state === "CONVERGING" ? [...cluster.missing()].map(([node, why]) => `${node} ${why}`) : [];
+    const missing =
+      state === "CONVERGING" ? [...cluster.missing()].map(([node, why]) => `${node} ${why}`) : [];
     lines.push(
       `epoch ${epoch.number} ${state}: ${epoch.description}` +
         (by === "admin" || by === "genesis" ? "" : `, by ${by}`) +
@@ -366,6 +370,8 @@ function summary({ cluster }: ControlState): string[] {
         (missing.length === 0 ? "" : `; ${missing.join(", ")}`),
     );
   }
+  const attested = [...cluster.attestations.keys()];
+  if (attested.length > 0) lines.push(`attested by ${attested.join(", ")}`);
   for (const { number, condition, message } of cluster.refusedEpochs)
     lines.push(`refused epoch ${number}: ${condition}: ${message}`);
   for (const member of cluster.members.values()) {

@@ -131,6 +131,16 @@ test("ids are never given twice, whether the change that drew them is applied or
   expect(later).toBeGreaterThan(drawn[1]!);
 });
 
+test("nodes that draw ids at the same time stay apart", () => {
+  const { state } = start();
+  const drawn = [1, 2, 3].flatMap((node) => {
+    const ids = new IdSource(state, () => node);
+    return [ids.draw(), ids.draw(), ids.draw()];
+  });
+  expect(new Set(drawn).size).toBe(drawn.length);
+  expect(Math.max(...drawn)).toBeLessThan(firstId + 4 * 32);
+});
+
 test("an object that came and went in one draft leaves nothing", () => {
   const { state, ids } = start();
   const draft = new CatalogDraft(state, ids);

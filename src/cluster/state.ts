@@ -295,8 +295,12 @@ export class CatalogState extends CatalogView {
       }
     }
     const changed = new Set([...change.deletes, ...change.puts.map((object) => object.id)]);
+    const names = new Set<string>();
     for (const object of change.puts) {
       const key = nameKey(object);
+      if (key !== undefined && names.has(key))
+        return new DbError("duplicateObject", "two objects of one catalog change have the same name");
+      if (key !== undefined) names.add(key);
       const holder = key === undefined ? undefined : this.#names.get(key);
       if (holder !== undefined && holder !== object.id && !changed.has(holder)) {
         return new DbError(
@@ -377,13 +381,27 @@ export class CatalogState extends CatalogView {
   }
 }
 
-/** Draws ids for new objects: cluster-wide unique, raised past everything the state has seen. */
+/** Of ids drawn by different nodes at once. */
+const idLanes = 32;
+
+/**
+ * Draws ids for new objects, raised past everything the state has seen. Nodes that draw at the same time stay apart: each
+ * takes every 32nd id in a cluster, and all of them while it is alone. Should two meet all the same, the second change is
+ * refused (40001).
+ */
 export class IdSource {
   #next = 0;
-  constructor(readonly state: CatalogState) {}
+  constructor(
+    readonly state: CatalogState,
+    /** A number of this node among several; undefined: it is alone. */
+    readonly lane: () => number | undefined = () => undefined,
+  ) {}
   draw(): ObjectId {
-    this.#next = Math.max(this.#next, this.state.nextId);
-    return this.#next++;
+    let id = this.next;
+    const lane = this.lane();
+    if (lane !== undefined) id += (idLanes + (lane % idLanes) - (id % idLanes)) % idLanes;
+    this.#next = id + 1;
+    return id;
   }
   get next(): ObjectId {
     return Math.max(this.#next, this.state.nextId);

@@ -159,6 +159,8 @@ interface Live {
   readonly remoteAddress: string;
   /** DER; undefined where it is not for the credentials to judge: a stranger's, or that of a cluster being joined. */
   readonly certificate: Buffer | undefined;
+  /** Once there is a stream. */
+  peer?: PeerIdentity;
 }
 
 export class HostPeerNetwork implements PeerNetwork {
@@ -214,6 +216,11 @@ export class HostPeerNetwork implements PeerNetwork {
     }
   }
 
+  drop(node: string): void {
+    for (const { peer, socket } of [...this.#live])
+      if (peer?.kind === "member" && peer.node === node) socket.destroy();
+  }
+
   close(): void {
     this.#closed = true;
     for (const server of this.#servers) server.close();
@@ -240,6 +247,7 @@ export class HostPeerNetwork implements PeerNetwork {
   }
 
   #stream(socket: tls.TLSSocket, peer: PeerIdentity, live: Live): PeerStream {
+    live.peer = peer;
     this.#live.add(live);
     socket.once("close", () => this.#live.delete(live));
     return new TlsPeerStream(socket, peer, live.remoteAddress);

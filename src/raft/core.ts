@@ -3,7 +3,7 @@
  * disk, socket or randomness but its own seed: the same state and input give the same effects.
  *
  * Read `contract.ts` for the words and `rules.ts` for what safety rests on; then `election.ts`, `replication.ts`,
- * `reads.ts`, which hold the handlers that are dispatched here.
+ * `reads.ts`, which hold the handlers that are dispatched here, and `sanity.ts`, which messages have to pass first.
  *
  * Invariants, checked in every step: terms and commit never fall, nothing is committed that is not held, and committed
  * entries are handed to the state machine once, in order.

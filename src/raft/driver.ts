@@ -2,10 +2,11 @@
  * Acts for the core: feeds it what arrives, makes durable what it says, then sends and applies.
  *
  * Inputs that arrive while a write is under way wait and are stepped together, and their effects become one write with one
- * sync: under load a sync carries many proposals. Reads that came together share one round of heartbeats.
+ * sync: under load a sync carries many proposals, and so does a message. Reads that came together share one round of
+ * heartbeats.
  *
- * Invariants: nothing of a step is sent or applied before all of it is durable; steps, writes, messages and applied entries
- * keep their order; after a failed write or a fault the member says nothing more; every promise is settled, by `stop` at
+ * Invariants: nothing of a step is sent or applied before all of it is durable; writes, messages and applied entries keep the
+ * order of the steps; after a failed write or a fault the member says nothing more; every promise is settled, by `stop` at
  * the latest.
  */
 import { assert, DbError } from "../base/errors.js";
@@ -87,9 +88,11 @@ interface Waiting extends Promised {
 
 interface Asked {
   readonly event: LocalEvent;
-  readonly answer: (effects: Effects) => void;
+  readonly answer: (effects: Pick<Effects, "accepted" | "refused">) => void;
   readonly reject: (error: DbError) => void;
 }
+
+type Proposal = Asked & { readonly event: { readonly kind: "propose" } };
 
 /** A peer as its leader knows it. */
 export interface PeerProgress {
@@ -273,7 +276,7 @@ export class RaftDriver {
   /** Resolves once the last of the entries is applied that the event makes. */
   #append(event: LocalEvent, count: number): Promise<number> {
     return new Promise((resolve, reject) => {
-      const answer = ({ accepted, refused }: Effects): void => {
+      const answer: Asked["answer"] = ({ accepted, refused }) => {
         if (accepted === undefined) {
           reject(refuse(refused ?? "notLeader"));
           return;
@@ -364,8 +367,7 @@ export class RaftDriver {
       const taken = this.#take();
       const first = taken[0]!;
       const before = "event" in first || first.kind !== "snapshot" ? undefined : node.clone();
-      const done: Effects[] = [];
-      for (const input of taken) done.push(this.#step(input));
+      const done = this.#stepAll(taken);
       if (node.wantsReadRound) done.push(step(node, { kind: "readRound" }));
       const fault = done.find((one) => one.fault !== undefined)?.fault;
       if (fault !== undefined) {
@@ -386,6 +388,35 @@ export class RaftDriver {
       this.#snapshotSometimes();
     }
     this.#busy = false;
+  }
+
+  /** Proposals that came together go last, as one, so that they travel as one. */
+  #stepAll(taken: readonly (Input | Asked)[]): Effects[] {
+    const done: Effects[] = [];
+    const proposals: Proposal[] = [];
+    for (const input of taken) {
+      if ("event" in input && input.event.kind === "propose") proposals.push(input as Proposal);
+      else done.push(this.#step(input));
+    }
+    if (proposals.length < 2) {
+      for (const one of proposals) done.push(this.#step(one));
+      return done;
+    }
+    const commands = proposals.flatMap(({ event }) => event.commands);
+    const effects = step(this.node, { kind: "propose", commands });
+    const { accepted, refused } = effects;
+    if (refused === "tooMuch") {
+      // Not all of them: as many as go.
+      for (const one of proposals) done.push(this.#step(one));
+      return done;
+    }
+    let before = 0;
+    for (const { event, answer } of proposals) {
+      answer({ refused, accepted: accepted && { ...accepted, index: accepted.index + before } });
+      before += event.commands.length;
+    }
+    done.push(effects);
+    return done;
   }
 
   #step(input: Input | Asked): Effects {

@@ -93,6 +93,8 @@ function membersChanged(node: RaftNode): void {
   for (const [id, progress] of node.progress)
     if (!peers.includes(id) && progress.leaves === 0) progress.leaves = node.log.membersIndex;
   if (node.transferTarget !== 0 && !peers.includes(node.transferTarget)) node.transferTarget = 0;
+  // A smaller set may be content with the answers there are; alone, nobody is left to answer.
+  confirmReads(node);
 }
 
 /** Who holds the entry by which it leaves is told that it is committed, once, and forgotten. */

@@ -86,6 +86,8 @@ export interface PeerNetwork {
    * first dial or listener.
    */
   use(credentials: PeerCredentials): void;
+  /** Closes every stream with a node: it is known to be out of reach, which a silent network would not tell for long. */
+  drop(node: string): void;
   onRefusal(handler: (refusal: PeerRefusal) => void): void;
   close(): void;
 }

@@ -65,6 +65,11 @@ interface DeferredCheck {
   done: boolean;
 }
 
+interface Difference {
+  readonly before: CatalogObject | undefined;
+  readonly after: CatalogObject | undefined;
+}
+
 export type BlockState = "none" | "implicit" | "block" | "failed";
 
 /** Runs `work` again after each Wait: for statements that are not operators (DDL, utilities). */
@@ -80,7 +85,7 @@ export async function retrying<T>(work: () => T): Promise<T> {
 }
 
 export class SessionTransaction {
-  readonly locks: LockHolder;
+  #locks: LockHolder;
   state: BlockState = "none";
   /** Microseconds since 2000-01-01: now() of the transaction. */
   startedAt = 0;
@@ -99,9 +104,13 @@ export class SessionTransaction {
     readonly shard: Shard,
     readonly clock: Clock,
     readonly hooks: TransactionHooks,
-    pid: number,
+    readonly pid: number,
   ) {
-    this.locks = new LockHolder(pid, hooks.deadlockTimeoutMs);
+    this.#locks = new LockHolder(pid, hooks.deadlockTimeoutMs);
+  }
+
+  get locks(): LockHolder {
+    return this.#locks;
   }
 
   /** The catalog as this transaction sees it. */
@@ -338,8 +347,14 @@ export class SessionTransaction {
       }
       const differences = [...draft.differences()];
       this.#requireHere(differences);
-      if (this.hasRows) await this.#commitWithCatalog(this.#rows!, draft);
-      else {
+      // With others in the cluster whether an entry is in the log may stay open for long: what it stands for then needs a
+      // transaction that can be aborted by another entry, rows or not (C4).
+      const mayStayOpen = this.shard.isHere && this.control.isAlone === false;
+      if (this.hasRows || mayStayOpen) {
+        const rows = this.rows();
+        if (rows.id === 0) await retrying(() => this.shard.engine.assignId(rows));
+        await this.#commitWithCatalog(rows, draft, differences);
+      } else {
         // New storage holds no rows of this transaction, but built indexes must be there when the entry names them.
         if (this.#created.length > 0) await store.durable();
         // It only read: if it cannot be placed among the others it must fail before the entry that commits.
@@ -364,9 +379,14 @@ export class SessionTransaction {
   }
 
   /** The entry is the commit point of the rows too: they wait in limbo until it is applied (D8). */
-  async #commitWithCatalog(rows: Transaction, draft: CatalogDraft): Promise<void> {
+  async #commitWithCatalog(
+    rows: Transaction,
+    draft: CatalogDraft,
+    differences: readonly Difference[],
+  ): Promise<void> {
     const { engine } = this.shard;
     const transaction = { shard: engine.shard, id: rows.id };
+    const created = this.#created;
     await retrying(() => engine.prepare(rows));
     let undone = false;
     try {
@@ -377,8 +397,12 @@ export class SessionTransaction {
     } finally {
       // An entry that was handed to nobody never commits.
       const outcome = undone ? false : this.control.state.outcomeOf(transaction.shard, transaction.id);
-      if (outcome === undefined) void this.#resolveLater(transaction);
-      else {
+      if (outcome === undefined) {
+        // Its locks go on protecting what it has checked; the session goes on with others.
+        const locks = this.#locks;
+        this.#locks = new LockHolder(this.pid, this.hooks.deadlockTimeoutMs);
+        void this.#resolveLater({ transaction, differences, created, locks });
+      } else {
         // What a committed entry names stays, whatever happens to the rest of this.
         if (outcome) this.#created = [];
         await retrying(() => engine.resolve(rows.id, outcome));
@@ -388,31 +412,39 @@ export class SessionTransaction {
   }
 
   /**
-   * Whether the entry is in the log is not known. The rows stay in limbo; whichever entry is first decides, this one or the one
-   * that says "abort" (C4). A node that ends before leaves it to its next start.
+   * Whether the entry is in the log is not known. The rows stay in limbo, and the locks stay taken; whichever entry is first
+   * decides, this one or the one that says "abort" (C4). A node that ends before leaves it to its next start.
    */
-  async #resolveLater(transaction: { readonly shard: number; readonly id: number }): Promise<void> {
+  async #resolveLater(open: {
+    readonly transaction: { readonly shard: number; readonly id: number };
+    readonly differences: readonly Difference[];
+    readonly created: readonly number[];
+    readonly locks: LockHolder;
+  }): Promise<void> {
+    const { transaction, differences, created, locks } = open;
     const { engine } = this.shard;
     const { control } = this;
-    for (;;) {
+    const outcome = (): boolean | undefined => control.state.outcomeOf(transaction.shard, transaction.id);
+    while (outcome() === undefined) {
       try {
-        if (control.state.outcomeOf(transaction.shard, transaction.id) === undefined)
-          await control.propose({ type: "abort", transaction });
-        break;
+        await control.propose({ type: "abort", transaction });
       } catch (error) {
         if (!(error instanceof DbError)) throw error;
-        if (error.condition !== "cannotConnectNow" && error.condition !== "transactionResolutionUnknown") {
-          engine.lose(
-            transaction.id,
-            new DbError("ioError", "whether the transaction waited for is committed shows after a restart"),
-          );
-          return;
+        if (error.condition === "cannotConnectNow" || error.condition === "transactionResolutionUnknown") {
+          await new Promise<void>((resolve) => this.clock.after(100, resolve));
+          continue;
         }
+        // The node's part in the cluster is over: nothing is decided here any more.
+        const why = "whether the transaction waited for is committed shows after a restart";
+        engine.lose(transaction.id, new DbError("ioError", why));
+        return;
       }
     }
-    const outcome = control.state.outcomeOf(transaction.shard, transaction.id);
-    assert(outcome !== undefined, "an entry has decided the transaction");
-    await retrying(() => engine.resolve(transaction.id, outcome));
+    const committed = outcome()!;
+    await retrying(() => engine.resolve(transaction.id, committed));
+    if (committed) this.#dropReplaced(differences);
+    else this.#dropStorage(created);
+    this.shard.locks.releaseAll(locks);
     control.noteResolved(transaction);
   }
 
@@ -438,9 +470,7 @@ export class SessionTransaction {
   }
 
   /** Without the shard only what is new can be named: nobody holds a lock on it, and nothing of it is stored yet. */
-  #requireHere(
-    differences: readonly { before: CatalogObject | undefined; after: CatalogObject | undefined }[],
-  ): void {
+  #requireHere(differences: readonly Difference[]): void {
     if (this.shard.isHere) return;
     for (const { before } of differences) {
       if (storageOf(before) === undefined) continue;
@@ -452,9 +482,7 @@ export class SessionTransaction {
   }
 
   /** Storage that the committed change no longer names. */
-  #dropReplaced(
-    differences: readonly { before: CatalogObject | undefined; after: CatalogObject | undefined }[],
-  ): void {
+  #dropReplaced(differences: readonly Difference[]): void {
     const replaced: number[] = [];
     for (const { before, after } of differences) {
       const old = storageOf(before);

@@ -3,6 +3,7 @@
  * it as well as a coordinator far away (D12). Generation, lease and bundle checks join here with the parts they
  * belong to.
  */
+import { DbError } from "../base/errors.js";
 import type { Engine, Table, TableSpec } from "../mga/contract.js";
 import type { CatalogReader, ObjectId } from "../model/schema.js";
 import { checkNeeds, type PrivilegeNeed } from "../security/privileges.js";
@@ -29,6 +30,7 @@ export class Shard {
   readonly locks: TableLocks;
   readonly isHere: boolean;
   readonly #specs = new TableSpecs();
+  #closed: string | undefined;
 
   constructor(options: ShardOptions) {
     this.name = options.name;
@@ -47,7 +49,16 @@ export class Shard {
     return this.#specs.of(catalog, tableId);
   }
 
+  /** Nothing that is stored is served for now, and why; undefined: it is. */
+  close(reason: string | undefined): void {
+    this.#closed = reason;
+  }
+
   table(catalog: CatalogReader, tableId: ObjectId): Table {
+    if (this.#closed !== undefined)
+      throw new DbError("cannotConnectNow", `shard ${this.name} is not served yet: ${this.#closed}`, {
+        hint: "It is once a quorum of the cluster's nodes is up.",
+      });
     return this.engine.table(this.#specs.of(catalog, tableId));
   }
 

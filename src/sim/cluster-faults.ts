@@ -15,6 +15,8 @@ export interface Patients {
   crash(member: SimMember, power: boolean): void;
   stop(member: SimMember): Promise<void>;
   leader(): SimMember | undefined;
+  /** Whether all are where the log says. */
+  areFound(): boolean;
   /** Whether one more node may be lost for good. */
   mayLose(member: SimMember): boolean;
 }
@@ -325,6 +327,8 @@ export class Faults {
 
   /** Comes back on another port. */
   async #move(member: SimMember): Promise<void> {
+    // Two that have lost each other are found by nobody; one that everybody knows finds the others.
+    if (!this.#patients.areFound()) return this.#crash(member, false);
     this.#patients.crash(member, false);
     member.port++;
     await this.#sleep(this.#downtime());

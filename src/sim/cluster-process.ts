@@ -10,7 +10,15 @@ import type { FromControl, ToControl } from "../cluster/channel.js";
 import type { ControlActor, Member } from "../cluster/index.js";
 import { ControlPlane, packVersion, roleBits } from "../cluster/index.js";
 import { type ControlHalf, type ControlStart, startControl } from "../control-host.js";
-import { addressesOf, countBoot, type NodeIdentity, readIdentity, writeIdentity } from "../identity.js";
+import {
+  addressesOf,
+  announcedBy,
+  countBoot,
+  type NodeIdentity,
+  noteAnnounced,
+  readIdentity,
+  writeIdentity,
+} from "../identity.js";
 import type { StartedControl } from "../node.js";
 import type { Log, LogFields } from "../observe/index.js";
 import { decodeMessage } from "../raft/index.js";
@@ -39,6 +47,8 @@ export interface World {
   readonly hash: XXHashAPI;
   readonly clusterUuid: string;
   readonly bug: Mutation | undefined;
+  /** The newest entry that was answered as seen by everybody. */
+  answered: number;
   /** Every process that lives. */
   processes(): Iterable<ControlProcess>;
   /** It is over with the process: it says why, and is about to end. */
@@ -97,21 +107,22 @@ class Lane<T> {
   }
   /** Main runs again. */
   go(): void {
-    if (this.#scheduled || this.#waiting.length === 0 || this.#process.stalled) return;
+    if (this.#scheduled || this.#waiting.length === 0 || !this.#runs) return;
     this.#scheduled = true;
     const wait = this.#delay();
     if (wait === 0) queueMicrotask(() => this.#next());
     else this.#process.clock.after(wait, () => this.#next());
   }
+  get #runs(): boolean {
+    const { dead, stalled, half } = this.#process;
+    return !dead && !stalled && half !== undefined;
+  }
   #next(): void {
     this.#scheduled = false;
-    if (this.#process.dead || this.#process.stalled) return;
+    if (!this.#runs) return;
     const message = this.#waiting.shift();
     if (message !== undefined) this.#deliver(message);
     this.go();
-  }
-  get length(): number {
-    return this.#waiting.length;
   }
 }
 
@@ -193,7 +204,12 @@ export class ControlProcess {
     const { member, world } = this;
     const known = readIdentity(member.disk);
     if (known === undefined) throw new Error("a node is created before it is started");
-    const identity: NodeIdentity = { ...known, ports: { ...known.ports, control: member.port } };
+    const before = announcedBy(known);
+    const identity: NodeIdentity = {
+      ...known,
+      ports: { ...known.ports, control: member.port },
+      announced: before,
+    };
     if (known.ports.control !== member.port) writeIdentity(member.disk, identity);
     const boot = countBoot(member.disk, this.random);
     const started = this.connect(controlStartOf(identity, boot));
@@ -222,7 +238,8 @@ export class ControlProcess {
       await plane.until(() => plane.cluster.members.has(member.uuid) && !plane.isNew);
     if (identity.founder) this.#establish();
     const addresses = addressesOf(identity, identity.ports);
-    plane.announce(addresses, addressesOf(known, known.ports));
+    plane.announce(addresses, before);
+    void this.#noteAnnounced(plane, addresses);
     if (!identity.established)
       await plane.until(() => plane.cluster.members.get(member.uuid)?.state !== "JOINING");
     this.#establish();
@@ -232,6 +249,17 @@ export class ControlProcess {
   protected nowReady(): void {
     this.ready = true;
     this.world.log.note(`${this.name} is ready`);
+  }
+
+  async #noteAnnounced(plane: ControlPlane, addresses: Member["addresses"]): Promise<void> {
+    const { disk, uuid } = this.member;
+    const { control } = addresses;
+    try {
+      await plane.until(() => plane.cluster.members.get(uuid)?.addresses.control === control);
+      noteAnnounced(disk, addresses);
+    } catch (error) {
+      if (!(error instanceof DbError)) throw error;
+    }
   }
 
   #establish(): void {
@@ -317,6 +345,7 @@ export class ControlProcess {
       toMain: (message) => this.#fromControl(message),
       publishLease: (until) => {
         this.leaseUntil = until + (world.bug?.leaseTooLongMs ?? 0);
+        this.#checkLease();
       },
       mainIsAlive: () => !this.stalled || this.clock.monotonic() - this.#stalledAt < mainSilenceMs,
       tickMs: swarm.tickMs,
@@ -333,6 +362,7 @@ export class ControlProcess {
         this.actor = made.actor;
         this.#overhear(made.actor);
         world.bug?.onActor?.(this, made.actor);
+        this.#toMain.go();
         this.#toControl.go();
       },
       (error: unknown) => {
@@ -444,15 +474,32 @@ export class ControlProcess {
     if (barrier !== undefined) this.#checkSeen(barrier.index, this.clock.monotonic() - barrier.at);
   }
 
+  /** C5, at the moment in which a lease is renewed: it is for those who have what was answered. */
+  #checkLease(): void {
+    const { plane, clock, world } = this;
+    if (plane === undefined || this.dead || world.model.removedAt.has(this.member.uuid)) return;
+    const rest = this.leaseUntil - clock.monotonic();
+    if (rest <= 0 || plane.appliedIndex >= world.answered) return;
+    const state = plane.cluster.members.get(this.member.uuid)?.state;
+    if (state === undefined || state === "JOINING") return;
+    world.log.violated(
+      "an answered change is seen by every node that has a lease (C5)",
+      `${this.name} has a lease for ${rest.toFixed(0)} ms and is at ${plane.appliedIndex}, behind the answered ${world.answered}`,
+    );
+  }
+
   /** C5, at the moment in which the change is answered. */
   #checkSeen(index: number, tookMs: number): void {
     const { world } = this;
+    world.answered = Math.max(world.answered, index);
     let left = false;
     for (const other of world.processes()) {
       const { plane, clock, leaseUntil } = other;
       if (other.fault !== undefined || plane === undefined || plane.appliedIndex >= index) continue;
       const own = plane.cluster.members.get(other.member.uuid);
-      if (own === undefined || own.state === "JOINING" || own.state === "REMOVED") continue;
+      if (own === undefined || own.state === "JOINING") continue;
+      // One that was removed is no node of the cluster any more, and may not know it yet.
+      if (world.model.removedAt.has(other.member.uuid)) continue;
       left = true;
       const rest = leaseUntil - clock.monotonic();
       if (rest > 0)

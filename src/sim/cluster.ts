@@ -96,6 +96,7 @@ class Cluster implements World, Patients {
   readonly log: EventLog;
   readonly model: Model;
   readonly clusterUuid: string;
+  answered = 0;
   readonly members: SimMember[] = [];
   readonly #clients: Clients;
   readonly #faults: Faults;
@@ -146,7 +147,7 @@ class Cluster implements World, Patients {
     this.#create(founder, 1, []);
     this.start(founder);
     if (!(await this.#until(() => founder.process?.ready === true, 10_000)))
-      this.log.violated("a cluster can be founded", this.#picture());
+      return this.log.violated("a cluster can be founded", this.#picture());
     const { failureTimeoutMs, removalGraceMs } = this.swarm;
     for (const [key, value] of [
       ["membership.failure_timeout", `${failureTimeoutMs}ms`],
@@ -410,7 +411,8 @@ class Cluster implements World, Patients {
     if (process === undefined || process.dead) return;
     this.log.note(`${power ? "power off" : "kill"} ${name}`);
     process.kill();
-    if (power) {
+    // A disk that has failed is mended, and what was not synced is gone.
+    if (power || process.syncFails) {
       this.wire.powerOff(name);
       member.disk = member.disk.crash();
     } else this.wire.kill(name);
@@ -433,6 +435,13 @@ class Cluster implements World, Patients {
     for (const process of this.processes())
       if (process.role === "leader" && process.isUp && process.term > (best?.term ?? 0)) best = process;
     return best?.member;
+  }
+
+  areFound(): boolean {
+    const { members } = this.model.state.cluster;
+    return this.#following().every(
+      ({ name, uuid, port }) => members.get(uuid)!.addresses.control === `${name}:${port}`,
+    );
   }
 
   mayLose(member: SimMember): boolean {

@@ -522,6 +522,11 @@ export class SimPeerNetwork implements PeerNetwork {
     }
   }
 
+  drop(node: string): void {
+    for (const stream of this.#streams())
+      if (stream.peer.kind === "member" && stream.peer.node === node) stream.destroy();
+  }
+
   close(): void {
     this.#closed = true;
     this.#wire.stopListening(this);

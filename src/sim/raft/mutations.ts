@@ -76,5 +76,5 @@ export const seededRaftBugs: readonly SeededRaftBug[] = [
   bug("reads without a round", { readNeedsRound: () => false }, "read"),
   bug("reads before the leader's first commit", { readNeedsOwnTerm: () => true }),
   bug("a snapshot keeps the log that contradicts it", { keepsLogBehindSnapshot: () => true }),
-  { ...bug("term and vote behind the entries of a write", {}), writesTermLast: true },
+  { ...bug("term and vote behind the entries of a write", {}, "torn-write"), writesTermLast: true },
 ];

@@ -18,11 +18,12 @@
  */
 
 import { InvariantError } from "../../base/errors.js";
-import type { Entry, MemberSet, Message, RaftRules } from "../../raft/index.js";
+import type { Entry, MemberSet, Message } from "../../raft/index.js";
 import {
   allScenarios,
   Broken,
   type Budgets,
+  type ExploreOptions,
   Explorer,
   type Scenario,
   type Violation,
@@ -51,8 +52,8 @@ export class RaftScript {
   readonly #explorer: Explorer;
   #world: World;
 
-  constructor(scenario: Scenario, rules?: RaftRules) {
-    this.#explorer = new Explorer({ scenario, seed: 1, ...(rules === undefined ? {} : { rules }) });
+  constructor(scenario: Scenario, bug?: SeededRaftBug) {
+    this.#explorer = new Explorer({ scenario, seed: 1, ...optionsOf(bug) });
     this.#world = { ...this.#explorer.initial(), left: plenty };
   }
 
@@ -132,7 +133,7 @@ export class RaftScript {
  * Runs a script file: comments, `group NAME`, then blocks of events, `----`, and what they did, up to an empty line.
  * Answers the file with its output made anew.
  */
-export function runScript(text: string, rules?: RaftRules): string {
+export function runScript(text: string, bug?: SeededRaftBug): string {
   const output: string[] = [];
   let script: RaftScript | undefined;
   for (const block of text.trimEnd().split("\n\n")) {
@@ -145,7 +146,7 @@ export function runScript(text: string, rules?: RaftRules): string {
       if (event.startsWith("group ")) {
         const scenario = allScenarios.find(({ name }) => name === event.slice(6));
         if (scenario === undefined) throw new Error(`no group "${event.slice(6)}"`);
-        script = new RaftScript(scenario, rules);
+        script = new RaftScript(scenario, bug);
         continue;
       }
       if (script === undefined) throw new Error("a script begins with its group");
@@ -157,11 +158,17 @@ export function runScript(text: string, rules?: RaftRules): string {
   return `${output.join("\n").trimEnd()}\n`;
 }
 
+function optionsOf(bug: SeededRaftBug | undefined): Pick<ExploreOptions, "rules" | "writesTermLast"> {
+  if (bug === undefined) return {};
+  const { rules, writesTermLast = false } = bug;
+  return { rules, writesTermLast };
+}
+
 /** Looks for a violation under a seeded bug, by its script or by walks over all scenarios; undefined: not noticed. */
 export function bugShownBy(bug: SeededRaftBug, walksMax: number, script?: string): Violation | undefined {
   if (script !== undefined) {
     try {
-      runScript(script, bug.rules);
+      runScript(script, bug);
       return undefined;
     } catch (error) {
       if (!(error instanceof Broken || error instanceof InvariantError)) throw error;
@@ -169,13 +176,7 @@ export function bugShownBy(bug: SeededRaftBug, walksMax: number, script?: string
     }
   }
   const explorers = allScenarios.map(
-    (scenario, at) =>
-      new Explorer({
-        scenario,
-        seed: 7 + at,
-        rules: bug.rules,
-        writesTermLast: bug.writesTermLast ?? false,
-      }),
+    (scenario, at) => new Explorer({ scenario, seed: 7 + at, ...optionsOf(bug) }),
   );
   for (let walk = 0; walk < walksMax; walk++) {
     const { violation } = explorers[walk % explorers.length]!.walk(150);

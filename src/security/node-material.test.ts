@@ -1,0 +1,382 @@
+/** What a node holds of the cluster's trust: wrong, missing and open files end the start, and each reason to refuse a peer is met. */
+import { generateKeyPairSync, webcrypto, X509Certificate } from "node:crypto";
+import { chmodSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import type { Member } from "../cluster/contract.js";
+import { ClusterState } from "../cluster/index.js";
+import { hostTrust, type NodeTrust } from "../control-host.js";
+import { HostDisk, hostClock, hostRandom } from "../platform/host.js";
+import type { Clock } from "../platform/index.js";
+import {
+  createCa,
+  createRequest,
+  fingerprintOf,
+  issueNodeCertificate,
+  type KeyAndCertificate,
+  type NodeSubject,
+  nodeUri,
+} from "./node-identity.js";
+import {
+  createNodeMaterial,
+  issuerOf,
+  type NodeMaterial,
+  readNodeMaterial,
+  signerOf,
+  storeNodeMaterial,
+  verifySignature,
+} from "./node-material.js";
+
+const clusterUuid = "0190a8c0-0000-7000-8000-00000000000c";
+const subjectOf = (at: number): NodeSubject => ({
+  clusterUuid,
+  nodeUuid: `0190a8c0-0000-7000-8000-00000000000${at}`,
+  nodeName: `node-${at}`,
+});
+const own = subjectOf(1);
+const peer = subjectOf(2);
+const dayMs = 86_400_000;
+
+let folder: string;
+let disk: HostDisk;
+let material: NodeMaterial;
+let otherCa: KeyAndCertificate;
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), "node-material-"));
+  disk = new HostDisk(folder);
+  material = await createNodeMaterial(disk, own, hostClock, hostRandom);
+  otherCa = await createCa(clusterUuid, hostClock, hostRandom);
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const put = (name: string, content: string): void => writeFileSync(join(folder, "tls", name), content);
+async function issued(subject: NodeSubject, ca = material.authority!): Promise<KeyAndCertificate> {
+  const { requestPem, keyPem } = await createRequest(subject);
+  return {
+    certificatePem: await issueNodeCertificate(ca, requestPem, subject, hostClock, hostRandom),
+    keyPem,
+  };
+}
+
+describe("the files of a node", () => {
+  beforeEach(() => {
+    rmSync(join(folder, "tls"), { recursive: true });
+    storeNodeMaterial(disk, material.own, material.authorityPem, material.authority!.keyPem);
+  });
+  const problem = (): string => {
+    try {
+      readNodeMaterial(disk);
+      return "none";
+    } catch (error) {
+      expect(error).toMatchObject({ name: "DbError", sqlstate: "F0000" });
+      return (error as Error).message;
+    }
+  };
+
+  it("are read as they were written, keys for their owner alone", () => {
+    expect(readNodeMaterial(disk)).toEqual(material);
+    const modes = ["node.key", "ca.key"].map((name) => statSync(join(folder, "tls", name)).mode & 0o777);
+    expect(modes).toEqual([0o600, 0o600]);
+    expect(disk.modeOf("tls/node.crt")).toBe(0o644);
+    rmSync(join(folder, "tls", "ca.key"));
+    expect(readNodeMaterial(disk)).toEqual({ ...material, authority: undefined });
+    rmSync(join(folder, "tls", "node.crt"));
+    expect(readNodeMaterial(disk)).toBeUndefined();
+  });
+
+  it("must be there together", () => {
+    for (const name of ["node.key", "ca.crt"]) {
+      rmSync(join(folder, "tls", name));
+      expect(problem()).toBe(`tls/${name} is missing`);
+      storeNodeMaterial(disk, material.own, material.authorityPem, material.authority!.keyPem);
+    }
+  });
+
+  it("must be readable", () => {
+    const whole: Record<string, string> = {
+      "node.key": material.own.keyPem,
+      "node.crt": material.own.certificatePem,
+      "ca.crt": material.authorityPem,
+      "ca.key": material.authority!.keyPem,
+    };
+    for (const [name, pem] of Object.entries(whole)) {
+      for (const bad of [
+        "",
+        "nothing",
+        pem.slice(0, pem.length / 2),
+        pem.replace(/\nM.{9}/, "\nM!!!!!!!!!"),
+      ]) {
+        put(name, bad);
+        expect(problem(), `${name}: ${bad.slice(0, 30)}`).toBe(`tls/${name} cannot be read as PEM`);
+      }
+      put(name, pem);
+    }
+    expect(problem()).toBe("none");
+  });
+
+  it("must belong together", async () => {
+    const other = await issued(own);
+    put("node.key", other.keyPem);
+    expect(problem()).toBe("tls/node.key does not belong to tls/node.crt");
+    put("node.crt", other.certificatePem);
+    expect(problem()).toBe("none");
+    put("ca.crt", otherCa.certificatePem);
+    expect(problem()).toBe("tls/node.crt does not belong to tls/ca.crt");
+    put("ca.crt", material.authorityPem);
+    put("ca.key", otherCa.keyPem);
+    expect(problem()).toBe("tls/ca.key does not belong to tls/ca.crt");
+    // A key of another kind is nobody's.
+    put("ca.key", material.authority!.keyPem);
+    const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+    put("node.key", privateKey.export({ type: "pkcs8", format: "pem" }).toString());
+    expect(problem()).toBe("tls/node.key does not belong to tls/node.crt");
+  });
+
+  it("with a private key that is open to others refuse the start (MEM-5)", () => {
+    for (const name of ["node.key", "ca.key"])
+      for (const mode of [0o640, 0o604, 0o620, 0o601, 0o666]) {
+        chmodSync(join(folder, "tls", name), mode);
+        expect(problem()).toBe(`the private key in tls/${name} is open to others`);
+        chmodSync(join(folder, "tls", name), 0o400);
+        expect(problem()).toBe("none");
+      }
+    // Where the system has no such modes there is nothing to look at.
+    chmodSync(join(folder, "tls", "node.key"), 0o666);
+    const without = new Proxy(disk, {
+      get: (target, key) => {
+        const value = key === "modeOf" ? undefined : Reflect.get(target, key);
+        return typeof value === "function" ? value.bind(target) : value;
+      },
+    });
+    expect(readNodeMaterial(without)).toEqual(material);
+  });
+});
+
+describe("signatures", () => {
+  it("of a node are verified by its raw key, and by no other", async () => {
+    const signer = signerOf(material);
+    const digest = Buffer.alloc(32, 7);
+    const signature = signer.sign(digest);
+    const key = Buffer.from(signer.publicKey, "base64");
+    expect(verifySignature(key, digest, signature)).toBe(true);
+    expect(verifySignature(key, Buffer.alloc(32, 8), signature)).toBe(false);
+    for (let bit = 0; bit < 512; bit += 5) {
+      const bytes = Buffer.from(signature, "base64");
+      bytes[bit >> 3]! ^= 1 << (bit & 7);
+      expect(verifySignature(key, digest, bytes.toString("base64"))).toBe(false);
+    }
+    for (const bad of ["", "x", signature.slice(4), `AAAA${signature}`])
+      expect(verifySignature(key, digest, bad)).toBe(false);
+    for (const length of [0, 1, 31, 33, 64])
+      expect(verifySignature(Buffer.alloc(length), digest, signature)).toBe(false);
+    // Points that are none, and more keys than are remembered.
+    for (let at = 0; at < 1100; at++) {
+      const other = Buffer.alloc(32, 255);
+      other.writeUInt16BE(at);
+      expect(verifySignature(other, digest, signature)).toBe(false);
+    }
+    expect(verifySignature(key, digest, signature)).toBe(true);
+    const issue = issuerOf(material.authority!, hostClock, hostRandom);
+    const answer = await issue((await createRequest(peer)).requestPem, peer);
+    const certificate = new X509Certificate(answer.certificatePem);
+    expect(answer.certFingerprint).toBe(fingerprintOf(certificate));
+    expect(certificate.checkIssued(new X509Certificate(material.authorityPem))).toBe(true);
+  });
+});
+
+describe("trust", () => {
+  let shown: KeyAndCertificate;
+  beforeAll(async () => {
+    shown = await issued(peer);
+  });
+
+  const at = (shiftMs: number): Clock => ({ ...hostClock, now: () => hostClock.now() + shiftMs });
+  const trustAt = (shiftMs = 0): NodeTrust =>
+    hostTrust(material, clusterUuid, own.nodeUuid, at(shiftMs), hostRandom);
+
+  /** A state in which the peer is a member with the certificate, as far as trust asks. */
+  function clusterOf(
+    members: Record<string, Partial<Member>>,
+    authorities: readonly string[] = [material.authorityPem],
+  ): ClusterState {
+    const cluster = new ClusterState(verifySignature);
+    const all = new Map(Object.entries(members).map(([uuid, facts]) => [uuid, { uuid, ...facts } as Member]));
+    Object.defineProperty(cluster, "members", { value: all });
+    Object.defineProperty(cluster, "authorities", {
+      value: authorities.map((certificatePem) => ({ certificatePem, fingerprint: "" })),
+    });
+    return cluster;
+  }
+  const pinned = (pem: string, facts: Partial<Member> = {}): Record<string, Partial<Member>> => ({
+    [own.nodeUuid]: {},
+    [peer.nodeUuid]: { certFingerprint: fingerprintOf(new X509Certificate(pem)), state: "ENABLED", ...facts },
+  });
+  const none = { leaving: new Map<string, number>(), firstPeers: new Set<string>() };
+  const verdictOf = (
+    pem: string,
+    cluster: ClusterState,
+    { trust = trustAt(), options = none } = {},
+  ): string => {
+    const verdict = trust.credentials(cluster, options).check(new X509Certificate(pem).raw);
+    return "condition" in verdict ? verdict.condition : verdict.node;
+  };
+
+  it("takes a member with its certificate", () => {
+    const cluster = clusterOf(pinned(shown.certificatePem));
+    expect(verdictOf(shown.certificatePem, cluster)).toBe(peer.nodeUuid);
+    for (const state of ["JOINING", "DISABLED", "FAILED"] as const)
+      expect(verdictOf(shown.certificatePem, clusterOf(pinned(shown.certificatePem, { state })))).toBe(
+        peer.nodeUuid,
+      );
+    const { own: ours } = trustAt().credentials(cluster, none);
+    expect(ours).toEqual({
+      certificatePem: `${material.own.certificatePem}${material.authorityPem}`,
+      keyPem: material.own.keyPem,
+    });
+  });
+
+  it("refuses by name: times", () => {
+    const cluster = clusterOf(pinned(shown.certificatePem));
+    expect(verdictOf(shown.certificatePem, cluster, { trust: trustAt(-2 * dayMs) })).toBe("NOT_YET_VALID");
+    expect(verdictOf(shown.certificatePem, cluster, { trust: trustAt(366 * dayMs) })).toBe("EXPIRED");
+    // Clocks differ.
+    expect(verdictOf(shown.certificatePem, cluster, { trust: trustAt(-dayMs - 60_000) })).toBe(peer.nodeUuid);
+    expect(verdictOf(shown.certificatePem, cluster, { trust: trustAt(-dayMs - 600_000) })).toBe(
+      "NOT_YET_VALID",
+    );
+  });
+
+  it("refuses by name: authorities", async () => {
+    const stranger = await issued(peer, otherCa);
+    expect(verdictOf(stranger.certificatePem, clusterOf(pinned(stranger.certificatePem)))).toBe(
+      "UNTRUSTED_CA",
+    );
+    const both = clusterOf(pinned(stranger.certificatePem), [material.authorityPem, otherCa.certificatePem]);
+    expect(verdictOf(stranger.certificatePem, both)).toBe(peer.nodeUuid);
+    // The policy of the cluster counts, not the file.
+    const replaced = clusterOf(pinned(shown.certificatePem), [otherCa.certificatePem]);
+    expect(verdictOf(shown.certificatePem, replaced)).toBe("UNTRUSTED_CA");
+    // One that nobody can read is nobody's.
+    const broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    expect(verdictOf(shown.certificatePem, clusterOf(pinned(shown.certificatePem), [broken]))).toBe(
+      "UNTRUSTED_CA",
+    );
+    const beside = clusterOf(pinned(shown.certificatePem), [broken, material.authorityPem]);
+    expect(verdictOf(shown.certificatePem, beside)).toBe(peer.nodeUuid);
+  });
+
+  it("refuses by name: what a certificate says", async () => {
+    const foreign = await issued({ ...peer, clusterUuid: own.nodeUuid });
+    expect(verdictOf(foreign.certificatePem, clusterOf(pinned(foreign.certificatePem)))).toBe(
+      "WRONG_CLUSTER",
+    );
+    expect(verdictOf(material.authorityPem, clusterOf(pinned(material.authorityPem)))).toBe(
+      "MISSING_URI_SAN",
+    );
+    const { x509, make } = await maker();
+    const server = new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth]);
+    const both = new x509.ExtendedKeyUsageExtension([
+      x509.ExtendedKeyUsage.serverAuth,
+      x509.ExtendedKeyUsage.clientAuth,
+    ]);
+    const uri = { type: "url" as const, value: nodeUri(clusterUuid, peer.nodeUuid) };
+    const names = new x509.SubjectAlternativeNameExtension([uri]);
+    const twice = new x509.SubjectAlternativeNameExtension([
+      uri,
+      { ...uri, value: nodeUri(clusterUuid, own.nodeUuid) },
+    ]);
+    const rsa = { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256", publicExponent: new Uint8Array([1, 0, 1]) };
+    const cases: [string, string][] = [
+      [peer.nodeUuid, await make([names, both])],
+      ["MISSING_URI_SAN", await make([both])],
+      ["MISSING_URI_SAN", await make([twice, both])],
+      ["CHAIN_INVALID", await make([names, server])],
+      ["CHAIN_INVALID", await make([names])],
+      ["CHAIN_INVALID", await make([names, both, new x509.BasicConstraintsExtension(true, 0, true)])],
+      ["CHAIN_INVALID", await make([names, both], { issuer: "CN=somebody else" })],
+      ["ALGORITHM_DISALLOWED", await make([names, both], { key: { name: "ECDSA", namedCurve: "P-256" } })],
+      ["ALGORITHM_DISALLOWED", await make([names, both], { key: { ...rsa, modulusLength: 2048 } })],
+      ["WEAK_KEY", await make([names, both], { key: { ...rsa, modulusLength: 1024 } })],
+    ];
+    for (const [verdict, pem] of cases) expect(verdictOf(pem, clusterOf(pinned(pem)))).toBe(verdict);
+  });
+
+  it("refuses by name: who is no member, is pinned otherwise, or was removed", async () => {
+    const second = await issued(peer);
+    const cluster = clusterOf(pinned(shown.certificatePem));
+    expect(verdictOf(second.certificatePem, cluster)).toBe("NOT_PINNED");
+    expect(verdictOf(shown.certificatePem, clusterOf({ [own.nodeUuid]: {} }))).toBe("NOT_A_MEMBER");
+    const removed = clusterOf(pinned(shown.certificatePem, { state: "REMOVED" }));
+    expect(verdictOf(shown.certificatePem, removed)).toBe("REMOVED");
+    const leaving = { ...none, leaving: new Map([[peer.nodeUuid, 1]]) };
+    expect(verdictOf(shown.certificatePem, removed, { options: leaving })).toBe(peer.nodeUuid);
+    expect(verdictOf(second.certificatePem, removed, { options: leaving })).toBe("NOT_PINNED");
+  });
+
+  it("takes the first peers of one that has just joined, until the log knows it", () => {
+    const options = { ...none, firstPeers: new Set([peer.nodeUuid]) };
+    const empty = clusterOf({}, []);
+    expect(verdictOf(shown.certificatePem, empty)).toBe("NOT_A_MEMBER");
+    expect(verdictOf(shown.certificatePem, empty, { options })).toBe(peer.nodeUuid);
+    expect(verdictOf(shown.certificatePem, clusterOf({ [own.nodeUuid]: {} }), { options })).toBe(
+      "NOT_A_MEMBER",
+    );
+  });
+
+  it("is not given to a certificate that is another node's", async () => {
+    const start =
+      (subject: NodeSubject, one: NodeMaterial = material): (() => NodeTrust) =>
+      () =>
+        hostTrust(one, subject.clusterUuid, subject.nodeUuid, hostClock, hostRandom);
+    expect(start(own)).not.toThrow();
+    for (const [subject, detail] of [
+      [peer, /^NOT_A_MEMBER: /],
+      [{ ...own, clusterUuid: own.nodeUuid }, /^WRONG_CLUSTER: /],
+    ] as const) {
+      expect(start(subject)).toThrowError(
+        expect.objectContaining({
+          sqlstate: "F0000",
+          fields: expect.objectContaining({ detail: expect.stringMatching(detail) }),
+        }),
+      );
+    }
+    // Alone, one that has run out does no harm; it is the peers who refuse it.
+    expect(() => hostTrust(material, clusterUuid, own.nodeUuid, at(500 * dayMs), hostRandom)).not.toThrow();
+  });
+
+  /** Certificates of the cluster's CA as it would never make them. */
+  async function maker() {
+    await import("reflect-metadata");
+    const x509 = await import("@peculiar/x509");
+    x509.cryptoProvider.set(webcrypto);
+    const ca = new x509.X509Certificate(material.authorityPem);
+    const der = Buffer.from(material.authority!.keyPem.replace(/-----[^-]+-----|\s/g, ""), "base64");
+    const signingKey = await webcrypto.subtle.importKey("pkcs8", der, { name: "Ed25519" }, false, ["sign"]);
+    const make = async (
+      extensions: InstanceType<typeof x509.Extension>[],
+      { issuer = ca.subjectName.toString(), key = { name: "Ed25519" } as object } = {},
+    ): Promise<string> => {
+      const keys = (await webcrypto.subtle.generateKey(key as webcrypto.RsaHashedKeyGenParams, true, [
+        "sign",
+        "verify",
+      ])) as webcrypto.CryptoKeyPair;
+      const certificate = await x509.X509CertificateGenerator.create(
+        {
+          serialNumber: "4711",
+          subject: `CN=${peer.nodeUuid}`,
+          issuer,
+          notBefore: new Date(hostClock.now() - dayMs),
+          notAfter: new Date(hostClock.now() + dayMs),
+          signingAlgorithm: { name: "Ed25519" },
+          publicKey: keys.publicKey,
+          signingKey,
+          extensions,
+        },
+        webcrypto,
+      );
+      return certificate.toString("pem");
+    };
+    return { x509, make };
+  }
+});
