@@ -474,7 +474,11 @@ async function startHttp(
 }
 
 /** From then on another address in the log is an administrator's. */
-function noteOnceApplied(disk: Platform["disk"], { control, identity }: NodeCore, announced: Addresses): void {
+function noteOnceApplied(
+  disk: Platform["disk"],
+  { control, identity }: NodeCore,
+  announced: Addresses,
+): void {
   const isApplied = (): boolean => {
     const known = control.cluster.members.get(identity.nodeId)?.addresses;
     const { control: at, rpc, pg } = announced;

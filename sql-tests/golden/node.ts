@@ -8,8 +8,8 @@ import { type NodeCore, openCore } from "../../src/node.js";
 import type { Log } from "../../src/observe/index.js";
 import type { Platform } from "../../src/platform/index.js";
 import type { Notice, ResultSink, Session } from "../../src/session/index.js";
-import { simTrust } from "../../src/sim/trust.js";
 import { simPlatform } from "../../src/sim/platform.js";
+import { simTrust } from "../../src/sim/trust.js";
 import type { OutputColumn } from "../../src/sql/plan.js";
 import { errorLines, escapeField, type GoldenServer, type GoldenSession, messageLines } from "./runner.js";
 

@@ -51,6 +51,7 @@ import {
   isVoting,
   keepsQuorum,
   remembers,
+  roleBits,
 } from "./membership.js";
 import { RaftCounts } from "./raft-counts.js";
 import { durationMs } from "./settings.js";
@@ -1025,8 +1026,9 @@ export class ControlActor {
     const { self, signer, clock } = this.#options;
     const possible: WaitingChange[] = [];
     const refused = new Map<WaitingChange, ErrorRecord>();
+    const leaving = new Set<string>();
     for (const one of changes) {
-      const refusal = this.#quorumRefusal(one.change);
+      const refusal = this.#quorumRefusal(one.change, leaving);
       if (refusal === undefined) possible.push(one);
       else refused.set(one, recordOf(refusal));
     }
@@ -1036,21 +1038,21 @@ export class ControlActor {
   }
 
   /** What the leader alone can tell: whether those who are left are reachable (spec/02, R8). */
-  #quorumRefusal(change: ClusterChange): DbError | undefined {
-    const leaving =
-      change.kind === "removeMember"
-        ? change.node
-        : change.kind === "moveMember" && change.to === "DISABLED"
-          ? change.node
-          : undefined;
-    if (leaving === undefined) return undefined;
-    const member = this.state.cluster.members.get(leaving);
-    if (member === undefined || !isVoting(member)) return undefined;
+  #quorumRefusal(change: ClusterChange, leaving: Set<string>): DbError | undefined {
     const { members } = this.state.cluster;
-    if (keepsQuorum(members.values(), leaving, (uuid) => this.#isReachable(uuid))) return undefined;
+    const voters = votesTakenBy(change).flatMap((uuid) => {
+      const member = members.get(uuid);
+      return member !== undefined && isVoting(member) ? [member] : [];
+    });
+    if (voters.length === 0) return undefined;
+    const left = [...members.values()].filter((one) => !leaving.has(one.uuid) && !voters.includes(one));
+    if (keepsQuorum(left, "", (uuid) => this.#isReachable(uuid))) {
+      for (const { uuid } of voters) leaving.add(uuid);
+      return undefined;
+    }
     return new DbError(
       "objectNotInPrerequisiteState",
-      `without node ${member.name} the reachable voters would be no quorum`,
+      `without node ${voters.map((one) => one.name).join(", ")} the reachable voters would be no quorum`,
       {
         detail: "NO_QUORUM: the cluster could not decide anything any more.",
         hint: "Bring other nodes back first.",
@@ -1593,6 +1595,22 @@ function addressOf(
 
 /** What an earlier start has left in the log is not what this one has proposed under the same number. */
 const keyOf = ({ stream, boot, number }: Origin): string => `${stream} ${boot} ${number}`;
+
+/** Members who do not vote any more once the change is made. */
+function votesTakenBy(change: ClusterChange): readonly string[] {
+  switch (change.kind) {
+    case "removeMember":
+      return [change.node];
+    case "moveMember":
+      return change.to === "DISABLED" ? [change.node] : [];
+    case "setRoles":
+      return (change.roles & roleBits.VOTER) === 0 ? [change.node] : [];
+    case "forceCutover":
+      return change.disabling;
+    default:
+      return [];
+  }
+}
 
 function same(a: readonly number[], b: readonly number[]): boolean {
   return a.length === b.length && a.every((one, at) => one === b[at]);

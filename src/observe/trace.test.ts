@@ -9,7 +9,9 @@ test("a traceparent is found in a comment, and only there and whole", () => {
   expect(traceparentOf(`-- traceparent=${parent}\nSELECT 1`)).toBe(parent);
   expect(traceparentOf(`SELECT 'traceparent=${parent}'`)).toBeUndefined();
   expect(traceparentOf(`SELECT 1 /*traceparent='${parent.replace("0af7", "0AF7")}'*/`)).toBeUndefined();
-  expect(traceparentOf(`SELECT 1 /*traceparent='00-${"0".repeat(32)}-b7ad6b7169203331-01'*/`)).toBeUndefined();
+  expect(
+    traceparentOf(`SELECT 1 /*traceparent='00-${"0".repeat(32)}-b7ad6b7169203331-01'*/`),
+  ).toBeUndefined();
   expect(traceparentOf("SELECT 1")).toBeUndefined();
 });
 

@@ -82,7 +82,7 @@ const table: FieldTable = {
   heartbeat: { commit: number, round: number },
   heartbeatAnswer: { round: number },
   snapshot: { index: number, snapshotTerm: number, members, offset: number, total: number, data: blob },
-  snapshotAnswer: { index: number, received: number },
+  snapshotAnswer: { index: number, offset: number, received: number },
   timeoutNow: {},
   read: { context: number },
   readAnswer: { context: number, index: number },

@@ -106,6 +106,8 @@ export interface SnapshotChunk extends Head {
 export interface SnapshotAnswer extends Head {
   readonly kind: "snapshotAnswer";
   readonly index: number;
+  /** Of the chunk that is answered. */
+  readonly offset: number;
   /** Bytes held from the start: where the next chunk begins. */
   readonly received: number;
 }

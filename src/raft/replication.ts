@@ -327,6 +327,7 @@ export function onSnapshotChunk(node: RaftNode, chunk: SnapshotChunk): void {
       to: chunk.from,
       term: node.term,
       index: incoming.index,
+      offset: chunk.offset,
       received: incoming.received,
     });
     return;
@@ -429,9 +430,10 @@ export function onSnapshotAnswer(node: RaftNode, answer: SnapshotAnswer): void {
   const progress = node.progress.get(answer.from);
   if (progress === undefined) return;
   noteHeard(progress);
-  const { snapshot } = progress;
+  const { snapshot, snapshotOffset } = progress;
   if (snapshot === undefined || answer.index !== snapshot.index) return;
-  if (answer.received <= progress.snapshotOffset && answer.received !== 0) return; // an answer to an older chunk
+  // One to an older chunk tells nothing new; one to this chunk counts, also where the peer was restarted and has less again.
+  if (answer.offset !== snapshotOffset || answer.received === snapshotOffset) return;
   progress.snapshotOffset = Math.min(answer.received, snapshot.data.length);
   sendChunk(node, answer.from, progress);
 }

@@ -61,7 +61,11 @@ export function whatIsWrong(node: RaftNode, message: Message): string | undefine
       return wrongPlace(index, snapshotTerm, term) ?? wrongMembers(members);
     }
     case "snapshotAnswer":
-      return wrongNumber("index", message.index) ?? wrongNumber("bytes", message.received);
+      return (
+        wrongNumber("index", message.index) ??
+        wrongNumber("offset", message.offset) ??
+        wrongNumber("bytes", message.received)
+      );
     case "read":
       return wrongNumber("context", message.context);
     case "readAnswer":

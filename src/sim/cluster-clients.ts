@@ -83,7 +83,10 @@ export class Clients {
       model.done(asked);
     } catch (error) {
       if (!(error instanceof DbError)) {
-        log.violated("no broken invariant", `${what}: ${error instanceof Error ? error.stack : String(error)}`);
+        log.violated(
+          "no broken invariant",
+          `${what}: ${error instanceof Error ? error.stack : String(error)}`,
+        );
         return asked;
       }
       if (process.dead) return asked;
@@ -151,7 +154,9 @@ export class Clients {
         return this.change(process, { kind: "forceCutover", epoch: latest.epoch.number, disabling });
       }
       case "disable": {
-        const member = pick((one) => one.state === "ENABLED" && (!isHome(plane, one) || random.below(5) === 0));
+        const member = pick(
+          (one) => one.state === "ENABLED" && (!isHome(plane, one) || random.below(5) === 0),
+        );
         if (member === undefined) return undefined;
         return this.#move(process, member, "DISABLED", number);
       }
@@ -181,7 +186,12 @@ export class Clients {
     }
   }
 
-  #move(process: ControlProcess, { uuid }: Member, to: "ENABLED" | "DISABLED", number: number): Promise<Asked> {
+  #move(
+    process: ControlProcess,
+    { uuid }: Member,
+    to: "ENABLED" | "DISABLED",
+    number: number,
+  ): Promise<Asked> {
     return this.change(process, { kind: "moveMember", node: uuid, to, reason: `reason ${number}` });
   }
   remove(process: ControlProcess, { uuid }: Pick<Member, "uuid">, number: number): Promise<Asked> {
@@ -218,8 +228,16 @@ export class Clients {
       if (!(error instanceof DbError)) throw error;
       return;
     }
-    if (process.isUp && !process.stopping && plane.appliedIndex < before && model.lastAt(plane.appliedIndex) < before)
-      log.violated("a read sees what was committed", `${process.name} is at ${plane.appliedIndex}, not ${before}`);
+    if (
+      process.isUp &&
+      !process.stopping &&
+      plane.appliedIndex < before &&
+      model.lastAt(plane.appliedIndex) < before
+    )
+      log.violated(
+        "a read sees what was committed",
+        `${process.name} is at ${plane.appliedIndex}, not ${before}`,
+      );
   }
 
   /** An epoch that was built on a state which is not the newest any more, as of a leader that does not know of another. */

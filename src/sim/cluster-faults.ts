@@ -129,7 +129,9 @@ export class Faults {
 
   #downtime(): number {
     const { random } = this.#world;
-    return [0, this.#between(5, 300), this.#between(300, 3000), this.#between(2000, 15_000)][random.below(4)]!;
+    return [0, this.#between(5, 300), this.#between(300, 3000), this.#between(2000, 15_000)][
+      random.below(4)
+    ]!;
   }
 
   async #crash(member: SimMember, power: boolean): Promise<void> {
@@ -170,7 +172,9 @@ export class Faults {
     process.stall();
     this.#world.log.sometimes("main stalled");
     const { random } = this.#world;
-    await this.#sleep([this.#between(50, 500), this.#between(500, 4000), this.#between(4000, 9000)][random.below(3)]!);
+    await this.#sleep(
+      [this.#between(50, 500), this.#between(500, 4000), this.#between(4000, 9000)][random.below(3)]!,
+    );
     if (process.stalled && !process.dead) process.unstall();
   }
 
@@ -181,7 +185,9 @@ export class Faults {
   }
   async #cutFor(what: string): Promise<void> {
     const { random, wire, log, clock } = this.#world;
-    const ms = [this.#between(50, 700), this.#between(700, 4000), this.#between(3000, 12_000)][random.below(3)]!;
+    const ms = [this.#between(50, 700), this.#between(700, 4000), this.#between(3000, 12_000)][
+      random.below(3)
+    ]!;
     const until = clock.monotonic() + ms;
     this.networkFaultUntil = Math.max(this.networkFaultUntil, until);
     log.note(`network: ${what} for ${ms.toFixed(0)} ms`);

@@ -6,8 +6,8 @@
  * nothing of Raft; two nodes that disagree about an entry are found as such, whatever led there.
  */
 import { createHash } from "node:crypto";
-import { ControlState, decodeProposal } from "../cluster/control-state.js";
 import type { EpochEntry, Origin } from "../cluster/contract.js";
+import { ControlState, decodeProposal } from "../cluster/control-state.js";
 import { chainHash, convergence, decodeEpoch, type EpochState } from "../cluster/epochs.js";
 import type { MemberState } from "../cluster/membership.js";
 import type { EventLog } from "./cluster-events.js";
@@ -92,7 +92,10 @@ export class Model {
       this.#places.set(index, this.#order.push(index) - 1);
       this.#apply(data, index);
     } else if (known !== hash) {
-      this.#log.violated("one log", `${node} applied another entry ${index} than others: ${hash}, not ${known}`);
+      this.#log.violated(
+        "one log",
+        `${node} applied another entry ${index} than others: ${hash}, not ${known}`,
+      );
       return;
     }
     if (before < 0) return;
@@ -152,8 +155,15 @@ export class Model {
         if (/GAP|CHAIN/.test(refused.condition)) this.#log.sometimes("rival epoch refused at apply");
     } else {
       if (origin !== undefined)
-        this.#noteProposal(origin, outcomes.some(({ error }) => error === undefined));
-      if (cluster.latest !== undefined && latest?.state === "CONVERGING" && cluster.latest.state === "EFFECTIVE")
+        this.#noteProposal(
+          origin,
+          outcomes.some(({ error }) => error === undefined),
+        );
+      if (
+        cluster.latest !== undefined &&
+        latest?.state === "CONVERGING" &&
+        cluster.latest.state === "EFFECTIVE"
+      )
         this.#checkConverged(latest.epoch.number, this.#enabled(), attestations);
     }
     this.#noteMembers(index);
@@ -211,7 +221,10 @@ export class Model {
       const waits = moved || this.#waited.get(at) === "CONVERGING";
       this.#waited.set(at + 1, waits ? "CONVERGING" : "EFFECTIVE");
       if (waits && state === "EFFECTIVE")
-        this.#log.violated("attested before it is in effect (C1)", `epoch ${epoch.number} was EFFECTIVE at once`);
+        this.#log.violated(
+          "attested before it is in effect (C1)",
+          `epoch ${epoch.number} was EFFECTIVE at once`,
+        );
       if (!waits && state !== "EFFECTIVE" && state !== "SUPERSEDED")
         this.#log.violated("a setting blocks nothing (C1)", `epoch ${epoch.number} is ${state}`);
     }
@@ -284,7 +297,8 @@ export class Model {
       if (origin === undefined) continue;
       const proposal = this.proposals.get(origin);
       const text = `${what} of ${node} (${origin}), answered ${sqlstate ?? outcome}`;
-      if (outcome === "done" && proposal?.accepted !== 1) this.#log.violated("an answered change is kept", text);
+      if (outcome === "done" && proposal?.accepted !== 1)
+        this.#log.violated("an answered change is kept", text);
       if (outcome !== "refused") continue;
       if (sqlstate === "57P03" && proposal !== undefined)
         this.#log.violated("what was refused with 57P03 is never in the log", text);

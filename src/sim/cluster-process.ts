@@ -22,12 +22,12 @@ import {
 import type { StartedControl } from "../node.js";
 import type { Log, LogFields } from "../observe/index.js";
 import { decodeMessage } from "../raft/index.js";
+import type { SimClock } from "./clock.js";
 import { NodeClock } from "./cluster-clock.js";
 import type { EventLog } from "./cluster-events.js";
 import type { Model } from "./cluster-model.js";
 import type { Mutation } from "./cluster-mutations.js";
 import type { Swarm } from "./cluster-swarm.js";
-import type { SimClock } from "./clock.js";
 import type { SimDisk } from "./disk.js";
 import type { SimPeerNetwork, SimWire } from "./peers.js";
 import { SimRandom } from "./random.js";
@@ -234,8 +234,7 @@ export class ControlProcess {
         { kind: "schema", id: counterId + 1, name: "public", owner: 10 },
       ]);
     }
-    if (!identity.founder)
-      await plane.until(() => plane.cluster.members.has(member.uuid) && !plane.isNew);
+    if (!identity.founder) await plane.until(() => plane.cluster.members.has(member.uuid) && !plane.isNew);
     if (identity.founder) this.#establish();
     const addresses = addressesOf(identity, identity.ports);
     plane.announce(addresses, before);
@@ -271,7 +270,9 @@ export class ControlProcess {
   /** As storage does: entries it has seen are noted before their proposer goes on. */
   #noted(): number {
     const { disk, founder } = this.member;
-    return founder && disk.existsSync("noted") ? Number(Buffer.from(disk.readFileSync("noted")).toString()) : 0;
+    return founder && disk.existsSync("noted")
+      ? Number(Buffer.from(disk.readFileSync("noted")).toString())
+      : 0;
   }
   #follow(plane: ControlPlane): void {
     const { disk, founder } = this.member;
@@ -537,15 +538,17 @@ export class ControlProcess {
 
   #logOf(): Log {
     const { world } = this;
-    const say = (level: string) => (message: string, fields: LogFields = {}) => {
-      if (this.dead) return;
-      const { error } = fields;
-      const cause = error instanceof Error ? `: ${error.message}` : "";
-      world.log.note(`${this.name} ${level}: ${message}${cause}`);
-      if (/^(internal error|a request of a peer failed)/.test(message))
-        world.log.violated("no broken invariant", `${this.name}: ${message}${cause}`);
-      this.said(message, fields);
-    };
+    const say =
+      (level: string) =>
+      (message: string, fields: LogFields = {}) => {
+        if (this.dead) return;
+        const { error } = fields;
+        const cause = error instanceof Error ? `: ${error.message}` : "";
+        world.log.note(`${this.name} ${level}: ${message}${cause}`);
+        if (/^(internal error|a request of a peer failed)/.test(message))
+          world.log.violated("no broken invariant", `${this.name}: ${message}${cause}`);
+        this.said(message, fields);
+      };
     const quiet = (message: string, fields: LogFields = {}): void => {
       if (!this.dead) this.said(message, fields);
     };

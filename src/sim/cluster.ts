@@ -9,13 +9,13 @@
  */
 import xxhash, { type XXHashAPI } from "xxhash-wasm";
 import type { DbError } from "../base/errors.js";
-import type { SchemaDesc } from "../model/schema.js";
+import { roleBits } from "../cluster/index.js";
 import { groupOf } from "../cluster/membership.js";
 import { identityFormat, writeIdentity } from "../identity.js";
+import type { SchemaDesc } from "../model/schema.js";
 import { uuidFromBytes } from "../model/uuid.js";
-import { roleBits } from "../cluster/index.js";
-import { Clients } from "./cluster-clients.js";
 import { SimClock } from "./clock.js";
+import { Clients } from "./cluster-clients.js";
 import { EventLog, type Violation } from "./cluster-events.js";
 import { Faults, type Patients } from "./cluster-faults.js";
 import { Model } from "./cluster-model.js";
@@ -154,7 +154,8 @@ class Cluster implements World, Patients {
       ["membership.removal_grace", `${removalGraceMs}ms`],
     ] as const)
       await this.#clients.change(founder.process!, { kind: "set", key, value });
-    while (this.#following().length < this.swarm.nodes && this.log.violation === undefined) await this.#grow();
+    while (this.#following().length < this.swarm.nodes && this.log.violation === undefined)
+      await this.#grow();
     await this.#until(() => this.#following().every((one) => one.process?.ready === true), 20_000);
     this.log.note("founded");
   }
@@ -203,7 +204,9 @@ class Cluster implements World, Patients {
       const known = this.model.state.cluster.members.get(uuid);
       if (!gone || known === undefined || known.state === "REMOVED") continue;
       for (let turn = 0; turn < 20; turn++) {
-        const process = [...this.processes()].find((one) => one.ready && one.isUp && one.member.uuid !== uuid);
+        const process = [...this.processes()].find(
+          (one) => one.ready && one.isUp && one.member.uuid !== uuid,
+        );
         if (process !== undefined) await this.#clients.remove(process, { uuid }, 0);
         if (this.model.state.cluster.members.get(uuid)?.state === "REMOVED") break;
         await this.#sleep(500);
@@ -270,7 +273,8 @@ class Cluster implements World, Patients {
     const group = groupOf(cluster.members.values());
     for (const { plane, actor, name, ready, leader } of live) {
       if (!ready || plane === undefined || actor === undefined) return `${name} is not ready`;
-      if (plane.appliedIndex !== model.lastIndex) return `${name} is at ${plane.appliedIndex}, not ${model.lastIndex}`;
+      if (plane.appliedIndex !== model.lastIndex)
+        return `${name} is at ${plane.appliedIndex}, not ${model.lastIndex}`;
       if (leader !== leaders[0]!.member.uuid) return `${name} follows ${leader}`;
       const { voters, learners, outgoing } = actor.group;
       if (JSON.stringify([voters, learners, outgoing]) !== JSON.stringify([group.voters, group.learners, []]))
@@ -385,7 +389,9 @@ class Cluster implements World, Patients {
     for (const member of this.members) {
       const known = members.get(member.uuid);
       if (member.raftId !== 0 || known === undefined || known.state === "REMOVED") continue;
-      const peers = [...members.values()].filter((one) => one.state !== "REMOVED" && one.uuid !== member.uuid);
+      const peers = [...members.values()].filter(
+        (one) => one.state !== "REMOVED" && one.uuid !== member.uuid,
+      );
       this.#create(
         member,
         known.raftId,
@@ -481,7 +487,8 @@ class Cluster implements World, Patients {
     let again = false;
     if (/was removed from the cluster/.test(error.message)) {
       log.sometimes("removed member learned of it");
-      if (!model.removedAt.has(member.uuid)) log.violated("no fault without a cause", `${member.name}: ${error.message}`);
+      if (!model.removedAt.has(member.uuid))
+        log.violated("no fault without a cause", `${member.name}: ${error.message}`);
       member.gone = true;
     } else if (isStale && member.putBack !== undefined) {
       log.sometimes("stale folder refused");

@@ -102,7 +102,7 @@ export function hashMessage(mixer: Mixer, message: Message): void {
       addMembers(mixer, message.members);
       return;
     case "snapshotAnswer":
-      mixer.add(message.index).add(message.received);
+      mixer.add(message.index).add(message.offset).add(message.received);
       return;
     case "timeoutNow":
       return;

@@ -70,7 +70,7 @@ export const seededRaftBugs: readonly SeededRaftBug[] = [
     { mayChangeMembers: () => true },
     "change-before-first-commit",
   ),
-  bug("two changes of members at once", { changeIsUnderWay: () => false }),
+  bug("two changes of members at once", { changeIsUnderWay: () => false }, "changes-at-once"),
   bug("the joint set left before it is committed", { mayLeaveJoint: () => true }),
   bug("a set that was cut off stays in force", { restoresMembersWhenCut: () => false }, "set-cut-off"),
   bug("reads without a round", { readNeedsRound: () => false }, "read"),

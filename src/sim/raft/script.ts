@@ -234,7 +234,7 @@ function describeMessage(message: Message): string {
     case "snapshot":
       return `${head} of ${message.index}@${message.snapshotTerm} ${describeMembers(message.members)} bytes ${message.offset}..${message.offset + message.data.length} of ${message.total}`;
     case "snapshotAnswer":
-      return `${head} of ${message.index}: has ${message.received}`;
+      return `${head} of ${message.index} from ${message.offset}: has ${message.received}`;
     case "timeoutNow":
       return head;
     case "read":
