@@ -234,7 +234,8 @@ export async function startControl(start: ControlStart, parts: ControlParts): Pr
     links.onPeer(({ node, kind }) => {
       if (kind === "connected") actor.peerConnected(node);
       else if (kind === "disconnected") actor.peerDisconnected(node);
-      else actor.peerDead(node);
+      else if (kind === "dead") actor.peerDead(node);
+      else actor.peerSaysRemoved(node);
     });
     links.onMessage(({ node }, kind, payload) => actor.message(node, kind, payload));
     const ofMember = (
@@ -247,17 +248,22 @@ export async function startControl(start: ControlStart, parts: ControlParts): Pr
         return answer(peer.node, payload);
       });
     ofMember(method.hello, async (node, payload) => actor.hello(node, payload));
-    ofMember(method.propose, async (node, payload) => {
+    const ofGreeted: typeof ofMember = (number, answer) =>
+      ofMember(number, (node, payload) => {
+        actor.requireGreeted(node);
+        return answer(node, payload);
+      });
+    ofGreeted(method.propose, async (node, payload) => {
       const refusal = actor.state.foreignProposal(node, payload);
       if (refusal !== undefined) throw refusal;
       return actor.propose(payload);
     });
-    ofMember(method.change, async (node, payload) => {
+    ofGreeted(method.change, async (node, payload) => {
       const refusal = actor.state.foreignChange(node, payload);
       if (refusal !== undefined) throw refusal;
       return actor.change(payload);
     });
-    ofMember(method.barrier, async (_node, payload) => actor.barrier(payload));
+    ofGreeted(method.barrier, async (_node, payload) => actor.barrier(payload));
     links.onRequest(method.join, async (_peer, payload) => actor.join(payload), { strangers: true });
     const port = await listen(links, start, log);
     toMain({ kind: "listening", port });

@@ -589,6 +589,24 @@ export class ControlActor {
     if (member !== undefined) this.#raft.peerDead(member.raftId);
   }
 
+  /** Nobody takes that back, and whoever says it has proved to be a member. */
+  peerSaysRemoved(node: string): void {
+    if (this.#over) return;
+    const name = this.state.cluster.members.get(node)?.name ?? node;
+    this.#fault(
+      new DbError("adminShutdown", "this node was removed from the cluster", {
+        detail: `REMOVED: node ${name} says so.`,
+        hint: "To take the machine back, join with a new data folder.",
+      }),
+    );
+  }
+
+  /** @throws DbError 57P03: who it is is known, but not yet whether its folder is the newest */
+  requireGreeted(node: string): void {
+    if ((this.#peers.get(node)?.boot ?? 0) > 0) return;
+    throw new DbError("cannotConnectNow", `node ${node} has not been greeted yet`);
+  }
+
   async #greet(node: string): Promise<void> {
     const { self, links, log } = this.#options;
     const hello: Hello = {
@@ -637,6 +655,12 @@ export class ControlActor {
         },
       );
     };
+    // In the time in which it is still spoken to: it ran on, or it has not heard of it and was started again.
+    if (member?.state === "REMOVED" && known?.boot !== shown.boot.count)
+      throw new DbError("invalidAuthorizationSpecification", `node ${member.name} was removed`, {
+        detail: `REMOVED: ${member.stateReason}`,
+        hint: "To take the machine back, join with a new data folder.",
+      });
     if (member !== undefined && member.boot.count > 0 && !isCurrentBoot(member.boot, shown.boot))
       stale(`start ${shown.boot.count} is not newer than start ${member.boot.count}`);
     // A count alone rises with every try.

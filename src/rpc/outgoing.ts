@@ -22,10 +22,13 @@ import type { LinkLimits } from "./limits.js";
 const quickDials = 2;
 const quickDialMs = 5;
 
+/** Of a dial: the other side has proved who it is before it says so. */
+const removedDetail = "UNREACHABLE: it refuses this node: REMOVED";
+
 export interface PeerEvent {
   readonly node: string;
-  /** dead: its host answers that nobody listens at its address. */
-  readonly kind: "connected" | "disconnected" | "dead";
+  /** dead: its host answers that nobody listens at its address. removed: it says that this node is no member any more. */
+  readonly kind: "connected" | "disconnected" | "dead" | "removed";
 }
 
 export interface OutgoingOptions {
@@ -157,6 +160,7 @@ export class Outgoing {
       this.#deadSaid = true;
       onEvent({ node: this.node, kind: "dead" });
     }
+    if (detail === removedDetail) onEvent({ node: this.node, kind: "removed" });
   }
 
   #backOff(): void {
