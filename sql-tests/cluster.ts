@@ -8,6 +8,7 @@
  */
 import { parseArgs } from "node:util";
 import { runFailover } from "./cluster/failover.js";
+import { runLoad } from "./cluster/load.js";
 import { runPartitions } from "./cluster/partitions.js";
 import { runRefusals } from "./cluster/refusals.js";
 
@@ -18,6 +19,7 @@ const { values } = parseArgs({
     folder: { type: "string" },
     seed: { type: "string", default: "1" },
     only: { type: "string" },
+    profile: { type: "string" },
   },
 });
 const scale = Number(values.scale);
@@ -71,7 +73,22 @@ async function refusals(): Promise<void> {
   say(`refusals: ${report.cases} cases`);
 }
 
-const parts: Readonly<Record<string, () => Promise<void>>> = { failover, partitions, refusals };
+/** Committed changes in a second, of 32 sessions, on three nodes of one machine. */
+const loadFloor = 500;
+
+async function load(): Promise<void> {
+  const report = await runLoad({
+    seconds: Math.max(2, Math.round(10 * scale)),
+    progress: say,
+    nodeArgs: () => (values.profile === undefined ? [] : ["--cpu-prof", "--cpu-prof-dir", values.profile]),
+    ...place,
+  });
+  fail(report.failures);
+  for (const { what, rate } of report.lines)
+    if (rate < loadFloor) fail([`load: ${what}: ${Math.round(rate)}/s of ${loadFloor}`]);
+}
+
+const parts: Readonly<Record<string, () => Promise<void>>> = { failover, partitions, refusals, load };
 if (values.part !== undefined && parts[values.part] === undefined)
   throw new Error(`unknown part ${values.part}; there are ${Object.keys(parts).join(", ")}`);
 for (const [name, part] of Object.entries(parts)) {

@@ -274,7 +274,7 @@ const cases: Readonly<Record<string, (test: Case) => Promise<void>>> = {
     await test.ends(late, ["token"]);
     test.holds("nothing is written", !existsSync(join(late.folder, "node.json")));
     test.holds("nobody listens", !(await isListening(late.ports.pg)));
-    await ask(cluster.node(1), "REMOVE NODE 'node-6'");
+    await ask(cluster.node(1), "REMOVE NODE 'node-6' REASON 'it was for a test'");
     await good.ended;
     for (const one of [good, late]) one.close();
   },

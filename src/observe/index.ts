@@ -7,6 +7,7 @@
  * Invariants: a log line is one line; values under names that hold secrets are not written.
  */
 import { pino } from "pino";
+import { DbError } from "../base/errors.js";
 import type { Clock } from "../platform/index.js";
 
 export { type DurationCounts, Durations, durationBounds } from "./durations.js";
@@ -19,7 +20,7 @@ export interface Log {
   debug(message: string, fields?: LogFields): void;
   info(message: string, fields?: LogFields): void;
   warn(message: string, fields?: LogFields): void;
-  /** `fields.error` may be an Error: its name, message, stack and causes are written. */
+  /** `fields.error` may be an Error: its name, message, detail, stack and causes are written. */
   error(message: string, fields?: LogFields): void;
   /** A log that adds these fields to every line. */
   child(fields: LogFields): Log;
@@ -52,7 +53,7 @@ export function isoTime(milliseconds: number): string {
 function serializeError(error: unknown): unknown {
   if (!(error instanceof Error)) return error;
   const { name, message, stack, cause } = error;
-  const code = "sqlstate" in error ? { sqlstate: error.sqlstate } : {};
+  const code = error instanceof DbError ? { sqlstate: error.sqlstate, detail: error.fields.detail } : {};
   return { name, message, ...code, stack, ...(cause === undefined ? {} : { cause: serializeError(cause) }) };
 }
 

@@ -287,7 +287,7 @@ export class Faults {
   }
 
   #failSync(member: SimMember): void {
-    member.process!.syncFails = true;
+    member.failing = member.disk;
     member.disk.failSync("raft/");
   }
 

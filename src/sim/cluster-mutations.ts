@@ -1,4 +1,4 @@
-/** placeholder until the simulator stands. */
+/** Bugs to seed into whole clusters, to show that the simulator would notice them. The table is empty so far. */
 import type { FromControl, ToControl } from "../cluster/channel.js";
 import type { ControlActor } from "../cluster/index.js";
 import type { ControlProcess } from "./cluster-process.js";

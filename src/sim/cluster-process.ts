@@ -72,6 +72,8 @@ export interface SimMember {
   putBack: PutBack | undefined;
   /** It will not be started again. */
   gone: boolean;
+  /** The disk of which a sync was made to fail. */
+  failing: SimDisk | undefined;
 }
 
 export interface PutBack {
@@ -141,8 +143,6 @@ export class ControlProcess {
   stopping = false;
   /** Why it is over with it, though it still runs. */
   fault: DbError | undefined;
-  /** A sync of its disk was made to fail. */
-  syncFails = false;
   opened = false;
   /** Serves clients. */
   ready = false;

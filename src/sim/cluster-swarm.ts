@@ -85,6 +85,7 @@ export function swarmOf(seed: number): Swarm {
   const some = <T>(from: readonly T[], chance: number): T[] => from.filter(() => random.fraction() < chance);
   const chosenFaults = some(faults, 0.45);
   const chosenOperations = some(operations, 0.6);
+  const spikes = one([0, 0], [0.01, 20], [0.05, 20], [0.01, 200], [0.001, 1500]);
   return {
     seed,
     level: seed % 10 === 0 ? "whole" : "control",
@@ -92,8 +93,9 @@ export function swarmOf(seed: number): Swarm {
     tickMs: one(50, 50, 50, 30, 80),
     latencyMs: one(0.1, 0.1, 1, 5, 15),
     jitterMs: one(0.3, 0.3, 2, 20),
-    spikeChance: one(0, 0.01, 0.05),
-    spikeMs: one(20, 200, 1500),
+    // Everything behind a late piece is late: often and long together is no network.
+    spikeChance: spikes[0]!,
+    spikeMs: spikes[1]!,
     tcpTimeoutMs: one(2_000, 20_000, 120_000),
     syncMs: one(0.3, 0.3, 1, 8),
     snapshotAfterBytes: one(8_000, 40_000, 200_000, 8 << 20),

@@ -316,6 +316,7 @@ class Cluster implements World, Patients {
       process: undefined,
       putBack: undefined,
       gone: false,
+      failing: undefined,
     };
     this.members.push(member);
     return member;
@@ -418,7 +419,7 @@ class Cluster implements World, Patients {
     this.log.note(`${power ? "power off" : "kill"} ${name}`);
     process.kill();
     // A disk that has failed is mended, and what was not synced is gone.
-    if (power || process.syncFails) {
+    if (power || member.failing === member.disk) {
       this.wire.powerOff(name);
       member.disk = member.disk.crash();
     } else this.wire.kill(name);
@@ -493,7 +494,7 @@ class Cluster implements World, Patients {
     } else if (isStale && member.putBack !== undefined) {
       log.sometimes("stale folder refused");
       member.gone = true;
-    } else if (error.condition === "ioError" && process.syncFails) {
+    } else if (error.condition === "ioError" && member.failing === member.disk) {
       log.sometimes("failed sync fenced a member");
       again = true;
     } else log.violated("no fault without a cause", `${member.name}: ${error.message}`);
