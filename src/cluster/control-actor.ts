@@ -414,10 +414,10 @@ export class ControlActor {
     await this.#options.storage.close();
   }
 
-  /** A leader that stops leaves the lead to whoever has most of the log. */
-  async #handOver(): Promise<void> {
+  /** To whoever has most of the log. False: nobody has taken the lead. */
+  async #handOver(): Promise<boolean> {
     const { clock, self, links } = this.#options;
-    if (!this.#raft.isLeader || links === undefined) return;
+    if (!this.#raft.isLeader || links === undefined) return false;
     let best: Member | undefined;
     let bestMatch = -1;
     for (const member of this.state.cluster.members.values()) {
@@ -425,11 +425,15 @@ export class ControlActor {
       const match = this.#raft.matchOf(member.raftId)?.match ?? 0;
       if (match > bestMatch) [best, bestMatch] = [member, match];
     }
-    if (best === undefined) return;
+    if (best === undefined) return false;
     const deadline = clock.monotonic() + 1000;
-    await this.#raft.transfer(best.raftId).catch(() => {});
+    // Refused is as good as not taken: who leads shows it.
+    await this.#raft.transfer(best.raftId).catch((error: unknown) => {
+      this.#options.log.debug("the lead was not handed over", { error });
+    });
     while (this.#raft.isLeader && clock.monotonic() < deadline)
       await new Promise<void>((resolve) => clock.after(10, resolve));
+    return !this.#raft.isLeader;
   }
 
   #end(error: DbError): void {
@@ -518,15 +522,8 @@ export class ControlActor {
       const moved = this.#peers.get(member.uuid)?.moved;
       peers.set(member.uuid, moved?.from === control ? moved.to : control);
     }
+    if (this.#endIfRemoved()) return;
     const own = cluster.members.get(self.uuid);
-    if (own?.state === "REMOVED" && this.#opened) {
-      if (!this.#raft.isLeader) {
-        this.#endRemoved(own);
-        return;
-      }
-      // Its vote counts until the group is without it, and those who are left may be too few before.
-      this.#alignGroup();
-    }
     const needed = cluster.latest?.epoch.minNodeVersion ?? 0;
     if (self.version < needed && this.#opened) {
       this.#fault(
@@ -544,19 +541,29 @@ export class ControlActor {
     for (const uuid of this.#peers.keys()) if (!spokenTo.has(uuid)) this.#peers.delete(uuid);
   }
 
-  #endRemoved(own: Member): void {
+  /** Its vote counts until the group is without it, and those who are left may be too few before. */
+  #endIfRemoved(): boolean {
+    const { self } = this.#options;
+    const own = this.state.cluster.members.get(self.uuid);
+    if (own?.state !== "REMOVED" || !this.#opened) return false;
+    if (this.#raft.counts(self.raftId)) {
+      if (this.#raft.isLeader) this.#alignGroup();
+      return false;
+    }
     this.#fault(
       new DbError("adminShutdown", "this node was removed from the cluster", {
         detail: `REMOVED: ${own.stateReason}`,
         hint: "To take the machine back, join with a new data folder.",
       }),
     );
+    return true;
   }
 
-  /** Removed while this node looked on, a moment ago. */
+  /** Removed while this node looked on, a moment ago; or its vote is still asked for. */
   #isLeaving(member: Member): boolean {
-    const { uuid } = member;
-    if (this.#opened && this.#peers.has(uuid) && !this.#leaving.has(uuid))
+    const { uuid, raftId } = member;
+    if (!this.#opened) return false;
+    if (this.#raft.counts(raftId) || (this.#peers.has(uuid) && !this.#leaving.has(uuid)))
       this.#leaving.set(uuid, this.#options.clock.monotonic() + farewellMs);
     return (this.#leaving.get(uuid) ?? 0) > this.#options.clock.monotonic();
   }
@@ -564,7 +571,9 @@ export class ControlActor {
     const now = this.#options.clock.monotonic();
     let over = false;
     for (const [node, until] of this.#leaving) {
-      if (until > now || until === Number.NEGATIVE_INFINITY) continue;
+      const member = this.state.cluster.members.get(node);
+      if (member !== undefined && this.#isLeaving(member)) continue;
+      if (until === Number.NEGATIVE_INFINITY) continue;
       this.#leaving.set(node, Number.NEGATIVE_INFINITY);
       over = true;
     }
@@ -620,7 +629,8 @@ export class ControlActor {
     } catch (error) {
       if (this.#over) return;
       if (error instanceof DbError && error.condition === "invalidAuthorizationSpecification") {
-        this.#fault(error);
+        if (error.fields.detail?.startsWith("REMOVED") === true) this.peerSaysRemoved(node);
+        else this.#fault(error);
         return;
       }
       log.debug("a peer did not take the greeting", { peer: node, error });
@@ -656,7 +666,11 @@ export class ControlActor {
       );
     };
     // In the time in which it is still spoken to: it ran on, or it has not heard of it and was started again.
-    if (member?.state === "REMOVED" && known?.boot !== shown.boot.count)
+    if (
+      member?.state === "REMOVED" &&
+      known?.boot !== shown.boot.count &&
+      !this.#raft.counts(member.raftId)
+    )
       throw new DbError("invalidAuthorizationSpecification", `node ${member.name} was removed`, {
         detail: `REMOVED: ${member.stateReason}`,
         hint: "To take the machine back, join with a new data folder.",
@@ -999,6 +1013,12 @@ export class ControlActor {
         taken = this.#news(taken);
         made = this.#draft(taken);
       }
+      const losing = this.#votersLost(taken, made);
+      if (losing.length > 0) {
+        await this.#takeVotes(losing);
+        taken = this.#news(taken);
+        made = this.#draft(taken);
+      }
       const entries: EpochEntry[] = [];
       const asked: WaitingChange[] = [];
       for (const [at, one] of made.entries()) {
@@ -1044,6 +1064,39 @@ export class ControlActor {
     if (!this.#raft.isLeader || this.#raft.term !== term)
       throw new DbError("cannotConnectNow", "this node does not lead the cluster");
     this.#caughtUpIn = term;
+  }
+
+  /** Raft ids of those whose votes the changes take that are to be made. */
+  #votersLost(changes: readonly WaitingChange[], made: readonly (EpochEntry | ErrorRecord)[]): number[] {
+    const { members } = this.state.cluster;
+    const lost = changes.flatMap(({ change }, at) =>
+      "condition" in made[at]! ? [] : votesTakenBy(change).map((uuid) => members.get(uuid)?.raftId ?? 0),
+    );
+    return this.#raft.members.voters.filter((id) => lost.includes(id));
+  }
+
+  /**
+   * The group goes on without them before the epoch says so: whoever is told that it was removed or disabled may end at once,
+   * and nobody waits for its vote. Until the epoch is there they learn, and whatever keeps it away, they vote again.
+   * @throws DbError 57P03: this node is one of them, and leaves the lead to another
+   */
+  async #takeVotes(losing: readonly number[]): Promise<void> {
+    const { self, clock } = this.#options;
+    while (this.#changingGroup) await new Promise<void>((resolve) => clock.after(10, resolve));
+    if (losing.includes(self.raftId) && (await this.#handOver()))
+      throw new DbError("cannotConnectNow", "another node leads the cluster");
+    this.#changingGroup = true;
+    try {
+      for (;;) {
+        const { voters, learners, outgoing } = this.#raft.members;
+        const [next] = voters.filter((id) => losing.includes(id) && id !== self.raftId);
+        if (outgoing.length > 0 || next === undefined) return;
+        const left = voters.filter((id) => id !== next);
+        await this.#raft.changeMembers({ voters: left, learners: sorted([...learners, next]) });
+      }
+    } finally {
+      this.#changingGroup = false;
+    }
   }
 
   #draft(changes: readonly WaitingChange[]): (EpochEntry | ErrorRecord)[] {
@@ -1208,11 +1261,7 @@ export class ControlActor {
         term,
       });
     }
-    const own = this.state.cluster.members.get(this.#options.self.uuid);
-    if (own?.state === "REMOVED" && !isLeader && this.#opened) {
-      this.#endRemoved(own);
-      return;
-    }
+    if (this.#endIfRemoved()) return;
     this.#handAll();
     this.#tryBarriers();
     this.#tellStatus();
@@ -1227,6 +1276,7 @@ export class ControlActor {
   }
 
   #tick(): void {
+    if (this.#endIfRemoved()) return;
     if (this.#mainKeepsUp()) this.#sendStatus();
     this.#handAll();
     this.#tryBarriers();

@@ -174,10 +174,14 @@ export class RaftNode {
    * log to get there (4.2.2).
    */
   isElectable(): boolean {
+    return this.counts(this.id);
+  }
+  /** Whether the member's vote is asked for: in the newest set, or in the one before while the newest is not committed. */
+  counts(id: MemberId): boolean {
     const { members, membersIndex } = this.log;
-    if (isVoter(members, this.id)) return true;
+    if (isVoter(members, id)) return true;
     if (membersIndex <= this.commit || membersIndex <= this.log.baseIndex) return false;
-    return isVoter(this.log.membersAt(membersIndex - 1), this.id);
+    return isVoter(this.log.membersAt(membersIndex - 1), id);
   }
   get wantsReadRound(): boolean {
     return wantsReadRound(this);

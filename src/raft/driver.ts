@@ -211,6 +211,10 @@ export class RaftDriver {
   get members(): MemberSet {
     return this.node.members;
   }
+  /** Whether this group may still need the member's vote. */
+  counts(member: MemberId): boolean {
+    return this.node.counts(member);
+  }
   /** A member as this leader knows it; undefined: this node does not lead, or knows nobody of that id. */
   matchOf(member: MemberId): PeerProgress | undefined {
     const { node } = this;
