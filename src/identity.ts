@@ -14,7 +14,7 @@
  * Invariants: the uuids never change; a file of another format, or one that is damaged, is refused by name; a start is
  * counted durably before the node speaks to anybody.
  */
-import { DbError } from "./base/errors.js";
+import { assert, DbError } from "./base/errors.js";
 import type { Config, ConfigValue, OptionName } from "./config.js";
 import { uuidFromBytes } from "./model/uuid.js";
 import type { Disk, Random } from "./platform/index.js";
@@ -57,10 +57,10 @@ export interface NodeIdentity {
   /** Where others find it, when that is not where it listens; port 0: the same port. */
   readonly advertised?: Advertised | undefined;
   /**
-   * What the cluster's log says by this node's own word. It may say something else: an administrator has set it, and then it
-   * stays. Kept until the log has the next word, however often the node is started before.
+   * What this node has told the cluster, newest last; noted before it is told. The log, or as much of it as this node has, says
+   * one of them, or what an administrator has set, and that stays.
    */
-  readonly announced?: Addresses | undefined;
+  readonly announced?: readonly Addresses[] | undefined;
   readonly creation: { readonly shards: number; readonly pageSize: number; readonly encryption: boolean };
   /** Base64, 32 bytes: makes the answers to unknown roles the same from start to start. */
   readonly mockSecret: string;
@@ -132,7 +132,7 @@ const checks: readonly (readonly [path: string, holds: (value: unknown) => boole
   ["ports.rpc", isPort],
   ["ports.control", isPort],
   ["advertised", (value) => value === undefined || isAdvertised(value)],
-  ["announced", (value) => value === undefined || isAddresses(value)],
+  ["announced", (value) => value === undefined || (Array.isArray(value) && value.every(isAddresses))],
   ["creation.shards", (value) => Number.isInteger(value) && Number(value) > 0],
   ["creation.pageSize", (value) => Number.isInteger(value) && Number(value) > 0],
   ["creation.encryption", (value) => typeof value === "boolean"],
@@ -222,16 +222,24 @@ export function addressesOf(
   };
 }
 
-/** What the log said last by the node's own word, as far as its folder knows. */
-export function announcedBy(identity: NodeIdentity): Addresses {
-  return identity.announced ?? addressesOf(identity, identity.ports);
+/** Each start may have another one, and the log may be without a leader for many of them. */
+const announcedMax = 64;
+
+/** What it has told so far: at first where it was made to listen. */
+export function announcedBy(identity: NodeIdentity): readonly Addresses[] {
+  return identity.announced ?? [addressesOf(identity, identity.ports)];
 }
 
-/** The log has the node's word. */
-export function noteAnnounced(disk: Disk, announced: Addresses): void {
+/** Before the node tells it to anybody. Answers all that it has told, newest last. */
+export function noteAnnounced(disk: Disk, addresses: Addresses): readonly Addresses[] {
   const identity = readIdentity(disk);
-  if (identity !== undefined && JSON.stringify(identity.announced) !== JSON.stringify(announced))
-    writeIdentity(disk, { ...identity, announced });
+  assert(identity !== undefined, "an open node has its identity");
+  const text = JSON.stringify(addresses);
+  const before = announcedBy(identity);
+  if (JSON.stringify(before.at(-1)) === text) return before;
+  const announced = [...before.filter((one) => JSON.stringify(one) !== text), addresses].slice(-announcedMax);
+  writeIdentity(disk, { ...identity, announced });
+  return announced;
 }
 
 /** Listening on all addresses names none. */

@@ -23,7 +23,6 @@ import {
   type ControlChannel,
   ControlPlane,
   ControlState,
-  type Member,
   packVersion,
   roleBits,
 } from "./cluster/index.js";
@@ -31,7 +30,6 @@ import type { Config } from "./config.js";
 import { type ControlStart, controlInLoop, hostTrust, type NodeTrust } from "./control-host.js";
 import { useKernels } from "./exec/index.js";
 import {
-  type Addresses,
   addressesOf,
   advertisedOf,
   announcedBy,
@@ -128,8 +126,6 @@ export interface NodeCore {
   /** Resolves when storage has fenced itself, or the node has lost its part in the cluster. */
   readonly fenced: Promise<Error>;
   readonly fencedBy: string | undefined;
-  /** As the folder remembered them; port 0 where the system chooses. */
-  readonly addressesBefore: Member["addresses"];
   /** 0: there is none. */
   readonly controlPort: number;
   readonly churn: ChurnWindow;
@@ -280,7 +276,6 @@ export async function openCore(
     adminPassword,
     fenced,
     churn,
-    addressesBefore: announcedBy(identity),
     loopDelay: (seconds) => loop.delay?.last(seconds),
     get fencedBy() {
       return fencedBy;
@@ -383,8 +378,7 @@ async function open(
   const at = (one: number): string => `${config.host}:${one}`;
   if (rpcPort !== undefined && control !== 0) {
     const addresses = addressesOf(identity, { control, rpc: rpcPort, pg: port });
-    core.control.announce(addresses, core.addressesBefore);
-    noteOnceApplied(disk, core, addresses);
+    core.control.announce(addresses, noteAnnounced(disk, addresses));
   }
   // A newcomer is ready when the cluster says so.
   if (!identity.established)
@@ -471,23 +465,6 @@ async function startHttp(
       process: processUsage,
     },
   });
-}
-
-/** From then on another address in the log is an administrator's. */
-function noteOnceApplied(
-  disk: Platform["disk"],
-  { control, identity }: NodeCore,
-  announced: Addresses,
-): void {
-  const isApplied = (): boolean => {
-    const known = control.cluster.members.get(identity.nodeId)?.addresses;
-    const { control: at, rpc, pg } = announced;
-    return known?.control === at && known.rpc === rpc && known.pg === pg;
-  };
-  control.until(isApplied).then(
-    () => noteAnnounced(disk, announced),
-    () => {}, // the node ends before: its next start says it again
-  );
 }
 
 /** A member is found where it was: ports that the system chose stay, but for the clients'. */

@@ -22,11 +22,11 @@ export type ToControl =
   | { readonly kind: "catchUp"; readonly ticket: number }
   /** Main has applied up to `index`, storage included. */
   | { readonly kind: "applied"; readonly index: number; readonly epoch: number }
-  /** Where this node is really reached, and what it had said at its last start (port 0: any). */
+  /** Where this node is really reached, and what it has said in its starts. */
   | {
       readonly kind: "addresses";
       readonly addresses: Member["addresses"];
-      readonly before: Member["addresses"];
+      readonly before: readonly Member["addresses"][];
     }
   | { readonly kind: "stop" };
 

@@ -276,9 +276,9 @@ export class ControlActor {
   #overdue = 0;
   #changingGroup = false;
   /** Where this node is reached, when that is known; and whether it is being told to the others. */
-  #addresses: { readonly now: Member["addresses"]; readonly before: Member["addresses"] } | undefined;
+  #addresses: { readonly now: Member["addresses"]; readonly before: readonly Member["addresses"][] } | undefined;
   /** The same, for those who must find this node before the log can tell them. */
-  #reached: { readonly now: Member["addresses"]; readonly before: Member["addresses"] } | undefined;
+  #reached: { readonly now: Member["addresses"]; readonly before: readonly Member["addresses"][] } | undefined;
   #moving = false;
   #behindSince: number | undefined;
   #epochMismatch = false;
@@ -1659,12 +1659,13 @@ function sizeOf(change: ClusterChange): number {
 /** Where a member is reached: what an administrator has set, or what the node itself has found. */
 function addressOf(
   own: Member,
-  told: { readonly now: Member["addresses"]; readonly before: Member["addresses"] },
+  told: { readonly now: Member["addresses"]; readonly before: readonly Member["addresses"][] },
   kind: keyof Member["addresses"],
 ): string {
-  const before = told.before[kind];
-  const isOurs = before === own.addresses[kind] || before.endsWith(":0");
-  return isOurs ? told.now[kind] : own.addresses[kind];
+  const known = own.addresses[kind];
+  // Port 0 is any: nobody can have set it.
+  const isOurs = known.endsWith(":0") || told.before.some((one) => one[kind] === known);
+  return isOurs ? told.now[kind] : known;
 }
 
 /** What an earlier start has left in the log is not what this one has proposed under the same number. */

@@ -222,7 +222,7 @@ export class ControlPlane implements ClusterAdmin {
   }
 
   /** Tells the cluster where this node is reached, in place of what it had said `before`. */
-  announce(addresses: Member["addresses"], before: Member["addresses"]): void {
+  announce(addresses: Member["addresses"], before: readonly Member["addresses"][]): void {
     this.#options.channel.send({ kind: "addresses", addresses, before });
   }
 

@@ -204,11 +204,10 @@ export class ControlProcess {
     const { member, world } = this;
     const known = readIdentity(member.disk);
     if (known === undefined) throw new Error("a node is created before it is started");
-    const before = announcedBy(known);
     const identity: NodeIdentity = {
       ...known,
       ports: { ...known.ports, control: member.port },
-      announced: before,
+      announced: announcedBy(known),
     };
     if (known.ports.control !== member.port) writeIdentity(member.disk, identity);
     const boot = countBoot(member.disk, this.random);
@@ -237,8 +236,7 @@ export class ControlProcess {
     if (!identity.founder) await plane.until(() => plane.cluster.members.has(member.uuid) && !plane.isNew);
     if (identity.founder) this.#establish();
     const addresses = addressesOf(identity, identity.ports);
-    plane.announce(addresses, before);
-    void this.#noteAnnounced(plane, addresses);
+    plane.announce(addresses, noteAnnounced(member.disk, addresses));
     if (!identity.established)
       await plane.until(() => plane.cluster.members.get(member.uuid)?.state !== "JOINING");
     this.#establish();
@@ -248,17 +246,6 @@ export class ControlProcess {
   protected nowReady(): void {
     this.ready = true;
     this.world.log.note(`${this.name} is ready`);
-  }
-
-  async #noteAnnounced(plane: ControlPlane, addresses: Member["addresses"]): Promise<void> {
-    const { disk, uuid } = this.member;
-    const { control } = addresses;
-    try {
-      await plane.until(() => plane.cluster.members.get(uuid)?.addresses.control === control);
-      noteAnnounced(disk, addresses);
-    } catch (error) {
-      if (!(error instanceof DbError)) throw error;
-    }
   }
 
   #establish(): void {
@@ -550,7 +537,13 @@ export class ControlProcess {
         this.said(message, fields);
       };
     const quiet = (message: string, fields: LogFields = {}): void => {
-      if (!this.dead) this.said(message, fields);
+      if (!this.dead) {
+        if (process.env.SIMDEBUG)
+          world.log.note(
+            `${this.name} DEBUG ${message} ${JSON.stringify(fields)} ${fields.error instanceof Error ? fields.error.message : ""}`,
+          );
+        this.said(message, fields);
+      }
     };
     const log: Log = { debug: quiet, info: quiet, warn: say("warn"), error: say("error"), child: () => log };
     return log;
