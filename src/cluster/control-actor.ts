@@ -518,9 +518,7 @@ export class ControlActor {
       this.#names.set(member.raftId, member.uuid);
       if (member.uuid === self.uuid) continue;
       if (!isFollowing(member) && !this.#isLeaving(member)) continue;
-      const { control } = member.addresses;
-      const moved = this.#peers.get(member.uuid)?.moved;
-      peers.set(member.uuid, moved?.from === control ? moved.to : control);
+      peers.set(member.uuid, this.#addressOf(member.uuid, member.addresses.control));
     }
     if (this.#endIfRemoved()) return;
     const own = cluster.members.get(self.uuid);
@@ -536,7 +534,10 @@ export class ControlActor {
     }
     const now = this.#options.clock.monotonic();
     onTrust(this.state, new Map([...this.#leaving].filter(([, until]) => until > now)));
-    const spokenTo = own === undefined && firstPeers !== undefined ? firstPeers : peers;
+    const spokenTo =
+      own === undefined && firstPeers !== undefined
+        ? new Map([...firstPeers].map(([uuid, control]) => [uuid, this.#addressOf(uuid, control)] as const))
+        : peers;
     links?.setPeers(spokenTo);
     for (const uuid of this.#peers.keys()) if (!spokenTo.has(uuid)) this.#peers.delete(uuid);
   }
@@ -824,9 +825,15 @@ export class ControlActor {
     this.#noteMoved(node, facts, status.control);
   }
 
+  #addressOf(node: string, known: string): string {
+    const moved = this.#peers.get(node)?.moved;
+    return moved?.from === known ? moved.to : known;
+  }
+
   /** A peer that nobody can call any more has called: it is found before the log knows where it went. */
   #noteMoved(node: string, facts: PeerFacts, to: string | undefined): void {
-    const from = this.state.cluster.members.get(node)?.addresses.control;
+    const from =
+      this.state.cluster.members.get(node)?.addresses.control ?? this.#options.firstPeers?.get(node);
     if (typeof to !== "string" || to.length > 300 || from === undefined) return;
     if (to === (facts.moved?.from === from ? facts.moved.to : from)) return;
     facts.moved = { from, to };
@@ -1168,6 +1175,7 @@ export class ControlActor {
       }
       await new Promise<void>((resolve) => clock.after(20, resolve));
     }
+    if (this.#over) return;
     if (clock.monotonic() >= deadline)
       log.warn("not every node is known to have applied a change", { index });
     toMain({ kind: "passed", ticket });
@@ -1184,6 +1192,7 @@ export class ControlActor {
         await new Promise<void>((resolve) => clock.after(100, resolve));
       }
     }
+    if (this.#over) return;
     this.#flush();
     toMain({ kind: "passed", ticket });
   }

@@ -104,7 +104,7 @@ export class ControlPlane implements ClusterAdmin {
   readonly #options: ControlPlaneOptions;
   /** Proposals by number, and questions by ticket, that are not answered. */
   readonly #waiting = new Map<number, Waiting>();
-  readonly #tickets = new Map<number, () => void>();
+  readonly #tickets = new Map<number, { resolve: () => void; reject: (error: DbError) => void }>();
   #nextNumber = 0;
   #nextTicket = 0;
   #queue: LogEntry[] = [];
@@ -248,7 +248,7 @@ export class ControlPlane implements ClusterAdmin {
     );
     for (const { reject } of this.#waiting.values()) reject(unknown);
     this.#waiting.clear();
-    for (const resolve of this.#tickets.values()) resolve();
+    for (const { reject } of this.#tickets.values()) reject(error);
     this.#tickets.clear();
     this.#stopped?.();
     this.#opened?.reject(error);
@@ -285,9 +285,9 @@ export class ControlPlane implements ClusterAdmin {
         return;
       }
       case "passed": {
-        const resolve = this.#tickets.get(message.ticket);
+        const ticket = this.#tickets.get(message.ticket);
         this.#tickets.delete(message.ticket);
-        resolve?.();
+        ticket?.resolve();
         return;
       }
       case "status":
@@ -505,10 +505,21 @@ export class ControlPlane implements ClusterAdmin {
     });
   }
 
-  /** Rule C5. Alone there is nobody to wait for. */
+  /** Rule C5. Alone there is nobody to wait for. @throws DbError 08007: the node has ended before it knew */
   async #everywhere(index: number): Promise<void> {
-    if (this.isAlone || this.#over !== undefined) return;
-    await this.#ask((ticket) => this.#options.channel.send({ kind: "barrier", ticket, index }));
+    if (this.isAlone) return;
+    try {
+      if (this.#over !== undefined) throw this.#over;
+      await this.#ask((ticket) => this.#options.channel.send({ kind: "barrier", ticket, index }));
+    } catch (error) {
+      if (!(error instanceof DbError)) throw error;
+      throw new DbError(
+        "transactionResolutionUnknown",
+        "the change was made, and it is not known whether every node has it: the node has ended",
+        { hint: "Look before you try again." },
+        error,
+      );
+    }
   }
 
   /** Resolves once everything is applied here that was committed when it was asked; false: nobody leads. */
@@ -519,9 +530,9 @@ export class ControlPlane implements ClusterAdmin {
   }
 
   #ask(send: (ticket: number) => void): Promise<void> {
-    return new Promise((resolve) => {
+    return new Promise((resolve, reject) => {
       const ticket = ++this.#nextTicket;
-      this.#tickets.set(ticket, resolve);
+      this.#tickets.set(ticket, { resolve, reject });
       send(ticket);
     });
   }

@@ -186,7 +186,10 @@ class Cluster implements World, Patients {
     let made = false;
     void (async () => {
       while (!made && clock.monotonic() - since < limit) {
-        const able = [...this.processes()].filter((one) => one.ready && one.isUp);
+        // Who was removed and has not heard of it finds nobody.
+        const able = [...this.processes()].filter(
+          (one) => one.ready && one.isUp && !this.model.removedAt.has(one.member.uuid),
+        );
         const process = able[this.random.below(able.length)];
         if (process === undefined) await this.#sleep(50);
         else if ((await this.#clients.setting(process)).outcome === "done") made = true;
