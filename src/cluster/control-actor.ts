@@ -189,7 +189,7 @@ interface PeerFacts {
   version: number;
   /** Terms it has spoken in: it must not have forgotten them. */
   term: number;
-  /** Where it is now, in place of what the log says. */
+  /** Where it is now, in place of what the log says: by its own word, or by that of another who has met it. */
   moved: { readonly from: string; readonly to: string } | undefined;
   /** Its clock when it sent its last status; and ours, as it heard last. */
   sentAt: number;
@@ -206,6 +206,8 @@ interface Status {
   readonly sentAt: number;
   /** Where it is reached, when it knows: nobody else could tell the log of it. */
   readonly control?: string | undefined;
+  /** Others that it has met elsewhere than the log says: two that have both moved find each other by a third. */
+  readonly met?: readonly (readonly [node: string, from: string, to: string])[] | undefined;
   /** The receiver's own `sentAt`, as heard last. */
   readonly heard: number;
   readonly term: number;
@@ -276,9 +278,13 @@ export class ControlActor {
   #overdue = 0;
   #changingGroup = false;
   /** Where this node is reached, when that is known; and whether it is being told to the others. */
-  #addresses: { readonly now: Member["addresses"]; readonly before: readonly Member["addresses"][] } | undefined;
+  #addresses:
+    | { readonly now: Member["addresses"]; readonly before: readonly Member["addresses"][] }
+    | undefined;
   /** The same, for those who must find this node before the log can tell them. */
-  #reached: { readonly now: Member["addresses"]; readonly before: readonly Member["addresses"][] } | undefined;
+  #reached:
+    | { readonly now: Member["addresses"]; readonly before: readonly Member["addresses"][] }
+    | undefined;
   #moving = false;
   #behindSince: number | undefined;
   #epochMismatch = false;
@@ -667,11 +673,7 @@ export class ControlActor {
       );
     };
     // In the time in which it is still spoken to: it ran on, or it has not heard of it and was started again.
-    if (
-      member?.state === "REMOVED" &&
-      known?.boot !== shown.boot.count &&
-      !this.#raft.counts(member.raftId)
-    )
+    if (member?.state === "REMOVED" && known?.boot !== shown.boot.count && !this.#raft.counts(member.raftId))
       throw new DbError("invalidAuthorizationSpecification", `node ${member.name} was removed`, {
         detail: `REMOVED: ${member.stateReason}`,
         hint: "To take the machine back, join with a new data folder.",
@@ -791,12 +793,22 @@ export class ControlActor {
       applied: this.#mainApplied,
       version: self.version,
       control: this.#reachedAt(),
+      met: this.#met(node),
       sentAt: clock.monotonic(),
       heard: this.#peers.get(node)?.sentAt ?? 0,
       term: this.#raft.term,
       lease: this.#raft.isLeader ? Math.max(0, this.#leaseUntil() - clock.monotonic()) : 0,
     };
     this.#send(node, messageKind.status, json(status));
+  }
+
+  #met(receiver: string): Status["met"] {
+    const met: (readonly [string, string, string])[] = [];
+    for (const [node, { moved }] of this.#peers) {
+      if (moved === undefined || node === receiver || this.#addressInLog(node) !== moved.from) continue;
+      if (this.#options.links?.isConnected(node) === true) met.push([node, moved.from, moved.to]);
+    }
+    return met.length === 0 ? undefined : met;
   }
 
   #reachedAt(): string | undefined {
@@ -823,17 +835,27 @@ export class ControlActor {
     }
     this.#tryBarriers();
     this.#noteMoved(node, facts, status.control);
+    for (const [other, from, to] of status.met ?? []) this.#noteHearsay(other, from, to);
   }
 
   #addressOf(node: string, known: string): string {
     const moved = this.#peers.get(node)?.moved;
     return moved?.from === known ? moved.to : known;
   }
+  #addressInLog(node: string): string | undefined {
+    return this.state.cluster.members.get(node)?.addresses.control ?? this.#options.firstPeers?.get(node);
+  }
+
+  /** Of one that this node does not reach itself. Who answers there must prove who it is in any case. */
+  #noteHearsay(node: string, from: string, to: string): void {
+    const { self, links } = this.#options;
+    if (node === self.uuid || from !== this.#addressInLog(node) || links?.isConnected(node) === true) return;
+    this.#noteMoved(node, this.#factsOf(node), to);
+  }
 
   /** A peer that nobody can call any more has called: it is found before the log knows where it went. */
   #noteMoved(node: string, facts: PeerFacts, to: string | undefined): void {
-    const from =
-      this.state.cluster.members.get(node)?.addresses.control ?? this.#options.firstPeers?.get(node);
+    const from = this.#addressInLog(node);
     if (typeof to !== "string" || to.length > 300 || from === undefined) return;
     if (to === (facts.moved?.from === from ? facts.moved.to : from)) return;
     facts.moved = { from, to };
@@ -1467,13 +1489,13 @@ export class ControlActor {
     const grace = durationMs(cluster.setting("membership.removal_grace"));
     for (const member of cluster.members.values()) {
       const { uuid, state } = member;
-      if (uuid === this.#options.self.uuid) continue;
       const facts = this.#peers.get(uuid);
       if ((state === "JOINING" || state === "FAILED") && this.#isReady(member)) {
         const reason = state === "JOINING" ? "has the log and the epoch" : "is back";
         this.#changeByself({ kind: "moveMember", node: uuid, to: "ENABLED", reason });
         return;
       }
+      if (uuid === this.#options.self.uuid) continue;
       const seen = Math.max(facts?.lastSeenMonotonic ?? 0, this.#leaderSince);
       if (state === "ENABLED" && now - seen > silence && uuid !== cluster.home) {
         log.warn("POTENTIAL_FAILURE: a node is silent", { node: member.name, ms: Math.round(now - seen) });
@@ -1495,9 +1517,11 @@ export class ControlActor {
 
   #isReady(member: Member): boolean {
     const { cluster } = this.state;
+    if (cluster.readyEpochOf(member.uuid) === undefined) return false;
+    // The others went on without it, and it leads all the same: it has everything.
+    if (member.uuid === this.#options.self.uuid) return this.#mainEpoch === cluster.latest?.epoch.number;
     const facts = this.#peers.get(member.uuid);
     return (
-      cluster.readyEpochOf(member.uuid) !== undefined &&
       facts !== undefined &&
       this.#isReachable(member.uuid) &&
       facts.epoch === cluster.latest?.epoch.number &&

@@ -33,6 +33,10 @@ export class Faults {
   /** Hosts that do not all reach each other, until when. */
   networkFaultUntil = 0;
   lastPaused = new Map<string, number>();
+  /** Faults that last. */
+  #active = 0;
+  /** Its folder is being put back, and it has not been refused yet, or has caught up with what it had. */
+  #proving: SimMember | undefined;
   readonly #images = new Map<string, Image>();
 
   constructor(world: World, patients: Patients) {
@@ -47,9 +51,13 @@ export class Faults {
     while (!this.#healing) {
       await this.#sleep(-Math.log(1 - random.fraction()) * swarm.faultEveryMs);
       if (this.#healing) return;
+      if (this.#isProving()) continue;
       this.#takeImage();
       const fault = swarm.faults[random.below(swarm.faults.length)]!;
-      void this.#inject(fault);
+      this.#active++;
+      void this.#inject(fault).finally(() => {
+        this.#active--;
+      });
     }
   }
 
@@ -65,6 +73,34 @@ export class Faults {
       if (process.clock.paused) this.#resume(member);
       if (process.stalled) process.unstall();
     }
+  }
+
+  /**
+   * A folder that was put back has lost what its member promised. Only those who heard it promise can tell: with another of them
+   * away, more is lost than a quorum of three can bear.
+   */
+  #isProving(): boolean {
+    const member = this.#proving;
+    if (member === undefined) return false;
+    const { putBack, process, gone } = member;
+    const caughtUp =
+      putBack !== undefined &&
+      process?.isUp === true &&
+      process.lastIndex >= putBack.lastIndex &&
+      process.term >= putBack.term;
+    if (gone || caughtUp || this.#world.model.removedAt.has(member.uuid)) this.#proving = undefined;
+    return this.#proving !== undefined;
+  }
+  #isCalm(): boolean {
+    const { model, clock } = this.#world;
+    return (
+      this.#active === 1 &&
+      this.networkFaultUntil < clock.monotonic() &&
+      this.#patients.members.every(
+        ({ uuid, gone, raftId, process }) =>
+          gone || raftId === 0 || model.removedAt.has(uuid) || (process?.isUp === true && process.ready),
+      )
+    );
   }
 
   #sleep(ms: number): Promise<void> {
@@ -312,12 +348,16 @@ export class Faults {
   async #putBack(member: SimMember): Promise<void> {
     const { log, random } = this.#world;
     const image = this.#images.get(member.name);
-    if (image === undefined || !this.#patients.mayLose(member)) return this.#crash(member, true);
+    if (image === undefined || !this.#isCalm() || !this.#patients.mayLose(member))
+      return this.#crash(member, true);
+    this.#proving = member;
     this.#patients.crash(member, true);
     await this.#sleep(random.below(2) === 0 ? 0 : this.#downtime());
-    if (member.process?.dead !== true) return;
-    const facts = this.#factsOf(member.disk);
-    if (facts === undefined) return this.#patients.start(member);
+    const facts = member.process?.dead === true ? this.#factsOf(member.disk) : undefined;
+    if (facts === undefined) {
+      this.#proving = undefined;
+      return this.#patients.start(member);
+    }
     const old = image.disk.crash();
     member.putBack = {
       lastIndex: facts.lastIndex,

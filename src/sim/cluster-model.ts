@@ -148,7 +148,7 @@ export class Model {
     const refusedBefore = cluster.refusedEpochs.at(-1);
     const outcomes = this.state.applyCommand(command, origin);
     if (command.type === "epochs") {
-      for (const entry of command.entries) this.#noteEpoch(entry);
+      for (const entry of command.entries) this.#noteEpoch(entry, epochsBefore);
       this.#checkEpochs(epochsBefore, command.entries);
       const refused = cluster.refusedEpochs.at(-1);
       if (refused !== undefined && refused !== refusedBefore)
@@ -187,10 +187,10 @@ export class Model {
     this.#log.sometimes("proposal handed to a second leader and applied once");
   }
 
-  #noteEpoch(entry: EpochEntry): void {
+  #noteEpoch(entry: EpochEntry, before: number): void {
     const epoch = decodeEpoch(Buffer.from(entry.epoch, "base64"));
     const made = this.state.cluster.epochs[epoch.number - 1];
-    this.#noteProposal(entry.origin, made?.hash === chainHash(epoch));
+    this.#noteProposal(entry.origin, epoch.number > before && made?.hash === chainHash(epoch));
   }
 
   #enabled(): string[] {
