@@ -575,7 +575,6 @@ export class ControlActor {
     return (this.#leaving.get(uuid) ?? 0) > this.#options.clock.monotonic();
   }
   #closeFarewells(): void {
-    const now = this.#options.clock.monotonic();
     let over = false;
     for (const [node, until] of this.#leaving) {
       const member = this.state.cluster.members.get(node);
