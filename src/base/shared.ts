@@ -38,7 +38,7 @@ export function sharedByText<T>(make: (text: string) => T): (text: string) => T 
 }
 
 /** The same for what is asked of an object that is shared itself; of any other, whose content may change, it is made anew. */
-export function sharedByObject<T>(make: (value: unknown) => T): (value: unknown) => T {
+export function sharedByObject<V, T>(make: (value: V) => T): (value: V) => T {
   const known = new WeakMap<object, { readonly made: T }>();
   return (value) => {
     if (charactersMax === 0 || typeof value !== "object" || value === null || !shared.has(value))

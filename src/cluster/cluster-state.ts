@@ -78,7 +78,7 @@ interface Core {
   readonly settings: ReadonlyMap<string, string>;
   readonly policies: ReadonlyMap<PartType, string>;
   readonly parts: ReadonlyMap<PartType, Hash>;
-  readonly partSizes: ReadonlyMap<Hash, number>;
+  readonly partSizes: ReadonlyMap<PartType, number>;
   readonly tokens: ReadonlyMap<string, JoinToken>;
   readonly nextRaftId: MemberId;
 }
@@ -487,7 +487,7 @@ export class ClusterState implements ClusterView {
       clusterUuid: this.clusterUuid,
       latest: base.latest,
       partBytes: (type, hash) =>
-        next.parts.get(type) === hash ? (next.partSizes.get(hash) ?? 0) : undefined,
+        next.parts.get(type) === hash ? (next.partSizes.get(type) ?? 0) : undefined,
       bytesMax: setting("epoch.bytes_max"),
       oldestVersion: oldest,
       policy: {
@@ -1095,18 +1095,17 @@ function votersLeft(core: Core): ErrorRecord | undefined {
   );
 }
 
+const partHash = sharedByText((content): Hash => hashOf(content));
+
 /** The parts of these types anew: what they say follows from the rest. */
 function withParts(core: Core, types: readonly PartType[]): Core {
   const parts = new Map(core.parts);
   const partSizes = new Map(core.partSizes);
   for (const type of types) {
     const content = partContent(core, type);
-    const hash = hashOf(content);
-    parts.set(type, hash);
-    partSizes.set(hash, Buffer.byteLength(content));
+    parts.set(type, partHash(content));
+    partSizes.set(type, Buffer.byteLength(content));
   }
-  const named = new Set(parts.values());
-  for (const hash of partSizes.keys()) if (!named.has(hash)) partSizes.delete(hash);
   return { ...core, parts, partSizes };
 }
 
@@ -1138,9 +1137,9 @@ const matrixRow = ((): ((member: Member) => string) => {
 
 /** JSON with its keys in order: the same bytes on every node. */
 function partContent(core: Core, type: PartType): string {
-  const settings = [...core.settings]
-    .filter(([key]) => settingDef(key)?.part === type)
-    .sort(([a], [b]) => (a < b ? -1 : 1));
+  const settings: (readonly [string, string])[] = [];
+  for (const one of core.settings) if (settingDef(one[0])?.part === type) settings.push(one);
+  settings.sort(([a], [b]) => (a < b ? -1 : 1));
   const policy = core.policies.get(type) ?? null;
   const members =
     type !== "capabilityMatrix"

@@ -13,6 +13,7 @@
 import { hash as hashWith } from "node:crypto";
 import { ByteReader, ByteWriter, MalformedBytes } from "../base/bytes.js";
 import { assert } from "../base/errors.js";
+import { sharedByObject } from "../base/shared.js";
 import { uuidBytes, uuidFromHex } from "../model/uuid.js";
 
 /** In the order in which they are hashed; the number is the type of a part in the store (CCE-9, CCE-12). */
@@ -74,7 +75,6 @@ const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
 export function hashOf(content: Uint8Array | string): Hash {
   return hashWith("sha256", content, "hex");
 }
-const digestOf = (content: Uint8Array | string): Uint8Array => Buffer.from(hashOf(content), "hex");
 
 const fixedBytes = 8 + 16 + 32 + partNames.length * 32 + 16 + 4;
 
@@ -102,7 +102,7 @@ export function canonicalBytes(epoch: EpochContent, publishedAt: number | undefi
 
 /** What administrators sign: 32 bytes. */
 export function signDigest(epoch: EpochContent): Uint8Array {
-  return digestOf(canonicalBytes(epoch, undefined));
+  return Buffer.from(hashOf(canonicalBytes(epoch, undefined)), "hex");
 }
 
 /** Of an epoch it is asked for again and again, and nothing that is hashed of one ever changes. */
@@ -296,6 +296,8 @@ export function refusalOf(epoch: Epoch, context: EpochContext): EpochRefusal | u
   return signatureRefusal(epoch, context);
 }
 
+const nobodys = new Uint8Array(0);
+
 function signatureRefusal(epoch: Epoch, context: EpochContext): EpochRefusal | undefined {
   const refuse = (message: string): EpochRefusal => ({ condition: "SIGNATURE_INVALID", message });
   const { policy } = context;
@@ -303,7 +305,7 @@ function signatureRefusal(epoch: Epoch, context: EpochContext): EpochRefusal | u
   if (epoch.administrators.length !== epoch.signatures.length)
     return refuse(`${epoch.signatures.length} signatures of ${epoch.administrators.length} administrators`);
   if (needed || epoch.signatures.length > 0) {
-    const digest = signDigest(epoch);
+    const digest = epoch.signatures.length > 0 ? signDigest(epoch) : nobodys;
     const signers = new Set<string>();
     for (let at = 0; at < epoch.signatures.length; at++) {
       const { administrator, signature } = epoch.signatures[at]!;
@@ -390,11 +392,14 @@ export interface Attestation {
 }
 
 export function attestationDigest(attestation: Omit<Attestation, "signature">): Uint8Array {
+  return Buffer.from(attestationHash(attestation), "hex");
+}
+const attestationHash = sharedByObject((attestation: Omit<Attestation, "signature">): Hash => {
   const { node, epoch, activatedAt, observations } = attestation;
   const ordered = [...observations].sort((a, b) => (a.peer < b.peer ? -1 : 1));
   const parts = ordered.map((one) => [one.peer, one.certFingerprint, one.epoch, one.observedAt, one.valid]);
-  return digestOf(JSON.stringify(["attestation", node, epoch, activatedAt, parts]));
-}
+  return hashOf(JSON.stringify(["attestation", node, epoch, activatedAt, parts]));
+});
 
 export interface Convergence {
   readonly effective: boolean;

@@ -79,6 +79,7 @@ export async function runSeed(options: RunOptions): Promise<RunReport> {
   process.on("uncaughtException", lost);
   try {
     await cluster.run(options.minutes * 60_000);
+    cluster.clock.stop();
     // Whatever was thrown last is told of in the next turn of the host's loop.
     await new Promise<void>((resolve) => setImmediate(resolve));
     return cluster.report();
@@ -94,7 +95,7 @@ class Cluster implements World, Patients {
   readonly swarm: Swarm;
   readonly hash: XXHashAPI;
   readonly bug: Mutation | undefined;
-  readonly clock = new SimClock();
+  readonly clock = new SimClock(undefined, 32);
   readonly random: SimRandom;
   readonly wire: SimWire;
   readonly log: EventLog;
