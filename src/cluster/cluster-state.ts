@@ -9,9 +9,10 @@
  * refused whole, and no command whose form was checked (`commands.ts`) makes it throw; a uuid, a public key and a Raft id are
  * never given twice; epochs and removed members are never forgotten; `save` of equal states is equal, restored or not.
  */
-import { sha256 } from "@noble/hashes/sha2.js";
+import { hash as hashWith } from "node:crypto";
 import { MalformedBytes } from "../base/bytes.js";
 import { assert, DbError } from "../base/errors.js";
+import { sharedByObject, sharedByText } from "../base/shared.js";
 import type { MemberId } from "../raft/index.js";
 import {
   changeProblem,
@@ -47,7 +48,7 @@ import {
   decodeEpoch,
   type Epoch,
   type EpochContent,
-  encodeEpoch,
+  epochText,
   type Hash,
   hashOf,
   needsAttestation,
@@ -77,7 +78,7 @@ interface Core {
   readonly settings: ReadonlyMap<string, string>;
   readonly policies: ReadonlyMap<PartType, string>;
   readonly parts: ReadonlyMap<PartType, Hash>;
-  readonly partSizes: ReadonlyMap<Hash, number>;
+  readonly partSizes: ReadonlyMap<PartType, number>;
   readonly tokens: ReadonlyMap<string, JoinToken>;
   readonly nextRaftId: MemberId;
 }
@@ -118,8 +119,15 @@ const fail = (
   hint?: string,
 ): ErrorRecord => ({ condition, message, ...(detail && { detail }), ...(hint && { hint }) });
 
+/** Without a stack: it comes from another thread, node or time, and who only counts refusals makes many of them. */
 export function errorOf({ condition, message, detail, hint }: ErrorRecord): DbError {
-  return new DbError(condition, message, { detail, hint });
+  const { stackTraceLimit } = Error;
+  Error.stackTraceLimit = 0;
+  try {
+    return new DbError(condition, message, { detail, hint });
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit;
+  }
 }
 export function recordOf(error: DbError): ErrorRecord {
   const { detail, hint } = error.fields;
@@ -220,7 +228,7 @@ export class ClusterState implements ClusterView {
     const core = state.#coreOfGenesis(facts);
     const content = contentOf(core, undefined, facts.clusterUuid, "genesis", facts.at);
     const epoch = sign(content, facts.member.uuid, signer);
-    return { type: "genesis", ...facts, epoch: Buffer.from(encodeEpoch(epoch)).toString("base64") };
+    return { type: "genesis", ...facts, epoch: epochText(epoch) };
   }
 
   /**
@@ -250,7 +258,7 @@ export class ClusterState implements ClusterView {
         made.push(refusal);
         continue;
       }
-      made.push({ origin, change, by, epoch: Buffer.from(encodeEpoch(epoch)).toString("base64") });
+      made.push({ origin, change, by, epoch: epochText(epoch) });
       base = after(base, epoch, next, change);
     }
     return made;
@@ -414,7 +422,7 @@ export class ClusterState implements ClusterView {
   /** Of whatever claims to be an entry: its form is checked here. */
   applyEpoch(entry: EpochEntry): ClusterResult {
     if (this.latest === undefined) return { error: noCluster };
-    const problem = epochEntryProblem(entry);
+    const problem = entryProblem(entry);
     if (problem !== undefined) return this.#refuse(problem);
     const epoch = decoded(entry.epoch);
     if ("condition" in epoch) return this.#refuse(epoch);
@@ -479,7 +487,7 @@ export class ClusterState implements ClusterView {
       clusterUuid: this.clusterUuid,
       latest: base.latest,
       partBytes: (type, hash) =>
-        next.parts.get(type) === hash ? (next.partSizes.get(hash) ?? 0) : undefined,
+        next.parts.get(type) === hash ? (next.partSizes.get(type) ?? 0) : undefined,
       bytesMax: setting("epoch.bytes_max"),
       oldestVersion: oldest,
       policy: {
@@ -629,7 +637,7 @@ export class ClusterState implements ClusterView {
         state,
         effectiveAt,
         by,
-        epoch: Buffer.from(encodeEpoch(epoch)).toString("base64"),
+        epoch: epochText(epoch),
       })),
       refused: this.#refused,
       attestations: [...this.#attestations.values()],
@@ -714,14 +722,15 @@ function epochError(condition: string, message: string): ErrorRecord {
   return fail("objectNotInPrerequisiteState", message, `${condition}: the epoch was refused.`);
 }
 
-function decoded(base64Text: string): Epoch | ErrorRecord {
+const decoded = sharedByText((base64Text): Epoch | ErrorRecord => {
   try {
     return decodeEpoch(Buffer.from(base64Text, "base64"));
   } catch (error) {
     if (!(error instanceof MalformedBytes)) throw error;
     return epochError("MALFORMED", `an epoch cannot be read: ${error.message}`);
   }
-}
+});
+const entryProblem = sharedByObject(epochEntryProblem);
 
 function sign(
   content: EpochContent,
@@ -757,7 +766,7 @@ function authoritiesOf(core: Core): { fingerprint: Hash; certificatePem: string 
 
 function fingerprintOfPem(pem: string): Hash {
   const der = Buffer.from(pem.replace(/-----[^-]+-----|\s/g, ""), "base64");
-  return Buffer.from(sha256(der)).toString("hex");
+  return hashWith("sha256", der, "hex");
 }
 
 // --- changes ---------------------------------------------------------------------------------------------------------
@@ -1086,46 +1095,58 @@ function votersLeft(core: Core): ErrorRecord | undefined {
   );
 }
 
+const partHash = sharedByText((content): Hash => hashOf(content));
+
 /** The parts of these types anew: what they say follows from the rest. */
 function withParts(core: Core, types: readonly PartType[]): Core {
   const parts = new Map(core.parts);
   const partSizes = new Map(core.partSizes);
   for (const type of types) {
-    const content = Buffer.from(partContent(core, type));
-    const hash = hashOf(content);
-    parts.set(type, hash);
-    partSizes.set(hash, content.length);
+    const content = partContent(core, type);
+    parts.set(type, partHash(content));
+    partSizes.set(type, Buffer.byteLength(content));
   }
-  const named = new Set(parts.values());
-  for (const hash of partSizes.keys()) if (!named.has(hash)) partSizes.delete(hash);
   return { ...core, parts, partSizes };
 }
 
+/** What the capability matrix says of a member. */
+const matrixRow = ((): ((member: Member) => string) => {
+  // A record is replaced, never altered, and most are asked for with every change of any.
+  const rows = new WeakMap<Member, string>();
+  return (one) => {
+    let row = rows.get(one);
+    if (row === undefined) {
+      row = JSON.stringify([
+        one.uuid,
+        one.name,
+        one.raftId,
+        one.certFingerprint,
+        one.publicKey,
+        one.roles,
+        one.state,
+        one.addresses.control,
+        one.addresses.rpc,
+        one.addresses.pg,
+        one.hostLabel,
+      ]);
+      rows.set(one, row);
+    }
+    return row;
+  };
+})();
+
 /** JSON with its keys in order: the same bytes on every node. */
 function partContent(core: Core, type: PartType): string {
-  const settings = [...core.settings]
-    .filter(([key]) => settingDef(key)?.part === type)
-    .sort(([a], [b]) => (a < b ? -1 : 1));
-  const policy = core.policies.get(type);
+  const settings: (readonly [string, string])[] = [];
+  for (const one of core.settings) if (settingDef(one[0])?.part === type) settings.push(one);
+  settings.sort(([a], [b]) => (a < b ? -1 : 1));
+  const policy = core.policies.get(type) ?? null;
   const members =
     type !== "capabilityMatrix"
       ? []
-      : [...core.members.values()]
-          .sort((a, b) => a.raftId - b.raftId)
-          .map((one) => [
-            one.uuid,
-            one.name,
-            one.raftId,
-            one.certFingerprint,
-            one.publicKey,
-            one.roles,
-            one.state,
-            one.addresses.control,
-            one.addresses.rpc,
-            one.addresses.pg,
-            one.hostLabel,
-          ]);
-  return JSON.stringify({ type, policy: policy ?? null, settings, members });
+      : [...core.members.values()].sort((a, b) => a.raftId - b.raftId).map(matrixRow);
+  const head = JSON.stringify({ type, policy, settings });
+  return `${head.slice(0, -1)},"members":[${members.join(",")}]}`;
 }
 
 export { isFollowing, isVoting, roleBits };

@@ -12,7 +12,7 @@
  * put back cannot vote; an entry is handed to main in order, once; a proposal that was given up (57P03) was never handed
  * to anybody; nothing here waits for main but barriers.
  */
-import { ByteWriter, MalformedBytes } from "../base/bytes.js";
+import { MalformedBytes } from "../base/bytes.js";
 import { DbError } from "../base/errors.js";
 import type { Log } from "../observe/index.js";
 import type { Clock, Timer } from "../platform/index.js";
@@ -726,9 +726,9 @@ export class ControlActor {
     if (this.#over || !this.#opened) return;
     const facts = this.#peers.get(node);
     if (facts === undefined || payload.length < 4) return;
-    const view = new DataView(payload.buffer, payload.byteOffset, payload.length);
+    const boot = (payload[0]! | (payload[1]! << 8) | (payload[2]! << 16) | (payload[3]! << 24)) >>> 0;
     // Not greeted, or of a start that a later one has replaced.
-    if (facts.boot === 0 || view.getUint32(0, true) !== facts.boot) return;
+    if (facts.boot === 0 || boot !== facts.boot) return;
     const { clock } = this.#options;
     facts.lastSeenAt = clock.now();
     facts.lastSeenMonotonic = clock.monotonic();
@@ -764,7 +764,9 @@ export class ControlActor {
   }
 
   #send(node: string, kind: number, body: Uint8Array): void {
-    const payload = new ByteWriter(body.length + 4).u32(this.#options.self.boot.count).raw(body).take();
+    const payload = Buffer.allocUnsafe(body.length + 4);
+    payload.writeUInt32LE(this.#options.self.boot.count, 0);
+    payload.set(body, 4);
     this.#options.links?.send(node, kind, payload);
   }
 
@@ -1612,16 +1614,14 @@ export class ControlActor {
 
   // --- what it looks like ------------------------------------------------------------------------------------------
 
-  #told = "";
+  #told: { readonly status: ControlStatus; readonly second: number } | undefined;
   #tellStatus(): void {
     if (!this.#opened || this.#over) return;
     const status = this.status();
     // Times of silence change always; they are told with what else has changed, or each second.
-    const { peers, ...rest } = status;
     const second = Math.floor(this.#options.clock.monotonic() / 1000);
-    const now = JSON.stringify([rest, peers.map((one) => [one.node, one.connected, one.epoch]), second]);
-    if (now === this.#told) return;
-    this.#told = now;
+    if (this.#told?.second === second && isSame(this.#told.status, status)) return;
+    this.#told = { status, second };
     const { compactions, elections, replication } = this.#counts;
     this.#options.toMain({
       kind: "status",
@@ -1681,6 +1681,19 @@ export class ControlActor {
       peers,
     };
   }
+}
+
+/** But for what changes with every message. */
+function isSame(a: ControlStatus, b: ControlStatus): boolean {
+  for (const key of Object.keys(a) as (keyof ControlStatus)[])
+    if (key !== "peers" && a[key] !== b[key]) return false;
+  return (
+    a.peers.length === b.peers.length &&
+    a.peers.every((one, at) => {
+      const { node, connected, epoch } = b.peers[at]!;
+      return one.node === node && one.connected === connected && one.epoch === epoch;
+    })
+  );
 }
 
 /** About, in bytes: only a policy's content is ever large. */

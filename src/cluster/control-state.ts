@@ -10,6 +10,7 @@
  * nothing is thrown.
  */
 import { DbError } from "../base/errors.js";
+import { sharedByText, sharesResults } from "../base/shared.js";
 import type { VirtualTableDesc } from "../model/schema.js";
 import { firstUserObjectId } from "../model/schema.js";
 import { ClusterState, errorOf } from "./cluster-state.js";
@@ -36,11 +37,21 @@ export function encodeProposal(command: ControlCommand, origin?: Origin): Uint8A
   return Buffer.from(JSON.stringify(envelope));
 }
 
+interface Proposal {
+  readonly command: ControlCommand | RefusedCommand;
+  readonly origin: Origin | undefined;
+}
+
 /** Of any bytes. What is no command is refused here, before anybody looks into it. */
-export function decodeProposal(bytes: Uint8Array): {
-  command: ControlCommand | RefusedCommand;
-  origin: Origin | undefined;
-} {
+export function decodeProposal(bytes: Uint8Array): Proposal {
+  return sharesResults() ? decodedLatin1(latin1Of(bytes)) : decoded(bytes);
+}
+/** Each byte a character: what is no UTF-8 must not look like something else. */
+const decodedLatin1 = sharedByText((text) => decoded(Buffer.from(text, "latin1")));
+const latin1Of = (bytes: Uint8Array): string =>
+  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("latin1");
+
+function decoded(bytes: Uint8Array): Proposal {
   const value = parsed(bytes);
   const { o, c } = (typeof value === "object" && value !== null ? value : {}) as Record<string, unknown>;
   const origin = o === undefined ? undefined : originOf(o);

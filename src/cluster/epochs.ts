@@ -10,9 +10,10 @@
  *
  * Invariants: numbers rise by one; nothing that is hashed changes once an epoch is published; a state only moves forward.
  */
-import { sha256 } from "@noble/hashes/sha2.js";
+import { hash as hashWith } from "node:crypto";
 import { ByteReader, ByteWriter, MalformedBytes } from "../base/bytes.js";
 import { assert } from "../base/errors.js";
+import { sharedByObject } from "../base/shared.js";
 import { uuidBytes, uuidFromHex } from "../model/uuid.js";
 
 /** In the order in which they are hashed; the number is the type of a part in the store (CCE-9, CCE-12). */
@@ -71,43 +72,53 @@ export interface Epoch extends EpochContent {
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
 
-export function hashOf(content: Uint8Array): Hash {
-  return hex(sha256(content));
+export function hashOf(content: Uint8Array | string): Hash {
+  return hashWith("sha256", content, "hex");
 }
+
+const fixedBytes = 8 + 16 + 32 + partNames.length * 32 + 16 + 4;
 
 /** CCE-9: the bytes that are hashed and signed, big-endian. `publishedAt` undefined: as administrators sign it. */
 export function canonicalBytes(epoch: EpochContent, publishedAt: number | undefined): Uint8Array {
-  const description = Buffer.from(epoch.description, "utf8");
-  const administrators = epoch.administrators.map((uuid) => Buffer.from(uuidBytes(uuid)));
+  const { administrators, description } = epoch;
   // A copy: the stored order pairs with the signatures (CCE-11).
-  const ordered = [...administrators].sort(Buffer.compare);
-  const fixed = Buffer.alloc(8 + 16 + 32 + partNames.length * 32 + 16 + 4);
-  let at = fixed.writeBigUInt64BE(BigInt(epoch.number), 0);
-  at += Buffer.from(uuidBytes(epoch.clusterUuid)).copy(fixed, at);
-  at += fixed.write(epoch.previousHash, at, "hex");
-  for (const type of partNames) at += fixed.write(epoch.parts[type] ?? zeroHash, at, "hex");
-  at = fixed.writeBigInt64BE(BigInt(epoch.createdAt) * 1_000_000n, at);
-  at = fixed.writeBigInt64BE(BigInt(publishedAt ?? 0) * 1_000_000n, at);
-  at = fixed.writeUInt32BE(ordered.length, at);
-  assert(at === fixed.length, "every fixed field is written");
-  const tail = Buffer.alloc(4 + description.length + 4);
-  tail.writeUInt32BE(description.length, 0);
-  description.copy(tail, 4);
-  tail.writeUInt32BE(epoch.minNodeVersion, 4 + description.length);
-  return Buffer.concat([fixed, ...ordered, tail]);
+  const ordered = Buffer.concat(administrators.map(uuidBytes).sort(Buffer.compare));
+  const descriptionBytes = Buffer.byteLength(description, "utf8");
+  const bytes = Buffer.alloc(fixedBytes + ordered.length + 4 + descriptionBytes + 4);
+  let at = bytes.writeBigUInt64BE(BigInt(epoch.number), 0);
+  at += bytes.write(epoch.clusterUuid.replaceAll("-", ""), at, "hex");
+  at += bytes.write(epoch.previousHash, at, "hex");
+  for (const type of partNames) at += bytes.write(epoch.parts[type] ?? zeroHash, at, "hex");
+  at = bytes.writeBigInt64BE(BigInt(epoch.createdAt) * 1_000_000n, at);
+  at = bytes.writeBigInt64BE(BigInt(publishedAt ?? 0) * 1_000_000n, at);
+  at = bytes.writeUInt32BE(administrators.length, at);
+  assert(at === fixedBytes, "every fixed field is written");
+  at += ordered.copy(bytes, at);
+  at = bytes.writeUInt32BE(descriptionBytes, at);
+  at += bytes.write(description, at, "utf8");
+  bytes.writeUInt32BE(epoch.minNodeVersion, at);
+  return bytes;
 }
 
 /** What administrators sign: 32 bytes. */
 export function signDigest(epoch: EpochContent): Uint8Array {
-  return sha256(canonicalBytes(epoch, undefined));
+  return Buffer.from(hashOf(canonicalBytes(epoch, undefined)), "hex");
 }
+
+/** Of an epoch it is asked for again and again, and nothing that is hashed of one ever changes. */
+const chainHashes = new WeakMap<EpochContent, Hash>();
 
 /** What the leader signs, and the next epoch names. */
 export function chainDigest(epoch: EpochContent): Uint8Array {
-  return sha256(canonicalBytes(epoch, epoch.publishedAt));
+  return Buffer.from(chainHash(epoch), "hex");
 }
 export function chainHash(epoch: EpochContent): Hash {
-  return hex(chainDigest(epoch));
+  let hash = chainHashes.get(epoch);
+  if (hash === undefined) {
+    hash = hashOf(canonicalBytes(epoch, epoch.publishedAt));
+    chainHashes.set(epoch, hash);
+  }
+  return hash;
 }
 
 // --- on the wire and in the store -----------------------------------------------------------------------------------
@@ -137,6 +148,19 @@ export function encodeEpoch(epoch: Epoch): Uint8Array {
   hash(epoch.leader.certFingerprint);
   signature(epoch.leader.signature);
   return writer.take();
+}
+
+/** Snapshots have every epoch there ever was. */
+const texts = new WeakMap<Epoch, string>();
+
+/** `encodeEpoch`, base64. */
+export function epochText(epoch: Epoch): string {
+  let text = texts.get(epoch);
+  if (text === undefined) {
+    text = Buffer.from(encodeEpoch(epoch)).toString("base64");
+    texts.set(epoch, text);
+  }
+  return text;
 }
 
 /** @throws MalformedBytes */
@@ -272,6 +296,8 @@ export function refusalOf(epoch: Epoch, context: EpochContext): EpochRefusal | u
   return signatureRefusal(epoch, context);
 }
 
+const nobodys = new Uint8Array(0);
+
 function signatureRefusal(epoch: Epoch, context: EpochContext): EpochRefusal | undefined {
   const refuse = (message: string): EpochRefusal => ({ condition: "SIGNATURE_INVALID", message });
   const { policy } = context;
@@ -279,7 +305,7 @@ function signatureRefusal(epoch: Epoch, context: EpochContext): EpochRefusal | u
   if (epoch.administrators.length !== epoch.signatures.length)
     return refuse(`${epoch.signatures.length} signatures of ${epoch.administrators.length} administrators`);
   if (needed || epoch.signatures.length > 0) {
-    const digest = signDigest(epoch);
+    const digest = epoch.signatures.length > 0 ? signDigest(epoch) : nobodys;
     const signers = new Set<string>();
     for (let at = 0; at < epoch.signatures.length; at++) {
       const { administrator, signature } = epoch.signatures[at]!;
@@ -366,11 +392,14 @@ export interface Attestation {
 }
 
 export function attestationDigest(attestation: Omit<Attestation, "signature">): Uint8Array {
+  return Buffer.from(attestationHash(attestation), "hex");
+}
+const attestationHash = sharedByObject((attestation: Omit<Attestation, "signature">): Hash => {
   const { node, epoch, activatedAt, observations } = attestation;
   const ordered = [...observations].sort((a, b) => (a.peer < b.peer ? -1 : 1));
   const parts = ordered.map((one) => [one.peer, one.certFingerprint, one.epoch, one.observedAt, one.valid]);
-  return sha256(Buffer.from(JSON.stringify(["attestation", node, epoch, activatedAt, parts])));
-}
+  return hashOf(JSON.stringify(["attestation", node, epoch, activatedAt, parts]));
+});
 
 export interface Convergence {
   readonly effective: boolean;

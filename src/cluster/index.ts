@@ -9,7 +9,7 @@
  * when storage has durably noted that it saw the entry, and when every node has applied it or was silent for a lease (C5).
  * Storage of what another node has created is there before the entry is applied.
  */
-import { sha256 } from "@noble/hashes/sha2.js";
+import { hash as hashWith } from "node:crypto";
 import { assert, DbError } from "../base/errors.js";
 import type { CatalogObject, VirtualTableDesc } from "../model/schema.js";
 import { uuidFromBytes } from "../model/uuid.js";
@@ -636,5 +636,5 @@ export function decodeToken(text: string): TokenText {
 
 /** SHA-256, hexadecimal: what the cluster keeps of a token's secret. */
 export function secretHashOf(secret: string): string {
-  return Buffer.from(sha256(Buffer.from(secret))).toString("hex");
+  return hashWith("sha256", secret, "hex");
 }

@@ -262,7 +262,23 @@ function refused(def: SettingDef, text: string): DbError {
   });
 }
 
+/** Each epoch is held against settings that hardly ever change: few texts of each are asked for. */
+const known = new WeakMap<SettingDef, Map<string, number>>();
+const knownMax = 16;
+const knownLengthMax = 64;
+
 function numberOf(def: SettingDef, given: string): number {
+  let values = known.get(def);
+  const found = values?.get(given);
+  if (found !== undefined) return found;
+  const value = numberRead(def, given);
+  if (given.length > knownLengthMax) return value;
+  if (values === undefined || values.size >= knownMax) known.set(def, (values = new Map()));
+  values.set(given, value);
+  return value;
+}
+
+function numberRead(def: SettingDef, given: string): number {
   const text = given.trim();
   const value = readers[def.type](text, def);
   if (value === undefined || !Number.isFinite(value)) throw refused(def, given);

@@ -88,19 +88,31 @@ const table: FieldTable = {
   readAnswer: { context: number, index: number },
 };
 const kinds = Object.keys(table) as Message["kind"][];
+const kindNumbers = new Map(kinds.map((kind, at) => [kind, at]));
+const fieldsOf = kinds.map((kind) => Object.entries(table[kind]) as [string, Field<unknown>][]);
 
 export function encodeMessage(message: Message): Uint8Array {
-  const writer = new ByteWriter();
-  writer.u8(kinds.indexOf(message.kind)).u32(message.from).u32(message.to).u64(message.term);
+  const writer = new ByteWriter(sizeOf(message));
+  const place = kindNumbers.get(message.kind)!;
+  writer.u8(place).u32(message.from).u32(message.to).u64(message.term);
   const values = message as unknown as Readonly<Record<string, unknown>>;
-  for (const [name, field] of Object.entries(table[message.kind]) as [string, Field<unknown>][])
-    field.write(writer, values[name]);
+  for (const [name, field] of fieldsOf[place]!) field.write(writer, values[name]);
   return writer.take();
+}
+
+/** About. */
+function sizeOf(message: Message): number {
+  if (message.kind === "snapshot") return message.data.length + 256;
+  let size = 64;
+  if (message.kind === "append")
+    for (const one of message.entries) size += one.kind === "command" ? one.data.length + 32 : 96;
+  return size;
 }
 
 export function decodeMessage(bytes: Uint8Array): Message {
   const reader = new ByteReader(bytes);
-  const kind = kinds[reader.u8()];
+  const place = reader.u8();
+  const kind = kinds[place];
   if (kind === undefined) throw new MalformedBytes("a message of no known kind");
   const message: Record<string, unknown> = {
     kind,
@@ -108,8 +120,7 @@ export function decodeMessage(bytes: Uint8Array): Message {
     to: reader.u32(),
     term: reader.u64(),
   };
-  for (const [name, field] of Object.entries(table[kind]) as [string, Field<unknown>][])
-    message[name] = field.read(reader);
+  for (const [name, field] of fieldsOf[place]!) message[name] = field.read(reader);
   reader.end();
   return message as unknown as Message;
 }

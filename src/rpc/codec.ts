@@ -64,7 +64,8 @@ const scratchBytes = 64 * 1024;
 
 export class FrameEncoder {
   readonly #hash: XXHashAPI;
-  readonly #scratch = new Uint8Array(scratchBytes);
+  #scratch = new Uint8Array(1024);
+  #view = new DataView(this.#scratch.buffer);
 
   constructor(hash: XXHashAPI) {
     this.#hash = hash;
@@ -74,8 +75,19 @@ export class FrameEncoder {
   encode(kind: FrameKind, number: number, id: number, payload: Uint8Array = nothing): Uint8Array {
     assert(number >= 0 && number <= 0xffff, `${number} is no number of a method or message`);
     const size = FrameHead.size + payload.length;
-    const bytes = size <= scratchBytes ? this.#scratch.subarray(0, size) : new Uint8Array(size);
-    const view = new DataView(bytes.buffer, bytes.byteOffset, FrameHead.size);
+    let bytes: Uint8Array;
+    let view: DataView;
+    if (size <= scratchBytes) {
+      if (size > this.#scratch.length) {
+        this.#scratch = new Uint8Array(Math.min(scratchBytes, 2 * size));
+        this.#view = new DataView(this.#scratch.buffer);
+      }
+      bytes = this.#scratch.subarray(0, size);
+      view = this.#view;
+    } else {
+      bytes = new Uint8Array(size);
+      view = new DataView(bytes.buffer);
+    }
     view.setUint32(FrameHead.length, headCounted + payload.length, true);
     view.setUint8(FrameHead.version, frameVersion);
     view.setUint8(FrameHead.kind, frameKinds[kind]);
@@ -85,6 +97,11 @@ export class FrameEncoder {
     view.setUint32(FrameHead.checksum, this.#hash.h32Raw(bytes.subarray(FrameHead.version)), true);
     return bytes;
   }
+}
+
+/** Frames are small and many: a view for each would cost more than what it reads. */
+function u32At(bytes: Uint8Array, at: number): number {
+  return (bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)) >>> 0;
 }
 
 export class FrameDecoder {
@@ -113,7 +130,7 @@ export class FrameDecoder {
         // Head first, then the whole: the length is known once the head is there.
         at += this.#hold(chunk, at, FrameHead.size);
         if (this.#heldLength < FrameHead.size) return at;
-        const size = this.#sizeAt(this.#held);
+        const size = this.#sizeAt(this.#held, 0);
         at += this.#hold(chunk, at, size);
         if (this.#heldLength < size) return at;
         this.#heldLength = 0;
@@ -123,7 +140,7 @@ export class FrameDecoder {
         continue;
       }
       const left = chunk.length - at;
-      const size = left < FrameHead.size ? undefined : this.#sizeAt(chunk.subarray(at));
+      const size = left < FrameHead.size ? undefined : this.#sizeAt(chunk, at);
       if (size === undefined || left < size) {
         this.#hold(chunk, at, size ?? FrameHead.size);
         return chunk.length;
@@ -149,27 +166,25 @@ export class FrameDecoder {
     return count;
   }
 
-  #sizeAt(bytes: Uint8Array): number {
-    const view = new DataView(bytes.buffer, bytes.byteOffset, FrameHead.size);
-    const size = FrameHead.version + view.getUint32(FrameHead.length, true);
+  #sizeAt(bytes: Uint8Array, at: number): number {
+    const size = FrameHead.version + u32At(bytes, at + FrameHead.length);
     if (size < FrameHead.size || size > this.#frameBytesMax)
       throw this.#malformed(`a frame of ${size} bytes, where ${this.#frameBytesMax} are allowed`);
-    const version = view.getUint8(FrameHead.version);
+    const version = bytes[at + FrameHead.version];
     if (version !== frameVersion) throw this.#malformed(`a frame of version ${version}`);
     return size;
   }
 
   #open(bytes: Uint8Array): Frame {
-    const view = new DataView(bytes.buffer, bytes.byteOffset, FrameHead.size);
-    const checksum = view.getUint32(FrameHead.checksum, true);
+    const checksum = u32At(bytes, FrameHead.checksum);
     if (this.#hash.h32Raw(bytes.subarray(FrameHead.version)) !== checksum)
       throw this.#malformed("a frame's checksum is wrong");
-    const kind = kindByNumber.get(view.getUint8(FrameHead.kind));
+    const kind = kindByNumber.get(bytes[FrameHead.kind]!);
     if (kind === undefined) throw this.#malformed("a frame of no known kind");
     return {
       kind,
-      number: view.getUint16(FrameHead.number, true),
-      id: view.getUint32(FrameHead.id, true),
+      number: bytes[FrameHead.number]! | (bytes[FrameHead.number + 1]! << 8),
+      id: u32At(bytes, FrameHead.id),
       payload: bytes.subarray(FrameHead.size),
     };
   }

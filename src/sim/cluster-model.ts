@@ -5,7 +5,7 @@
  * The model sees every entry that any control plane hands to its main, and applies it to one state of its own. It knows
  * nothing of Raft; two nodes that disagree about an entry are found as such, whatever led there.
  */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import type { EpochEntry, Origin } from "../cluster/contract.js";
 import { ControlState, decodeProposal } from "../cluster/control-state.js";
 import { chainHash, convergence, decodeEpoch, type EpochState } from "../cluster/epochs.js";
@@ -43,7 +43,7 @@ interface Proposal {
 
 export const originKey = ({ stream, boot, number }: Origin): string => `${stream}.${boot}.${number}`;
 
-const hashOf = (bytes: Uint8Array): string => createHash("sha1").update(bytes).digest("hex").slice(0, 16);
+const hashOf = (data: Uint8Array | string): string => hash("sha1", data, "hex").slice(0, 16);
 
 /** State is compared at entries whose index this divides: hashing it costs more than applying it. */
 const compareEvery = 32;
@@ -52,7 +52,7 @@ export class Model {
   readonly state = new ControlState([], simTrust("", "").verify);
   readonly #log: EventLog;
   /** Entries by index, as whoever came first has shown them. */
-  readonly #entries = new Map<number, string>();
+  readonly #entries = new Map<number, Uint8Array>();
   readonly #order: number[] = [];
   readonly #places = new Map<number, number>();
   readonly #states = new Map<number, string>();
@@ -81,20 +81,19 @@ export class Model {
    * A node has applied an entry. `before`: index of the one it applied before, or of its snapshot; -1: not known.
    */
   entry(node: string, index: number, data: Uint8Array, before: number): void {
-    const hash = hashOf(data);
     const known = this.#entries.get(index);
     if (known === undefined) {
       if (index < this.lastIndex) {
         this.#log.violated("one log", `${node} applied entry ${index}, which others passed over`);
         return;
       }
-      this.#entries.set(index, hash);
+      this.#entries.set(index, Buffer.from(data));
       this.#places.set(index, this.#order.push(index) - 1);
       this.#apply(data, index);
-    } else if (known !== hash) {
+    } else if (Buffer.compare(known, data) !== 0) {
       this.#log.violated(
         "one log",
-        `${node} applied another entry ${index} than others: ${hash}, not ${known}`,
+        `${node} applied another entry ${index} than others: ${hashOf(data)}, not ${hashOf(known)}`,
       );
       return;
     }
@@ -124,7 +123,7 @@ export class Model {
   compare(node: string, index: number, saved: () => { catalog: unknown; cluster: unknown }): void {
     const known = this.#states.get(index);
     if (known === undefined) return;
-    const hash = hashOf(Buffer.from(JSON.stringify(saved())));
+    const hash = hashOf(JSON.stringify(saved()));
     if (hash !== known)
       this.#log.violated("one state", `${node} has another state than others as of entry ${index}`);
   }
@@ -169,7 +168,7 @@ export class Model {
     this.#noteMembers(index);
     if (index % compareEvery === 0) {
       const saved = { catalog: this.state.catalog.saved(), cluster: cluster.save() };
-      this.#states.set(index, hashOf(Buffer.from(JSON.stringify(saved))));
+      this.#states.set(index, hashOf(JSON.stringify(saved)));
     }
   }
 

@@ -112,7 +112,7 @@ class Lane<T> {
     if (this.#scheduled || this.#waiting.length === 0 || !this.#runs) return;
     this.#scheduled = true;
     const wait = this.#delay();
-    if (wait === 0) queueMicrotask(() => this.#next());
+    if (wait === 0) void Promise.resolve().then(() => this.#next());
     else this.#process.clock.after(wait, () => this.#next());
   }
   get #runs(): boolean {

@@ -2,25 +2,41 @@
  * Trust for simulated nodes: signatures that cost nothing and are the same for the same seed. A key is its own public key,
  * which is safe enough where every node is this program.
  */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import type { NodeTrust } from "../control-host.js";
 
 function signatureOf(publicKey: Uint8Array, digest: Uint8Array): string {
-  return createHash("sha512").update(publicKey).update(digest).digest("base64");
+  return hash("sha512", Buffer.concat([publicKey, digest]), "base64");
 }
 
 const pem = (text: string): string =>
   `-----BEGIN CERTIFICATE-----\n${Buffer.from(text).toString("base64")}\n-----END CERTIFICATE-----\n`;
-const fingerprint = (text: string): string => createHash("sha256").update(text).digest("hex");
+const fingerprint = (text: string): string => hash("sha256", text, "hex");
+
+interface Shown {
+  readonly clusterUuid: string;
+  readonly nodeUuid: string;
+  readonly certFingerprint: string;
+}
+/** By the bytes of a stream: whoever trusts anew looks again at all that are open. */
+const seen = new WeakMap<Uint8Array, Shown>();
+function readShown(der: Uint8Array): Shown {
+  let shown = seen.get(der);
+  if (shown === undefined) {
+    const text = Buffer.from(der).toString();
+    shown = { ...(JSON.parse(text) as Omit<Shown, "certFingerprint">), certFingerprint: fingerprint(text) };
+    seen.set(der, shown);
+  }
+  return shown;
+}
 
 /** The "certificate" of a node is the text of who it is. */
 export function simTrust(clusterUuid: string, nodeUuid: string): NodeTrust {
   const certificate = JSON.stringify({ clusterUuid, nodeUuid });
-  const key = createHash("sha256").update(`key of ${nodeUuid}`).digest();
-  const certFingerprint = fingerprint(certificate);
+  const key = Buffer.from(hash("sha256", `key of ${nodeUuid}`, "hex"), "hex");
   return {
     signer: {
-      certFingerprint,
+      certFingerprint: fingerprint(certificate),
       publicKey: key.toString("base64"),
       sign: (digest) => signatureOf(key, digest),
     },
@@ -30,17 +46,17 @@ export function simTrust(clusterUuid: string, nodeUuid: string): NodeTrust {
     credentials: (cluster, { leaving, firstPeers }) => ({
       own: { certificatePem: certificate, keyPem: "" },
       check: (der) => {
-        const text = Buffer.from(der).toString();
-        const shown = JSON.parse(text) as { clusterUuid: string; nodeUuid: string };
+        const shown = readShown(der);
+        const { certFingerprint } = shown;
         const refuse = (condition: string) => ({ condition, message: condition, node: shown.nodeUuid });
         if (shown.clusterUuid !== clusterUuid) return refuse("WRONG_CLUSTER");
         const member = cluster.members.get(shown.nodeUuid);
-        const accepted = { node: shown.nodeUuid, certFingerprint: fingerprint(text) };
+        const accepted = { node: shown.nodeUuid, certFingerprint };
         if (member === undefined)
           return !cluster.members.has(nodeUuid) && firstPeers.has(shown.nodeUuid)
             ? accepted
             : refuse("NOT_A_MEMBER");
-        if (member.certFingerprint !== fingerprint(text)) return refuse("NOT_PINNED");
+        if (member.certFingerprint !== certFingerprint) return refuse("NOT_PINNED");
         if (member.state === "REMOVED" && !leaving.has(shown.nodeUuid)) return refuse("REMOVED");
         return accepted;
       },
