@@ -532,7 +532,7 @@ class RpcPort {
       log.warn("a peer was refused", { condition, reason: message, peer: node, address: remoteAddress }),
     );
     const use = (): void =>
-      network.use(trust.credentials(control.cluster, { leaving: new Map(), firstPeers: new Set() }));
+      network.use(trust.credentials(control.cluster, { leaving: new Map(), firstPeers: new Map() }));
     use();
     watchTrust.add(use);
     const look = (status: ControlStatus): void => this.#dropLost(status);

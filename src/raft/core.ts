@@ -293,7 +293,6 @@ export function emptyEffects(): Effects {
     reads: [],
     accepted: undefined,
     refused: undefined,
-    fault: undefined,
     dropped: undefined,
   };
 }
