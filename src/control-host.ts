@@ -7,7 +7,7 @@
 import { X509Certificate } from "node:crypto";
 import type { XXHashAPI } from "xxhash-wasm";
 import { DbError } from "./base/errors.js";
-import type { Genesis, NewMember, Signer, VerifySignature } from "./cluster/contract.js";
+import type { FirstPeer, Genesis, NewMember, Signer, VerifySignature } from "./cluster/contract.js";
 import {
   ClusterState,
   ControlActor,
@@ -53,7 +53,7 @@ export interface ControlStart {
   readonly founds: { readonly clusterName: string; readonly member: NewMember } | undefined;
   /** The log must be there: the node has promised things. */
   readonly established: boolean;
-  readonly firstPeers: readonly (readonly [uuid: string, address: string])[];
+  readonly firstPeers: readonly FirstPeer[];
   readonly joinFacts: unknown;
 }
 
@@ -70,8 +70,8 @@ export interface NodeTrust {
 export interface TrustOptions {
   /** Removed a moment ago: still spoken to. */
   readonly leaving: ReadonlyMap<string, number>;
-  /** Members as they were when this node joined, while its log says nothing yet. */
-  readonly firstPeers: ReadonlySet<string>;
+  /** Members as they were when this node joined, while its log says nothing yet: each with its certificate's fingerprint. */
+  readonly firstPeers: ReadonlyMap<string, string>;
 }
 
 /** Room for the largest proposal, and for what a slow peer has not taken yet. */
@@ -130,9 +130,8 @@ export function hostTrust(
                 return { fingerprints: [member.certFingerprint], removed };
               }
               // A log that is still on its way does not know all those whom the cluster had when this node joined.
-              return firstPeers.has(uuid) && !cluster.members.has(nodeUuid)
-                ? { fingerprints: [fingerprintOf(certificate)], removed: false }
-                : undefined;
+              const known = cluster.members.has(nodeUuid) ? undefined : firstPeers.get(uuid);
+              return known === undefined ? undefined : { fingerprints: [known], removed: false };
             },
           });
           return "condition" in verdict
@@ -200,8 +199,8 @@ export async function startControl(start: ControlStart, parts: ControlParts): Pr
     });
   const links =
     network === undefined ? undefined : new PeerLinks({ network, clock, random, hash, log, limits });
-  const firstPeers = new Map(start.firstPeers);
-  const trustOptions = { firstPeers: new Set(firstPeers.keys()) };
+  const { firstPeers } = start;
+  const trustOptions = { firstPeers: new Map(firstPeers.map((one) => [one.uuid, one.certFingerprint])) };
   network?.onRefusal(({ condition, message, node, remoteAddress }) =>
     log.warn("a peer was refused", { condition, reason: message, peer: node, address: remoteAddress }),
   );
@@ -253,16 +252,8 @@ export async function startControl(start: ControlStart, parts: ControlParts): Pr
         actor.requireGreeted(node);
         return answer(node, payload);
       });
-    ofGreeted(method.propose, async (node, payload) => {
-      const refusal = actor.state.foreignProposal(node, payload);
-      if (refusal !== undefined) throw refusal;
-      return actor.propose(payload);
-    });
-    ofGreeted(method.change, async (node, payload) => {
-      const refusal = actor.state.foreignChange(node, payload);
-      if (refusal !== undefined) throw refusal;
-      return actor.change(payload);
-    });
+    ofGreeted(method.propose, async (node, payload) => actor.propose(node, payload));
+    ofGreeted(method.change, async (node, payload) => actor.change(node, payload));
     ofGreeted(method.barrier, async (_node, payload) => actor.barrier(payload));
     links.onRequest(method.join, async (_peer, payload) => actor.join(payload), { strangers: true });
     const port = await listen(links, start, log);

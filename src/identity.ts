@@ -6,7 +6,8 @@
  *    "host":"127.0.0.1","ports":{"pg":5433,"http":8433,"rpc":7433,"control":6433},"hostLabel":"…",
  *    "advertised":{"host":"db1.example.com","ports":{"pg":0,"rpc":0,"control":0}},
  *    "creation":{"shards":16,"pageSize":16384,"encryption":true},"mockSecret":"…base64…",
- *    "raftId":1,"founder":true,"established":true,"peers":[["…uuid…","127.0.0.1:6433"]]}
+ *    "raftId":1,"founder":true,"established":true,
+ *    "peers":[{"uuid":"…uuid…","address":"127.0.0.1:6433","certFingerprint":"…sha256…","raftId":2}]}
  *
  * boot.json counts the starts and names them: a folder that is put back over a newer one does not know the start that its
  * peers have seen, and is refused, however often it is started.
@@ -15,6 +16,7 @@
  * counted durably before the node speaks to anybody.
  */
 import { assert, DbError } from "./base/errors.js";
+import type { FirstPeer } from "./cluster/contract.js";
 import type { Config, ConfigValue, OptionName } from "./config.js";
 import { uuidFromBytes } from "./model/uuid.js";
 import type { Disk, Random } from "./platform/index.js";
@@ -70,8 +72,8 @@ export interface NodeIdentity {
   readonly founder: boolean;
   /** It has been up once: from then on it has promised things, and its consensus log must be there. */
   readonly established: boolean;
-  /** Control addresses of the members when it joined, by uuid; its log knows better later. */
-  readonly peers: readonly (readonly [uuid: string, address: string])[];
+  /** The members when it joined; its log knows better later. */
+  readonly peers: readonly FirstPeer[];
 }
 
 /** UUID version 7 (RFC 9562): milliseconds, then random bits. */
@@ -119,6 +121,18 @@ function isAddresses(value: unknown): boolean {
   return [control, rpc, pg].every(isText);
 }
 
+function isFirstPeer(value: unknown): boolean {
+  const { uuid, address, certFingerprint, raftId } = (value ?? {}) as Partial<FirstPeer>;
+  return (
+    isUuid(uuid) &&
+    isText(address) &&
+    typeof certFingerprint === "string" &&
+    /^[0-9a-f]{64}$/.test(certFingerprint) &&
+    Number.isInteger(raftId) &&
+    Number(raftId) > 0
+  );
+}
+
 const checks: readonly (readonly [path: string, holds: (value: unknown) => boolean])[] = [
   ["nodeId", isUuid],
   ["nodeName", isText],
@@ -140,7 +154,7 @@ const checks: readonly (readonly [path: string, holds: (value: unknown) => boole
   ["raftId", (value) => Number.isInteger(value) && Number(value) > 0],
   ["founder", (value) => typeof value === "boolean"],
   ["established", (value) => typeof value === "boolean"],
-  ["peers", (value) => Array.isArray(value) && value.every((one) => Array.isArray(one) && one.every(isText))],
+  ["peers", (value) => Array.isArray(value) && value.every(isFirstPeer)],
 ];
 
 /** Checks the text of a node.json. @throws DbError configFileError (F0000) */

@@ -7,14 +7,7 @@
 import type { XXHashAPI } from "xxhash-wasm";
 import { DbError } from "./base/errors.js";
 import { productVersion } from "./base/version.js";
-import {
-  decodeToken,
-  type JoinAnswer,
-  type JoinRequest,
-  method,
-  packVersion,
-  secretHashOf,
-} from "./cluster/index.js";
+import { decodeToken, type JoinRequest, method, packVersion, readMessage } from "./cluster/index.js";
 import type { Config } from "./config.js";
 import {
   addressesOf,
@@ -23,6 +16,7 @@ import {
   isWildcard,
   type NodeIdentity,
   newUuid,
+  parseIdentity,
   readIdentity,
   writeIdentity,
 } from "./identity.js";
@@ -81,7 +75,7 @@ export async function joinCluster(options: JoinOptions): Promise<void> {
   });
   const request: JoinRequest = {
     token: token.id,
-    secretHash: secretHashOf(token.secret),
+    secret: token.secret,
     uuid: nodeId,
     name: nodeName,
     requestPem,
@@ -106,14 +100,13 @@ export async function joinCluster(options: JoinOptions): Promise<void> {
   } finally {
     network.close();
   }
-  const answer = JSON.parse(Buffer.from(bytes).toString()) as JoinAnswer;
-  const facts = answer.facts as {
+  const answer = readMessage("answer to a join request", bytes);
+  const facts = (answer.facts ?? {}) as {
     readonly creation: NodeIdentity["creation"];
     readonly databaseName: string;
     readonly mockSecret: string;
   };
-  storeNodeMaterial(disk, { certificatePem: answer.certificatePem, keyPem }, answer.authorityPem);
-  writeIdentity(disk, {
+  const identity: NodeIdentity = {
     format: identityFormat,
     nodeId,
     nodeName,
@@ -129,6 +122,14 @@ export async function joinCluster(options: JoinOptions): Promise<void> {
     raftId: answer.raftId,
     founder: false,
     established: false,
-    peers: answer.peers,
-  });
+    peers: answer.peers.map(({ uuid, address, certFingerprint, raftId }) => ({
+      uuid,
+      address,
+      certFingerprint,
+      raftId,
+    })),
+  };
+  parseIdentity(JSON.stringify(identity));
+  storeNodeMaterial(disk, { certificatePem: answer.certificatePem, keyPem }, answer.authorityPem);
+  writeIdentity(disk, identity);
 }

@@ -73,7 +73,14 @@ import {
   serverCertificate,
   verifySignature,
 } from "./security/index.js";
-import { type Metric, Server, SpillFiles, spillFolder, virtualRelations } from "./session/index.js";
+import {
+  type Metric,
+  Server,
+  SpillFiles,
+  servingProblem,
+  spillFolder,
+  virtualRelations,
+} from "./session/index.js";
 import { indexSpec, Shard, TableLocks, tableSpec } from "./shard/index.js";
 import { makeParser } from "./sql/parse.js";
 import { inspectStorage, openStorage, type Storage } from "./storage/index.js";
@@ -384,6 +391,8 @@ async function open(
   if (!identity.established)
     await core.control.until(() => core.control.cluster.members.get(identity.nodeId)?.state !== "JOINING");
   core.establish();
+  const unserved = core.server.unserved;
+  if (unserved !== undefined) log.warn(unserved.message, { hint: unserved.fields.hint });
   const sweeping = sweepInBackground(platform, server, log);
   clock.after(0, () => {
     makeParser();
@@ -449,8 +458,8 @@ async function startHttp(
       const reasons: string[] = [];
       const why = stopping() ?? core.fencedBy;
       if (why !== undefined) reasons.push(why);
-      const { state } = control.status;
-      if (state === "DISABLED" || state === "REMOVED") reasons.push(`the node is ${state}`);
+      const problem = servingProblem(control.cluster.members.get(identity.nodeId));
+      if (problem !== undefined) reasons.push(problem.message);
       return { ready: reasons.length === 0, reasons };
     },
     onTrouble: (what, error) => log.error(what, { error }),
@@ -508,8 +517,12 @@ class RpcPort {
     network.onRefusal(({ condition, message, node, remoteAddress }) =>
       log.warn("a peer was refused", { condition, reason: message, peer: node, address: remoteAddress }),
     );
-    const use = (): void =>
-      network.use(trust.credentials(control.cluster, { leaving: new Map(), firstPeers: new Set() }));
+    const use = (): void => {
+      network.use(trust.credentials(control.cluster, { leaving: new Map(), firstPeers: new Map() }));
+      // Whose clients are not to be served any more has no sessions here.
+      for (const { uuid } of control.cluster.members.values())
+        if (uuid !== core.identity.nodeId && this.#servingProblem(uuid) !== undefined) network.drop(uuid);
+    };
     use();
     watchTrust.add(use);
     const look = (status: ControlStatus): void => this.#dropLost(status);
@@ -537,31 +550,33 @@ class RpcPort {
     }
   }
 
+  /** A member's clients are served while it is enabled and may coordinate (MEM-9, MEM-15). */
+  #servingProblem(node: string): DbError | undefined {
+    return servingProblem(this.core.control.cluster.members.get(node));
+  }
+
   async listen(config: Config, wire: PgWire): Promise<number> {
     const { identity, clock, hash, log } = this.core;
     const listen = (port: number) =>
-      acceptStreams(
-        { network: this.network, clock, hash, log },
-        config.host,
-        port,
-        (_peer, bytes, accept) => {
-          const head = parseHead(bytes);
-          const { control } = this.core;
-          if (!identity.founder)
-            throw new DbError(
-              "objectNotInPrerequisiteState",
-              `node ${identity.nodeName} does not hold the data`,
-            );
-          if (control.status.state === "DISABLED" || control.status.state === "REMOVED")
-            throw new DbError("cannotConnectNow", `node ${identity.nodeName} is ${control.status.state}`);
-          const stream = accept();
-          if (head.kind === "session") wire.acceptRelayed(stream, head.head);
-          else {
-            wire.cancelRelayed(head.pid, Buffer.from(head.key, "base64"));
-            stream.end();
-          }
-        },
-      );
+      acceptStreams({ network: this.network, clock, hash, log }, config.host, port, (peer, bytes, accept) => {
+        const head = parseHead(bytes);
+        if (!identity.founder)
+          throw new DbError(
+            "objectNotInPrerequisiteState",
+            `node ${identity.nodeName} does not hold the data`,
+          );
+        const problem = this.#servingProblem(identity.nodeId) ?? this.#servingProblem(peer.node);
+        if (problem !== undefined) {
+          log.warn("a session of a peer was refused", { peer: peer.node, error: problem });
+          throw problem;
+        }
+        const stream = accept();
+        if (head.kind === "session") wire.acceptRelayed(stream, head.head);
+        else {
+          wire.cancelRelayed(head.pid, Buffer.from(head.key, "base64"));
+          stream.end();
+        }
+      });
     const { rpc: wanted } = identity.ports;
     try {
       this.#listener = await listen(wanted);
@@ -590,7 +605,8 @@ class RpcPort {
     };
     return {
       available: () => {
-        const { control } = this.core;
+        const { control, identity } = this.core;
+        if (this.#servingProblem(identity.nodeId) !== undefined) return false;
         const home = control.status.peers.find((one) => one.node === control.view.home);
         return home?.connected !== false;
       },

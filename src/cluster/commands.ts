@@ -25,7 +25,7 @@ import { epochStates, latestMs, type Observation, partNames } from "./epochs.js"
 import { type Member, memberStates, roleBits } from "./membership.js";
 import type { Command as CatalogCommand } from "./state.js";
 
-interface Problem {
+export interface Problem {
   readonly text: string;
   /** What a newer version may have meant. */
   readonly newer?: boolean;
@@ -33,7 +33,7 @@ interface Problem {
 /** `at` names the value for people. */
 export type Check = (value: unknown, at: string) => Problem | undefined;
 type Checks = Readonly<Record<string, Check>>;
-type ChecksOf<T> = { readonly [Key in keyof T]-?: Check };
+export type ChecksOf<T> = { readonly [Key in keyof T]-?: Check };
 
 // --- checks ------------------------------------------------------------------------------------------------------
 
@@ -116,7 +116,7 @@ function withFields(checks: Checks, others: "refused" | "kept"): Check {
 /** Just these fields. */
 export const fields = <T>(checks: ChecksOf<T>): Check => withFields(checks, "refused");
 /** These fields, whatever else there is. */
-const atLeast = (checks: Checks): Check => withFields(checks, "kept");
+export const atLeast = (checks: Checks): Check => withFields(checks, "kept");
 
 /** An object of which one field says what the others are. */
 function tagged(tag: string, cases: Readonly<Record<string, Check>>): Check {
@@ -139,7 +139,7 @@ function union<T, Tag extends keyof T & string>(tag: Tag, cases: CasesOf<T, Tag>
   return tagged(tag, checks);
 }
 
-const anything: Check = () => undefined;
+export const anything: Check = () => undefined;
 
 /** What is written into snapshots must not be deeper than the writer can go. */
 const depthMax = 200;
@@ -153,18 +153,18 @@ function plain(value: unknown, depth = depthMax): boolean {
 
 // --- values ------------------------------------------------------------------------------------------------------
 
-const id = whole(0, 0xffff_ffff);
-const count = whole(0, Number.MAX_SAFE_INTEGER);
+export const id = whole(0, 0xffff_ffff);
+export const count = whole(0, Number.MAX_SAFE_INTEGER);
 /** A later time is beyond canonical bytes and beyond dates. */
 const time = whole(0, latestMs);
-const version = whole(0, 0xffff_ffff);
-const uuid = text(36, /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/, "a uuid");
-const hash = text(64, /^[0-9a-f]{64}$/, "a SHA-256 hash");
+export const version = whole(0, 0xffff_ffff);
+export const uuid = text(36, /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/, "a uuid");
+export const hash = text(64, /^[0-9a-f]{64}$/, "a SHA-256 hash");
 const anyText = text(Number.MAX_SAFE_INTEGER);
 const who = text(300);
 const reason = text(4096);
-const nodeName = text(63, /^[A-Za-z0-9][A-Za-z0-9_.-]*$/, "a node's name");
-const address = text(300, /^\S+:\d{1,5}$/, "host:port");
+export const nodeName = text(63, /^[A-Za-z0-9][A-Za-z0-9_.-]*$/, "a node's name");
+export const address = text(300, /^\S+:\d{1,5}$/, "host:port");
 
 /** Canonical: one text for the same bytes. */
 function base64(bytes: number | undefined, max: number): Check {
@@ -181,7 +181,7 @@ const signature = base64(64, 88);
 /** Larger than any epoch may be; how large that is the epoch's own check says. */
 const content = base64(undefined, 200_000_000);
 
-const pem: Check = (value, at) => {
+export const pem: Check = (value, at) => {
   const body = /^-----BEGIN CERTIFICATE-----\s([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----\s*$/.exec(
     typeof value === "string" && value.length <= 100_000 ? value : "",
   )?.[1];
@@ -202,7 +202,7 @@ const roles: Check = (value, at) => {
 };
 
 const boot = fields<Member["boot"]>({ count, nonce: text(100) });
-const addresses = fields<Member["addresses"]>({ control: address, rpc: address, pg: address });
+export const addresses = fields<Member["addresses"]>({ control: address, rpc: address, pg: address });
 const newMember: ChecksOf<NewMember> = {
   uuid,
   name: nodeName,

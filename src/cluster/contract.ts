@@ -28,6 +28,15 @@ export interface NewMember {
   readonly version: number;
 }
 
+/** A member as a newcomer is told of it: whom to call before its own log can say so, and by which certificate to know it. */
+export interface FirstPeer {
+  readonly uuid: string;
+  /** Control address, host:port. */
+  readonly address: string;
+  readonly certFingerprint: string;
+  readonly raftId: number;
+}
+
 /** What an epoch changes. */
 export type ClusterChange =
   /** A cluster setting (`settings.ts`), as text that its type accepts. */

@@ -12,7 +12,9 @@
  * put back cannot vote; an entry is handed to main in order, once; a proposal that was given up (57P03) was never handed
  * to anybody; nothing here waits for main but barriers.
  */
-import { MalformedBytes } from "../base/bytes.js";
+import { timingSafeEqual } from "node:crypto";
+import { sha256 } from "@noble/hashes/sha2.js";
+import { ByteReader, ByteWriter, MalformedBytes } from "../base/bytes.js";
 import { DbError } from "../base/errors.js";
 import type { Log } from "../observe/index.js";
 import type { Clock, Timer } from "../platform/index.js";
@@ -33,7 +35,9 @@ import type {
   ControlStatus,
   EpochEntry,
   ErrorRecord,
+  FirstPeer,
   Genesis,
+  JoinToken,
   Member,
   NewMember,
   Origin,
@@ -41,15 +45,16 @@ import type {
   Signer,
   VerifySignature,
 } from "./contract.js";
-import { type ControlCommand, ControlState, encodeProposal } from "./control-state.js";
+import { type Hello, type JoinAnswer, readMessage, type Status } from "./control-messages.js";
+import { type ControlCommand, ControlState, encodeProposal, type StateRefusal } from "./control-state.js";
 import { attestationDigest, versionText } from "./epochs.js";
 import {
-  type BootShown,
   groupOf,
   isCurrentBoot,
   isFollowing,
   isVoting,
   keepsQuorum,
+  quorumOf,
   remembers,
   roleBits,
 } from "./membership.js";
@@ -70,6 +75,14 @@ const proposeTimeoutMs = 10_000;
 const mainBehindMs = 5_000;
 /** How long an answer to a DDL waits for the others: somebody whose main has stopped keeps his lease for a while. */
 const barrierTimeoutMs = mainBehindMs + leaseMs + 1_000;
+/** A node whom somebody refuses, and nobody admits, believes it after so long. */
+const nobodyAdmitsMs = 30_000;
+/** A join that has come no further than the admission is given up. */
+const joinBrokenOffMs = 10 * 60_000;
+/** No peer has lived through so many elections that this node has not heard of. */
+const termLeapMax = 1_000_000;
+/** A greeting that was not taken is said again after this long. */
+const greetAgainMs = 500;
 /** A removed node is spoken to for so long. */
 const farewellMs = 2_000;
 /** What a leader says that has become none, or has ended: the proposal may be in its log all the same. */
@@ -99,28 +112,6 @@ export type IssueCertificate = (
   readonly publicKey: string;
 }>;
 
-export interface JoinRequest {
-  readonly token: string;
-  readonly secretHash: string;
-  readonly uuid: string;
-  readonly name: string;
-  readonly requestPem: string;
-  readonly addresses: Member["addresses"];
-  readonly hostLabel: string;
-  readonly version: number;
-}
-export interface JoinAnswer {
-  readonly certificatePem: string;
-  readonly authorityPem: string;
-  readonly clusterUuid: string;
-  readonly clusterName: string;
-  readonly raftId: number;
-  /** What a member is created with, by the caller's own rules (`node.json`). */
-  readonly facts: unknown;
-  /** Control addresses of the members, by uuid. */
-  readonly peers: readonly (readonly [uuid: string, address: string])[];
-}
-
 export interface ControlActorOptions {
   readonly self: {
     readonly uuid: string;
@@ -138,7 +129,7 @@ export interface ControlActorOptions {
   /** Of those who found a cluster; everybody else finds it in the log. */
   readonly genesis?: Genesis | undefined;
   /** Until the log says more: who may be spoken to. */
-  readonly firstPeers?: ReadonlyMap<string, string> | undefined;
+  readonly firstPeers?: readonly FirstPeer[] | undefined;
   readonly issue?: IssueCertificate | undefined;
   readonly joinFacts?: unknown;
   /** Members or trust have changed. */
@@ -172,6 +163,8 @@ interface WaitingChange {
   readonly origin: Origin;
   readonly change: ClusterChange;
   readonly by: string;
+  /** Taken in this term, and published in no other. */
+  readonly term: number;
   /** Without an error once its entry is applied. */
   readonly answer: (error?: DbError) => void;
 }
@@ -196,35 +189,11 @@ interface PeerFacts {
   heard: number;
   /** Until when it has given this node a lease, as the leader. */
   granted: number;
-}
-
-interface Status {
-  readonly boot: number;
-  readonly epoch: number;
-  readonly applied: number;
-  readonly version: number;
-  readonly sentAt: number;
-  /** Where it is reached, when it knows: nobody else could tell the log of it. */
-  readonly control?: string | undefined;
-  /** Others that it has met elsewhere than the log says: two that have both moved find each other by a third. */
-  readonly met?: readonly (readonly [node: string, from: string, to: string])[] | undefined;
-  /** The receiver's own `sentAt`, as heard last. */
-  readonly heard: number;
-  readonly term: number;
-  /** Of the leader: how long its own lease still is, which no other outlives. */
-  readonly lease: number;
-}
-
-interface Hello {
-  readonly boot: BootShown;
-  readonly version: number;
-  readonly lastIndex: number;
-  readonly term: number;
+  /** It has sent what makes no sense, and was told of. */
+  senseless: boolean;
 }
 
 const json = (value: unknown): Uint8Array => Buffer.from(JSON.stringify(value));
-const parse = <T>(bytes: Uint8Array): T =>
-  JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString()) as T;
 
 export class ControlActor {
   readonly state: ControlState;
@@ -237,6 +206,12 @@ export class ControlActor {
   readonly #peers = new Map<string, PeerFacts>();
   /** Peers that have taken our greeting on the link as it is: Raft may speak to them. */
   readonly #admitted = new Set<string>();
+  /** Peers that refuse this node, and why. */
+  readonly #refusals = new Map<string, DbError>();
+  /** Since when somebody does and nobody admits it. */
+  #refusedSince: number | undefined;
+  /** JOINING members, and since when this leader knows of them. */
+  readonly #joiningSince = new Map<string, number>();
   readonly #names = new Map<number, string>();
   /** Their hosts refuse connections: their processes are gone, and serve nobody. */
   readonly #dead = new Set<string>();
@@ -540,11 +515,13 @@ export class ControlActor {
     }
     const now = this.#options.clock.monotonic();
     onTrust(this.state, new Map([...this.#leaving].filter(([, until]) => until > now)));
-    const spokenTo =
-      own === undefined && firstPeers !== undefined
-        ? new Map([...firstPeers].map(([uuid, control]) => [uuid, this.#addressOf(uuid, control)] as const))
-        : peers;
+    const isNew = own === undefined && firstPeers !== undefined;
+    if (isNew) for (const { uuid, raftId } of firstPeers) this.#names.set(raftId, uuid);
+    const spokenTo = isNew
+      ? new Map(firstPeers.map(({ uuid, address }) => [uuid, this.#addressOf(uuid, address)] as const))
+      : peers;
     links?.setPeers(spokenTo);
+    for (const uuid of this.#refusals.keys()) if (!spokenTo.has(uuid)) this.#refusals.delete(uuid);
     for (const uuid of this.#peers.keys()) if (!spokenTo.has(uuid)) this.#peers.delete(uuid);
   }
 
@@ -604,16 +581,45 @@ export class ControlActor {
     if (member !== undefined) this.#raft.peerDead(member.raftId);
   }
 
-  /** Nobody takes that back, and whoever says it has proved to be a member. */
+  /** Said again at every dial. */
   peerSaysRemoved(node: string): void {
     if (this.#over) return;
     const name = this.state.cluster.members.get(node)?.name ?? node;
-    this.#fault(
+    this.#refusedBy(
+      node,
       new DbError("adminShutdown", "this node was removed from the cluster", {
         detail: `REMOVED: node ${name} says so.`,
         hint: "To take the machine back, join with a new data folder.",
       }),
     );
+  }
+
+  /** That it was removed, or has an old folder. One faulty peer ends nobody; whom it is true of, all others refuse as well. */
+  #refusedBy(node: string, error: DbError): void {
+    const { clock, log } = this.#options;
+    const isNew = !this.#refusals.has(node);
+    this.#refusals.set(node, error);
+    if (this.#admitted.size === 0) this.#refusedSince ??= clock.monotonic();
+    if (this.#isRefused(node)) this.#fault(error);
+    else if (isNew)
+      log.warn("a peer refuses this node; it is for the others to confirm", { peer: node, error });
+  }
+
+  /**
+   * Whether a refusal is to be believed: the leader says so; or those voters who do not are no quorum, so that nothing is
+   * decided without one who does; or nobody else has had a word for long, as where all other voters of an old log are gone.
+   */
+  #isRefused(by: string): boolean {
+    const { clock, firstPeers } = this.#options;
+    const { leader } = this.#raft;
+    if (leader !== 0 && this.#names.get(leader) === by) return true;
+    const voters = [...this.state.cluster.members.values()].filter(isVoting).map((one) => one.uuid);
+    // A newcomer's log names none yet.
+    const judges = voters.length > 0 ? voters : (firstPeers ?? []).map((one) => one.uuid);
+    const others = judges.filter((uuid) => !this.#refusals.has(uuid)).length;
+    if (others < quorumOf(judges.length)) return true;
+    const since = this.#refusedSince;
+    return since !== undefined && clock.monotonic() - since > nobodyAdmitsMs;
   }
 
   /** @throws DbError 57P03: who it is is known, but not yet whether its folder is the newest */
@@ -634,16 +640,15 @@ export class ControlActor {
       await links!.request(node, method.hello, json(hello), 2000);
     } catch (error) {
       if (this.#over) return;
-      if (error instanceof DbError && error.condition === "invalidAuthorizationSpecification") {
-        if (error.fields.detail?.startsWith("REMOVED") === true) this.peerSaysRemoved(node);
-        else this.#fault(error);
-        return;
-      }
       log.debug("a peer did not take the greeting", { peer: node, error });
-      if (links!.isConnected(node)) this.#options.clock.after(500, () => this.#greetAgain(node));
+      if (error instanceof DbError && /^(STALE_NODE|REMOVED): /.test(error.fields.detail ?? ""))
+        this.#refusedBy(node, error);
+      if (links!.isConnected(node)) this.#options.clock.after(greetAgainMs, () => this.#greetAgain(node));
       return;
     }
     this.#admitted.add(node);
+    this.#refusals.delete(node);
+    this.#refusedSince = undefined;
     log.debug("a peer has taken the greeting", { peer: node });
     this.#sendStatusTo(node);
   }
@@ -652,9 +657,9 @@ export class ControlActor {
     void this.#greet(node);
   }
 
-  /** A peer's greeting. @throws DbError 28000: it has forgotten what it promised */
+  /** A peer's greeting. @throws DbError 28000: it has forgotten what it promised; 08P01: it is none */
   hello(node: string, payload: Uint8Array): Uint8Array {
-    const shown = parse<Hello>(payload);
+    const shown = readMessage("greeting", payload);
     const member = this.state.cluster.members.get(node);
     const known = this.#peers.get(node);
     const stale = (why: string): never => {
@@ -688,9 +693,14 @@ export class ControlActor {
         stale(`its log ends at entry ${shown.lastIndex}, and it had applied ${known.appliedIndex}`);
       if (shown.term < known.term) stale(`it knows term ${shown.term}, and had spoken in term ${known.term}`);
     }
+    // In the leader's own term its log only grows.
+    const match = shown.term === this.#raft.term ? this.#raft.matchOf(member?.raftId ?? 0)?.match : undefined;
+    if (match !== undefined && shown.lastIndex < match)
+      stale(`its log ends at entry ${shown.lastIndex}, and it had acknowledged entry ${match}`);
     const facts = this.#factsOf(node);
     if (facts.boot !== shown.boot.count) {
       facts.boot = shown.boot.count;
+      facts.senseless = false;
       facts.appliedNow = 0;
       // Of another process's clock.
       facts.sentAt = 0;
@@ -715,6 +725,7 @@ export class ControlActor {
         sentAt: 0,
         heard: Number.NEGATIVE_INFINITY,
         granted: Number.NEGATIVE_INFINITY,
+        senseless: false,
       };
       this.#peers.set(node, facts);
     }
@@ -734,24 +745,37 @@ export class ControlActor {
     facts.lastSeenMonotonic = clock.monotonic();
     this.#dead.delete(node);
     const body = payload.subarray(4);
-    if (kind === messageKind.status) this.#statusOf(node, facts, parse<Status>(body));
-    else if (kind === messageKind.raft) this.#raftMessage(node, facts, body);
+    try {
+      if (kind === messageKind.status) this.#statusOf(node, facts, readMessage("status", body));
+      else if (kind === messageKind.raft) this.#raftMessage(node, facts, decodeMessage(body));
+    } catch (error) {
+      const isSenseless =
+        error instanceof MalformedBytes ||
+        (error instanceof DbError && error.condition === "protocolViolation");
+      if (!isSenseless) throw error;
+      this.#dropped(node, facts, error);
+    }
   }
 
-  #raftMessage(node: string, facts: PeerFacts, body: Uint8Array): void {
-    let message: Message;
-    try {
-      message = decodeMessage(body);
-    } catch (error) {
-      if (!(error instanceof MalformedBytes)) throw error;
-      this.#options.log.warn("a malformed message of a peer was dropped", { peer: node, error });
-      return;
-    }
+  /** Told once in each start of the peer: it may send many. */
+  #dropped(peer: string, facts: PeerFacts, error: unknown): void {
+    if (facts.senseless) return;
+    facts.senseless = true;
+    this.#options.log.warn("a malformed message of a peer was dropped, as are others like it", {
+      peer,
+      error,
+    });
+  }
+
+  #raftMessage(node: string, facts: PeerFacts, message: Message): void {
     const member = this.state.cluster.members.get(node);
     // A node that has not applied the member yet takes the peer's word: its certificate was pinned by somebody.
     if (member !== undefined && member.raftId !== message.from) return;
     if (message.to !== this.#options.self.raftId) return;
-    if (member === undefined && this.#options.firstPeers !== undefined) this.#names.set(message.from, node);
+    if (member === undefined && this.#names.get(message.from) !== node) return;
+    const { term } = this.#raft;
+    if (term > 0 && message.term > term + termLeapMax)
+      throw new DbError("protocolViolation", `a leap from term ${term} to term ${message.term}`);
     if (message.kind !== "preVote" && message.kind !== "preVoteAnswer")
       facts.term = Math.max(facts.term, message.term);
     this.#raft.receive(message);
@@ -829,7 +853,8 @@ export class ControlActor {
       facts.sentAt = status.sentAt;
     }
     // Zero: nothing heard yet in that start of the peer. Of another term: it knows of another leader, or of none.
-    if (status.heard > 0 && status.term === this.#raft.term) {
+    const isHeard = status.heard > 0 && status.heard <= this.#options.clock.monotonic();
+    if (isHeard && status.term === this.#raft.term) {
       facts.heard = Math.max(facts.heard, status.heard);
       const lease = Math.min(status.lease, leaseMs - leaseMarginMs);
       if (lease > 0) facts.granted = Math.max(facts.granted, status.heard + lease);
@@ -844,7 +869,8 @@ export class ControlActor {
     return moved?.from === known ? moved.to : known;
   }
   #addressInLog(node: string): string | undefined {
-    return this.state.cluster.members.get(node)?.addresses.control ?? this.#options.firstPeers?.get(node);
+    const known = this.state.cluster.members.get(node)?.addresses.control;
+    return known ?? this.#options.firstPeers?.find(({ uuid }) => uuid === node)?.address;
   }
 
   /** Of one that this node does not reach itself. Who answers there must prove who it is in any case. */
@@ -857,7 +883,7 @@ export class ControlActor {
   /** A peer that nobody can call any more has called: it is found before the log knows where it went. */
   #noteMoved(node: string, facts: PeerFacts, to: string | undefined): void {
     const from = this.#addressInLog(node);
-    if (typeof to !== "string" || to.length > 300 || from === undefined) return;
+    if (to === undefined || from === undefined) return;
     if (to === (facts.moved?.from === from ? facts.moved.to : from)) return;
     facts.moved = { from, to };
     this.#trustChanged();
@@ -915,9 +941,11 @@ export class ControlActor {
     pending.asking = true;
     const before = pending.handed;
     pending.handed = true;
-    const payload =
+    const body =
       pending.command ??
       json({ origin: pending.origin, change: pending.change!.change, by: pending.change!.by });
+    // Taken in this term alone: what was refused by a later leader is published by no earlier one that it still reaches.
+    const payload = new ByteWriter(body.length + 8).u64(term).raw(body).take();
     const how = pending.command === undefined ? method.change : method.propose;
     links.request(node, how, payload, proposeTimeoutMs).then(
       () => {
@@ -969,18 +997,47 @@ export class ControlActor {
     );
   }
 
-  /** A peer's proposal. Resolves when it is in the log and committed. */
-  async propose(payload: Uint8Array): Promise<Uint8Array> {
-    await this.#proposeTimed(new Uint8Array(payload));
+  /**
+   * A peer's proposal. Resolves when it is in the log and committed.
+   * @throws DbError 57P03: not the leader of the term that it is meant for; 28000, 22023, 08P01: not the peer's to propose, or
+   *   none; 55000: the peer is not enabled
+   */
+  async propose(node: string, payload: Uint8Array): Promise<Uint8Array> {
+    const command = this.#askedOfLeader(payload);
+    const refusal = this.state.foreignProposal(node, command);
+    if (refusal !== undefined) throw refusal;
+    await this.#requireEnabled(() => this.state.proposalByState(node, command));
+    await this.#proposeTimed(new Uint8Array(command));
     return json({});
   }
-  async change(payload: Uint8Array): Promise<Uint8Array> {
-    const { origin, change, by } = parse<Pick<EpochEntry, "origin" | "change" | "by">>(payload);
-    if (!this.#raft.isLeader) throw new DbError("cannotConnectNow", "this node does not lead the cluster");
+  /** A peer's change, for an epoch. @throws DbError as `propose`, and why it cannot be made */
+  async change(node: string, payload: Uint8Array): Promise<Uint8Array> {
+    const asked = this.#askedOfLeader(payload);
+    const { term } = this.#raft;
+    const refusal = this.state.foreignChange(node, asked);
+    if (refusal !== undefined) throw refusal;
+    const { origin, change, by } = JSON.parse(Buffer.from(asked).toString()) as Omit<EpochEntry, "epoch">;
+    await this.#requireEnabled(() => this.state.changeByState(node, origin, change));
+    if (this.#raft.term !== term) throw otherTerm();
     await new Promise<void>((resolve, reject) => {
       this.#takeChange(origin, change, by, (error) => (error === undefined ? resolve() : reject(error)));
     });
     return json({});
+  }
+
+  /** What is asked of the leader of a term, and of no other: that term, then the rest. */
+  #askedOfLeader(payload: Uint8Array): Uint8Array {
+    if (payload.length < 8) throw new DbError("protocolViolation", "a proposal without a term");
+    if (!this.#raft.isLeader || new ByteReader(payload).u64() !== this.#raft.term) throw otherTerm();
+    return payload.subarray(8);
+  }
+
+  /** A refusal is an answer: it is given by whoever surely leads, on all that was committed, and not to what was made. */
+  async #requireEnabled(refused: () => StateRefusal | undefined): Promise<void> {
+    if (refused() === undefined) return;
+    await this.#leadSurely();
+    const refusal = refused();
+    if (refusal !== undefined && !this.state.knows(refusal.origin)) throw refusal.error;
   }
 
   async #proposeTimed(entry: Uint8Array): Promise<void> {
@@ -1007,7 +1064,7 @@ export class ControlActor {
   }
 
   #takeChange(origin: Origin, change: ClusterChange, by: string, answer: (error?: DbError) => void): void {
-    this.#changes.push({ origin, change, by, answer });
+    this.#changes.push({ origin, change, by, term: this.#raft.term, answer });
     void this.#publish();
   }
 
@@ -1035,7 +1092,7 @@ export class ControlActor {
     try {
       // What earlier leaders have committed is the base of what this one builds.
       if (this.#caughtUpIn !== this.#raft.term) await this.#leadSurely();
-      taken = this.#news(taken);
+      taken = this.#news(this.#ofThisTerm(taken));
       let made = this.#draft(taken);
       if (made.some((one) => "condition" in one)) {
         // A refusal is an answer: it is given by whoever surely leads, on everything that was committed.
@@ -1070,6 +1127,15 @@ export class ControlActor {
       if (!(error instanceof DbError)) throw error;
       for (const one of taken) one.answer(error);
     }
+  }
+
+  /** Whoever asked in an earlier term has asked another leader since, and may have been refused by it. */
+  #ofThisTerm(changes: readonly WaitingChange[]): WaitingChange[] {
+    const { term } = this.#raft;
+    return changes.filter((one) => {
+      if (one.term !== term) one.answer(otherTerm());
+      return one.term === term;
+    });
   }
 
   /**
@@ -1221,7 +1287,11 @@ export class ControlActor {
   }
 
   async barrier(payload: Uint8Array): Promise<Uint8Array> {
-    await this.#awaitAll(parse<{ index: number }>(payload).index);
+    const { index } = readMessage("barrier", payload);
+    // Whoever asks has applied it, and a leader holds all that was committed.
+    if (this.#raft.isLeader && index > this.#raft.lastIndex)
+      throw new DbError("protocolViolation", `a barrier at entry ${index}, which is in no log`);
+    await this.#awaitAll(index);
     return json({});
   }
 
@@ -1488,9 +1558,22 @@ export class ControlActor {
     if (waiting) return;
     const silence = durationMs(cluster.setting("membership.failure_timeout"));
     const grace = durationMs(cluster.setting("membership.removal_grace"));
+    for (const uuid of this.#joiningSince.keys())
+      if (cluster.members.get(uuid)?.state !== "JOINING") this.#joiningSince.delete(uuid);
     for (const member of cluster.members.values()) {
       const { uuid, state } = member;
       const facts = this.#peers.get(uuid);
+      if (state === "JOINING" && this.#isJoinBrokenOff(member)) {
+        log.warn("a node that was admitted has not come: it is removed", { node: member.name });
+        this.#changeByself({
+          kind: "removeMember",
+          node: uuid,
+          reason: "its join was broken off",
+          force: false,
+          allowDataLoss: false,
+        });
+        return;
+      }
       if ((state === "JOINING" || state === "FAILED") && this.#isReady(member)) {
         const reason = state === "JOINING" ? "has the log and the epoch" : "is back";
         this.#changeByself({ kind: "moveMember", node: uuid, to: "ENABLED", reason });
@@ -1514,6 +1597,15 @@ export class ControlActor {
         return;
       }
     }
+  }
+
+  /** It was admitted and never started, for as long as this leader has been waiting for it. */
+  #isJoinBrokenOff({ uuid, boot }: Member): boolean {
+    const now = this.#options.clock.monotonic();
+    const since = this.#joiningSince.get(uuid) ?? now;
+    this.#joiningSince.set(uuid, since);
+    const heard = this.#peers.get(uuid)?.lastSeenMonotonic ?? Number.NEGATIVE_INFINITY;
+    return boot.count === 0 && now - Math.max(since, heard, this.#leaderSince) > joinBrokenOffMs;
   }
 
   #isReady(member: Member): boolean {
@@ -1552,18 +1644,23 @@ export class ControlActor {
 
   // --- joining -----------------------------------------------------------------------------------------------------
 
-  /** A stranger with a token. @throws DbError 28000, 42710, 57P03 */
+  /** A stranger with a token. @throws DbError 28000, 42710, 55000, 57P03, 08P01 */
   async join(payload: Uint8Array): Promise<Uint8Array> {
-    const { issue, clock } = this.#options;
-    const asked = parse<JoinRequest>(payload);
+    const { issue, clock, log } = this.#options;
+    const asked = readMessage("join request", payload);
     const { cluster } = this.state;
     const token = cluster.tokens.get(asked.token);
-    if (token === undefined || token.secretHash !== asked.secretHash || token.expiresAt < clock.now())
+    if (token === undefined || !isSecretOf(token, asked.secret) || token.expiresAt < clock.now()) {
+      log.warn("a node was not admitted: its join token is not valid", {
+        token: asked.token,
+        node: asked.name,
+      });
       throw new DbError(
         "invalidAuthorizationSpecification",
         "the join token is not known, was used, or has expired",
         { hint: "Make a new one: SELECT create_join_token()." },
       );
+    }
     if (issue === undefined) {
       const home = cluster.members.get(cluster.home);
       throw new DbError("objectNotInPrerequisiteState", "this node cannot issue certificates", {
@@ -1594,7 +1691,12 @@ export class ControlActor {
       facts: this.#options.joinFacts,
       peers: [...cluster.members.values()]
         .filter((one) => isFollowing(one) && one.uuid !== asked.uuid)
-        .map((one) => [one.uuid, one.addresses.control] as const),
+        .map(({ uuid, addresses, certFingerprint, raftId }) => ({
+          uuid,
+          address: addresses.control,
+          certFingerprint,
+          raftId,
+        })),
     };
     return json(answer);
   }
@@ -1694,6 +1796,15 @@ function isSame(a: ControlStatus, b: ControlStatus): boolean {
       return one.node === node && one.connected === connected && one.epoch === epoch;
     })
   );
+}
+
+function otherTerm(): DbError {
+  return new DbError("cannotConnectNow", "this node does not lead the cluster, or does so in another term");
+}
+
+/** The log has the secret's hash alone; whoever reads it does not know what to show. */
+function isSecretOf({ secretHash }: Pick<JoinToken, "secretHash">, secret: string): boolean {
+  return timingSafeEqual(Buffer.from(secretHash, "hex"), sha256(Buffer.from(secret)));
 }
 
 /** About, in bytes: only a policy's content is ever large. */

@@ -15,7 +15,14 @@ import type { VirtualTableDesc } from "../model/schema.js";
 import { firstUserObjectId } from "../model/schema.js";
 import { ClusterState, errorOf } from "./cluster-state.js";
 import { changeProblem, commandProblem, isOrigin, snapshotProblem } from "./commands.js";
-import type { ClusterCommand, ErrorRecord, Member, Origin, VerifySignature } from "./contract.js";
+import type {
+  ClusterChange,
+  ClusterCommand,
+  ErrorRecord,
+  Member,
+  Origin,
+  VerifySignature,
+} from "./contract.js";
 import { type Command as CatalogCommand, CatalogState } from "./state.js";
 
 export type ControlCommand = CatalogCommand | ClusterCommand;
@@ -82,6 +89,12 @@ function originOf(value: unknown): Origin | undefined {
 
 function isOwn({ stream }: Origin, { raftId }: Member): boolean {
   return Math.floor(stream / 2) === raftId;
+}
+
+/** What the state of its proposer says against a proposal. */
+export interface StateRefusal {
+  readonly origin: Origin;
+  readonly error: DbError;
 }
 
 /** What became of one proposal. */
@@ -204,6 +217,35 @@ export class ControlState {
       `node ${member.name} has proposed what is not its own to propose`,
       { detail: "WRONG_SENDER: its certificate says who it is." },
     );
+  }
+
+  /**
+   * Why the leader takes no such proposal of a member that is not ENABLED: it may say what it is itself, so that it can come
+   * back, and has no say in anything else (MEM-9, MEM-15). Of what `foreignProposal` has passed.
+   */
+  proposalByState(node: string, bytes: Uint8Array): StateRefusal | undefined {
+    if (this.cluster.members.get(node)?.state === "ENABLED") return undefined;
+    const { command, origin } = decodeProposal(bytes);
+    if (command.type === "boot" || command.type === "attest" || origin === undefined) return undefined;
+    return this.#byState(node, origin);
+  }
+  /** The same of a change, where `foreignChange` has passed it. */
+  changeByState(node: string, origin: Origin, change: ClusterChange): StateRefusal | undefined {
+    if (this.cluster.members.get(node)?.state === "ENABLED") return undefined;
+    const isOwnAddress = change.kind === "setAddresses" && change.node === node;
+    return isOwnAddress ? undefined : this.#byState(node, origin);
+  }
+  #byState(node: string, origin: Origin): StateRefusal {
+    const member = this.cluster.members.get(node);
+    const error = new DbError(
+      "objectNotInPrerequisiteState",
+      `node ${member?.name ?? node} is ${member?.state ?? "no member"}, and changes nothing`,
+      {
+        detail: "NOT_ENABLED: only enabled nodes may.",
+        hint: "Connect to another node.",
+      },
+    );
+    return { origin, error };
   }
 
   save(): Uint8Array {

@@ -40,11 +40,10 @@ export {
   type ControlActorOptions,
   type ControlLinks,
   type IssueCertificate,
-  type JoinAnswer,
-  type JoinRequest,
   messageKind,
   method,
 } from "./control-actor.js";
+export { type JoinAnswer, type JoinRequest, readMessage } from "./control-messages.js";
 export { ControlState } from "./control-state.js";
 export { brokenLink, convergence, epochStates, packVersion, versionText } from "./epochs.js";
 export {

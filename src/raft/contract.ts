@@ -200,8 +200,6 @@ export interface Effects {
   /** Indexes of the proposed commands, in order, or why there are none. */
   accepted: { readonly index: number; readonly term: number } | undefined;
   refused: Refusal | undefined;
-  /** This node has lost what it had acknowledged: it must not take part any more. */
-  fault: string | undefined;
   /** The message made no sense and changed nothing: why. */
   dropped: string | undefined;
 }

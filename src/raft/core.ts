@@ -297,7 +297,6 @@ export function emptyEffects(): Effects {
     reads: [],
     accepted: undefined,
     refused: undefined,
-    fault: undefined,
     dropped: undefined,
   };
 }

@@ -6,7 +6,7 @@
  * heartbeats.
  *
  * Invariants: nothing of a step is sent or applied before all of it is durable; writes, messages and applied entries keep the
- * order of the steps; after a failed write or a fault the member says nothing more; every promise is settled, by `stop` at
+ * order of the steps; after a failed write the member says nothing more; every promise is settled, by `stop` at
  * the latest.
  */
 import { assert, DbError } from "../base/errors.js";
@@ -61,7 +61,7 @@ export interface RaftDriverOptions {
   readonly entriesKeptBytes?: number;
   /** Role, leader or term have changed. */
   readonly onChange?: ((driver: RaftDriver) => void) | undefined;
-  /** It is over with this member: a write failed, or it was found to have lost what it had acknowledged. */
+  /** It is over with this member: a write failed. */
   readonly onFault?: ((error: DbError) => void) | undefined;
   /** Beside the point of an entry: a snapshot could not be written, a peer makes no sense (told once for each). */
   readonly onTrouble?: ((what: string, error: unknown) => void) | undefined;
@@ -373,11 +373,6 @@ export class RaftDriver {
       const before = "event" in first || first.kind !== "snapshot" ? undefined : node.clone();
       const done = this.#stepAll(taken);
       if (node.wantsReadRound) done.push(step(node, { kind: "readRound" }));
-      const fault = done.find((one) => one.fault !== undefined)?.fault;
-      if (fault !== undefined) {
-        this.#fail(new DbError("dataCorrupted", `this node has lost acknowledged entries: ${fault}`));
-        break;
-      }
       try {
         await this.#makeDurable(done);
       } catch (error) {

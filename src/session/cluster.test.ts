@@ -634,3 +634,69 @@ describe("views", () => {
     expect((await simple("SHOW CLUSTER")).rowsSeen[0]!.at(-1)).toBe("t");
   });
 });
+
+describe.each([
+  ["simple", (sql: string) => simple(sql)],
+  ["extended", (sql: string) => extended(sql)],
+])("on a node that is not enabled, over the %s protocol", (_protocol, run) => {
+  const become = (facts: Partial<ReturnType<FakeClusterAdmin["addMember"]>>): void => {
+    const own = admin.view.members.get(fakeNodeUuid)!;
+    admin.view.members.set(fakeNodeUuid, { ...own, ...facts });
+  };
+  const others = [
+    "SELECT 1",
+    "SELECT version()",
+    "SELECT a FROM kept",
+    "INSERT INTO kept VALUES (1)",
+    "SELECT count(*) FROM kept, sys.nodes",
+    "CREATE TABLE t (a int)",
+    "EXPLAIN SELECT * FROM sys.nodes",
+    "ENABLE NODE 'node-1'",
+    "ANALYZE",
+    "CHECKPOINT",
+    "SELECT create_join_token() FROM sys.nodes",
+  ];
+
+  beforeAll(async () => {
+    start();
+    await simple("CREATE TABLE IF NOT EXISTS kept (a int)");
+  });
+
+  it.each(["DISABLED", "JOINING", "FAILED"] as const)("shows its status alone: %s", async (state) => {
+    become({ state });
+    for (const sql of others) {
+      const error = await failure(run(sql));
+      expect(shown(error), sql).toBe(
+        `57P03 node node-1 is ${state} and serves no clients (Only its status is shown: SHOW CLUSTER, and the views of schema sys.)`,
+      );
+      expect(error.fields.hint).toMatch(/^Connect to another node\. /);
+    }
+    for (const sql of ["SHOW CLUSTER", "SHOW CLUSTER NODES", "SHOW server_version", "SET work_mem = '8MB'"])
+      expect((await run(sql)).tags, sql).toHaveLength(1);
+    const nodes = await run("SELECT node_name, state FROM sys.nodes");
+    expect(nodes.rowsSeen).toContainEqual(["node-1", state]);
+    await run("SELECT relname FROM pg_class WHERE relname = 'kept'");
+  });
+
+  it("asks at every statement, also of a plan that is kept, and lets transactions end", async () => {
+    await run("SELECT a FROM kept");
+    await simple("BEGIN");
+    await simple("SELECT a FROM kept");
+    become({ state: "DISABLED" });
+    expect((await failure(run("SELECT a FROM kept"))).sqlstate).toBe("57P03");
+    expect((await simple("COMMIT")).tags).toEqual(["ROLLBACK"]);
+    expect((await failure(run("SELECT a FROM kept"))).sqlstate).toBe("57P03");
+    become({ state: "ENABLED" });
+    await run("SELECT a FROM kept");
+  });
+
+  it("refuses work without a role for it", async () => {
+    become({ roles: roleBits.VOTER | roleBits.MONITOR });
+    expect((await failure(run("SELECT a FROM kept"))).message).toBe(
+      "node node-1 has no role to serve clients",
+    );
+    await run("SELECT node_name FROM sys.nodes");
+    become({ roles: roleBits.COORDINATOR });
+    await run("SELECT a FROM kept");
+  });
+});

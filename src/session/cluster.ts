@@ -601,6 +601,8 @@ const making = new WeakMap<ServerSession, { readonly call: number; readonly toke
 export function createJoinToken(session: ServerSession, ttl: Interval | null, roles: PgArray | null): string {
   refuseReadOnly(session, "create_join_token()");
   requirePrivilege(session, "CLUSTER_MEMBERSHIP_ADMIN");
+  const { unserved } = session.server;
+  if (unserved !== undefined) throw unserved;
   const ttlMs = ttl === null ? tokenTtlMs : ttlOf(ttl);
   const bits = roles === null ? usualRoles : rolesOfArray(roles);
   let made = making.get(session);

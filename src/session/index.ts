@@ -13,5 +13,6 @@ export type {
   TransactionStatus,
 } from "./contract.js";
 export { type Metric, Server, type ServerOptions } from "./server.js";
+export { servingProblem } from "./serving.js";
 export { SpillFiles, spillFolder } from "./spill-files.js";
 export { virtualRelations } from "./views/index.js";

@@ -21,6 +21,7 @@ import type { Session, SessionHost, SessionStart } from "./contract.js";
 import { microsNow } from "./eval-context.js";
 import { HeavyGate } from "./heavy-gate.js";
 import { bindColumnExpression } from "./queries.js";
+import { servingProblem } from "./serving.js";
 import { ServerSession } from "./session.js";
 import { parseValue, SessionSettings, settingDefOf } from "./settings.js";
 
@@ -92,6 +93,11 @@ export class Server implements SessionHost {
 
   get admin(): ClusterAdmin {
     return this.options.admin;
+  }
+  /** Why this node serves no clients now, but for its status. */
+  get unserved(): DbError | undefined {
+    const { admin } = this.options;
+    return servingProblem(admin.view.members.get(admin.status.node));
   }
   /** Unsharded tables live on the first shard. */
   get home(): Shard {

@@ -79,6 +79,7 @@ import { type PreparedPlan, parameterInput, planQuery } from "./queries.js";
 import { RunningContext, type RunningHost } from "./running.js";
 import type { Server } from "./server.js";
 import { provideServices } from "./services.js";
+import { isStatusQuery, isStatusStatement } from "./serving.js";
 import type { SessionSettings } from "./settings.js";
 import { ShapeCache } from "./shape-cache.js";
 import { SpillFiles } from "./spill-files.js";
@@ -522,6 +523,7 @@ export class ServerSession implements Session, DdlSession, RunningHost {
     const list = scan.open();
     if (list === undefined) return this.#parsed(text, sink);
     this.#refuseWhenFailed(list.insert);
+    this.#refuseUnserved(false);
     if (this.transaction.state === "none") this.#beginTransaction("implicit");
     const parts = new InsertParts(list, (insert) => planQuery(insert, this.bindEnv([]), this));
     let rows: number;
@@ -669,6 +671,12 @@ export class ServerSession implements Session, DdlSession, RunningHost {
           "current transaction is aborted, commands ignored until end of transaction block",
         );
     }
+  }
+
+  /** `isStatus`: it is allowed where nothing else is. */
+  #refuseUnserved(isStatus: boolean): void {
+    const problem = isStatus ? undefined : this.server.unserved;
+    if (problem !== undefined) throw problem;
   }
 
   #beginTransaction(state: "implicit" | "block"): void {
@@ -894,6 +902,8 @@ export class ServerSession implements Session, DdlSession, RunningHost {
   #open(portal: Portal): void {
     if (portal.state !== "ready") return;
     let planned = portal.planned ?? this.#planned(portal.prepared);
+    const { unserved } = this.server;
+    if (unserved !== undefined && !isStatusQuery(planned.plan, this.catalog)) throw unserved;
     if (planned.modifies && this.transaction.settings.readOnly) {
       throw new DbError(
         "readOnlySqlTransaction",
@@ -1487,6 +1497,7 @@ export class ServerSession implements Session, DdlSession, RunningHost {
 
   #utility(prepared: Prepared, sink: ResultSink): MaybePromise<UtilityResult> {
     const { ast } = prepared.parsed!;
+    this.#refuseUnserved(isStatusStatement(ast));
     if (isDdl(ast)) return runDdl(this, ast).then((tag) => ({ tag }));
     return runUtility(this, ast, prepared, sink);
   }

@@ -10,6 +10,7 @@
 import xxhash, { type XXHashAPI } from "xxhash-wasm";
 import type { DbError } from "../base/errors.js";
 import { shareResults } from "../base/shared.js";
+import type { FirstPeer } from "../cluster/contract.js";
 import { roleBits } from "../cluster/index.js";
 import { groupOf } from "../cluster/membership.js";
 import { identityFormat, writeIdentity } from "../identity.js";
@@ -331,7 +332,7 @@ class Cluster implements World, Patients {
   }
 
   /** Its data folder, as joining leaves it. */
-  #create(member: SimMember, raftId: number, peers: readonly (readonly [string, string])[]): void {
+  #create(member: SimMember, raftId: number, peers: readonly FirstPeer[]): void {
     const { name, uuid, founder, port } = member;
     member.raftId = raftId;
     writeIdentity(member.disk, {
@@ -404,7 +405,12 @@ class Cluster implements World, Patients {
       this.#create(
         member,
         known.raftId,
-        peers.map((one) => [one.uuid, one.addresses.control] as const),
+        peers.map(({ uuid, addresses, certFingerprint, raftId }) => ({
+          uuid,
+          address: addresses.control,
+          certFingerprint,
+          raftId,
+        })),
       );
       this.start(member);
     }
@@ -492,7 +498,7 @@ class Cluster implements World, Patients {
   failed(process: ControlProcess, error: DbError): void {
     const { log, model } = this;
     const { member } = process;
-    const isStale = /was refused|from an older data folder|lost acknowledged entries/.test(error.message);
+    const isStale = /was refused|from an older data folder/.test(error.message);
     let again = false;
     if (/was removed from the cluster/.test(error.message)) {
       log.sometimes("removed member learned of it");

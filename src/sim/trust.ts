@@ -53,9 +53,11 @@ export function simTrust(clusterUuid: string, nodeUuid: string): NodeTrust {
         const member = cluster.members.get(shown.nodeUuid);
         const accepted = { node: shown.nodeUuid, certFingerprint };
         if (member === undefined)
-          return !cluster.members.has(nodeUuid) && firstPeers.has(shown.nodeUuid)
-            ? accepted
-            : refuse("NOT_A_MEMBER");
+          return cluster.members.has(nodeUuid) || !firstPeers.has(shown.nodeUuid)
+            ? refuse("NOT_A_MEMBER")
+            : firstPeers.get(shown.nodeUuid) === certFingerprint
+              ? accepted
+              : refuse("NOT_PINNED");
         if (member.certFingerprint !== certFingerprint) return refuse("NOT_PINNED");
         if (member.state === "REMOVED" && !leaving.has(shown.nodeUuid)) return refuse("REMOVED");
         return accepted;

@@ -537,8 +537,7 @@ export class Explorer {
     const wasLeader = node.isLeader;
     const commitBefore = node.commit;
     const effects = step(node, input);
-    const { fault, dropped, install, accepted } = effects;
-    if (fault !== undefined) throw new Broken(`node ${at + 1}: ${fault}`);
+    const { dropped, install, accepted } = effects;
     if (dropped !== undefined) throw new Broken(`node ${at + 1} dropped a message: ${dropped}`);
     if (effects.append.length > 0) this.#checkMatching(node, members);
     if (install !== undefined && !isWhole(install.data, install.index))

@@ -1,0 +1,185 @@
+/**
+ * The JSON messages between control workers, and the door for them: greeting, status, barrier, and what one who joins asks and
+ * is told. Raft's own messages have their door in `raft/sanity.ts`, commands and changes theirs in `commands.ts`.
+ *
+ * A peer has a valid certificate and may be faulty all the same, and a joiner is anybody with a token. What is no message is
+ * refused here (08P01), so that nothing behind has to doubt what it is handed.
+ *
+ * Invariants: whatever the bytes are, `readMessage` answers a message or throws a DbError; a text has a bound, a number is
+ * finite and within what its reader can take. A field that this version does not know is passed over: the peer may be newer.
+ */
+import { DbError } from "../base/errors.js";
+import {
+  address,
+  addresses,
+  anything,
+  atLeast,
+  type Check,
+  type ChecksOf,
+  count,
+  hash,
+  id,
+  list,
+  nodeName,
+  optional,
+  pem,
+  text,
+  tuple,
+  uuid,
+  version,
+  whole,
+} from "./commands.js";
+import type { FirstPeer, Member } from "./contract.js";
+import type { BootShown } from "./membership.js";
+
+/** How a node stands, every 200 ms and after each batch that it has applied. */
+export interface Status {
+  readonly boot: number;
+  readonly epoch: number;
+  readonly applied: number;
+  readonly version: number;
+  /** The sender's monotonic clock; sent back by the receiver. */
+  readonly sentAt: number;
+  /** Where it is reached, when it knows: nobody else could tell the log of it. */
+  readonly control?: string | undefined;
+  /** Others that it has met elsewhere than the log says: two that have both moved find each other by a third. */
+  readonly met?: readonly (readonly [node: string, from: string, to: string])[] | undefined;
+  /** The receiver's own `sentAt`, as heard last; 0: nothing heard yet. */
+  readonly heard: number;
+  readonly term: number;
+  /** Of the leader: how long its own lease still is, which no other outlives. Milliseconds. */
+  readonly lease: number;
+}
+
+/** The first word on a connection. */
+export interface Hello {
+  readonly boot: BootShown;
+  readonly version: number;
+  readonly lastIndex: number;
+  readonly term: number;
+}
+
+export interface BarrierRequest {
+  readonly index: number;
+}
+
+export interface JoinRequest {
+  readonly token: string;
+  /** What the token says; the log has its hash only. */
+  readonly secret: string;
+  readonly uuid: string;
+  readonly name: string;
+  readonly requestPem: string;
+  readonly addresses: Member["addresses"];
+  readonly hostLabel: string;
+  readonly version: number;
+}
+export interface JoinAnswer {
+  readonly certificatePem: string;
+  readonly authorityPem: string;
+  readonly clusterUuid: string;
+  readonly clusterName: string;
+  readonly raftId: number;
+  /** What a member is created with, by the caller's own rules (`node.json`). */
+  readonly facts: unknown;
+  /** The members as they are now. */
+  readonly peers: readonly FirstPeer[];
+}
+
+/** As in `raft/sanity.ts`. */
+const termMax = 2 ** 52;
+/** Of a clock, milliseconds: a year has 3e10. */
+const clockMax = 2 ** 50;
+/** Longer than any lease is. */
+const leaseMax = 60_000;
+/** Names of earlier starts that a node shows; `identity.ts` keeps 4096. */
+const earlierMax = 10_000;
+const membersMax = 1000;
+const requestChars = 20_000;
+
+function milliseconds(max: number): Check {
+  return (value, at) =>
+    typeof value === "number" && Number.isFinite(value) && value >= 0 && value <= max
+      ? undefined
+      : { text: `${at} must be a number of milliseconds from 0 to ${max}` };
+}
+const clock = milliseconds(clockMax);
+const term = whole(0, termMax);
+
+const firstPeer = atLeast({
+  uuid,
+  address,
+  certFingerprint: hash,
+  raftId: id,
+} satisfies ChecksOf<FirstPeer>);
+
+interface Messages {
+  readonly status: Status;
+  readonly greeting: Hello;
+  readonly barrier: BarrierRequest;
+  readonly "join request": JoinRequest;
+  readonly "answer to a join request": JoinAnswer;
+}
+
+const checks: { readonly [Name in keyof Messages]: Check } = {
+  status: atLeast({
+    boot: id,
+    epoch: count,
+    applied: count,
+    version,
+    sentAt: clock,
+    control: optional(address),
+    met: optional(list(tuple(uuid, address, address), membersMax)),
+    heard: clock,
+    term,
+    lease: milliseconds(leaseMax),
+  } satisfies ChecksOf<Status>),
+  greeting: atLeast({
+    boot: atLeast({
+      count: id,
+      nonce: text(100),
+      earlier: optional(list(text(100), earlierMax)),
+    } satisfies ChecksOf<BootShown>),
+    version,
+    lastIndex: count,
+    term,
+  } satisfies ChecksOf<Hello>),
+  barrier: atLeast({ index: count } satisfies ChecksOf<BarrierRequest>),
+  "join request": atLeast({
+    token: uuid,
+    secret: text(100, /^\S+$/, "a secret"),
+    uuid,
+    name: nodeName,
+    requestPem: text(requestChars),
+    addresses,
+    hostLabel: text(300),
+    version,
+  } satisfies ChecksOf<JoinRequest>),
+  "answer to a join request": atLeast({
+    certificatePem: pem,
+    authorityPem: pem,
+    clusterUuid: uuid,
+    clusterName: text(300),
+    raftId: whole(1, 0xffff_ffff),
+    facts: anything,
+    peers: list(firstPeer, membersMax),
+  } satisfies ChecksOf<JoinAnswer>),
+};
+
+/** @throws DbError protocolViolation (08P01): it is none of that name */
+export function readMessage<Name extends keyof Messages>(name: Name, bytes: Uint8Array): Messages[Name] {
+  let value: unknown;
+  try {
+    value = JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString());
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+    throw malformed(name, "it is no JSON");
+  }
+  const problem = checks[name](value, "it");
+  if (problem !== undefined) throw malformed(name, problem.text);
+  return value as Messages[Name];
+}
+
+function malformed(name: string, why: string): DbError {
+  return new DbError("protocolViolation", `a ${name} makes no sense: ${why}`);
+}
