@@ -28,7 +28,13 @@ import {
   roleBits,
 } from "./cluster/index.js";
 import type { Config } from "./config.js";
-import { type ControlStart, controlInLoop, hostTrust, type NodeTrust } from "./control-host.js";
+import {
+  type ControlStart,
+  controlInLoop,
+  hostTrust,
+  type NodeTrust,
+  trustFollower,
+} from "./control-host.js";
 import { useKernels } from "./exec/index.js";
 import {
   type Addresses,
@@ -531,8 +537,8 @@ class RpcPort {
     network.onRefusal(({ condition, message, node, remoteAddress }) =>
       log.warn("a peer was refused", { condition, reason: message, peer: node, address: remoteAddress }),
     );
-    const use = (): void =>
-      network.use(trust.credentials(control.cluster, { leaving: new Map(), firstPeers: new Set() }));
+    const follow = trustFollower(network, trust, new Set());
+    const use = (): void => follow(control.cluster, new Map());
     use();
     watchTrust.add(use);
     const look = (status: ControlStatus): void => this.#dropLost(status);

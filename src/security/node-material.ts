@@ -152,10 +152,17 @@ export function signerOf({ own, certFingerprint, publicKey }: NodeMaterial): {
 }
 
 const keys = new Map<string, KeyObject>();
+/** Signatures that hold, of late: a leader checks what it is about to propose, and again when it applies it. */
+const held = new Set<string>();
+const heldMax = 1000;
+/** 64 bytes as base64. */
+const signatureTextMax = 88;
 
 /** Ed25519 by raw key. */
 export function verifySignature(publicKey: Uint8Array, digest: Uint8Array, signature: string): boolean {
   const name = Buffer.from(publicKey).toString("base64");
+  const whole = `${name} ${Buffer.from(digest).toString("base64")} ${signature}`;
+  if (held.has(whole)) return true;
   let key = keys.get(name);
   if (key === undefined) {
     if (publicKey.length !== 32) return false;
@@ -163,7 +170,11 @@ export function verifySignature(publicKey: Uint8Array, digest: Uint8Array, signa
     if (keys.size > 1000) keys.clear();
     keys.set(name, key);
   }
-  return verify(null, digest, key, Buffer.from(signature, "base64"));
+  if (!verify(null, digest, key, Buffer.from(signature, "base64"))) return false;
+  if (held.size >= heldMax) held.clear();
+  // Whatever else base64 lets stand between its letters is not kept.
+  if (signature.length <= signatureTextMax) held.add(whole);
+  return true;
 }
 
 /** Issues for those who join, as the holder of the CA's key. */
