@@ -80,6 +80,7 @@ async function load(): Promise<void> {
   const report = await runLoad({
     seconds: Math.max(2, Math.round(10 * scale)),
     progress: say,
+    only: values.only,
     nodeArgs: () => (values.profile === undefined ? [] : ["--cpu-prof", "--cpu-prof-dir", values.profile]),
     ...place,
   });

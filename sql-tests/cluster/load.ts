@@ -11,6 +11,8 @@ export interface LoadRun {
   readonly progress?: (line: string) => void;
   readonly parent?: string;
   readonly sessions?: number;
+  /** Only lines whose name contains this. */
+  readonly only?: string | undefined;
   /** Options of Node.js for the nodes, such as --cpu-prof. */
   readonly nodeArgs?: (place: number) => readonly string[];
 }
@@ -148,10 +150,15 @@ export async function runLoad(run: LoadRun): Promise<LoadReport> {
       ["settings", settings],
       ["schemas", schemas],
       ["tables", tables],
-    ] as const) {
-      lines.push(await measure(cluster, [home], `${kind}, sessions at the leader`, statements, run));
-      lines.push(await measure(cluster, cluster.nodes, `${kind}, sessions at all nodes`, statements, run));
-    }
+    ] as const)
+      for (const [where, nodes] of [
+        ["at the leader", [home]],
+        ["at all nodes", cluster.nodes],
+      ] as const) {
+        const what = `${kind}, sessions ${where}`;
+        if (run.only !== undefined && !what.includes(run.only)) continue;
+        lines.push(await measure(cluster, nodes, what, statements, run));
+      }
     for (const { what, elections } of lines)
       if (elections > 0) failures.push(`${what}: ${elections} elections`);
 

@@ -144,24 +144,38 @@ export function signerOf({ own, certFingerprint, publicKey }: NodeMaterial): {
   sign(digest: Uint8Array): string;
 } {
   const key = createPrivateKey(own.keyPem);
+  const raw = Buffer.from(publicKey, "base64");
   return {
     certFingerprint,
     publicKey,
-    sign: (digest) => sign(null, digest, key).toString("base64"),
+    sign: (digest) => {
+      const signature = sign(null, digest, key).toString("base64");
+      hold(triple(raw, digest, signature));
+      return signature;
+    },
   };
 }
 
 const keys = new Map<string, KeyObject>();
-/** Signatures that hold, of late: a leader checks what it is about to propose, and again when it applies it. */
+/** Signatures that hold, of late: a leader checks what it has just signed, and again when it applies it. */
 const held = new Set<string>();
 const heldMax = 1000;
-/** 64 bytes as base64. */
-const signatureTextMax = 88;
+/** Of a key, a digest and 64 bytes in base64: whatever else base64 lets stand between its letters is not kept. */
+const tripleMax = 200;
+
+const triple = (publicKey: Uint8Array, digest: Uint8Array, signature: string): string =>
+  `${Buffer.from(publicKey).toString("base64")} ${Buffer.from(digest).toString("base64")} ${signature}`;
+
+function hold(whole: string): void {
+  if (whole.length > tripleMax) return;
+  if (held.size >= heldMax) held.clear();
+  held.add(whole);
+}
 
 /** Ed25519 by raw key. */
 export function verifySignature(publicKey: Uint8Array, digest: Uint8Array, signature: string): boolean {
   const name = Buffer.from(publicKey).toString("base64");
-  const whole = `${name} ${Buffer.from(digest).toString("base64")} ${signature}`;
+  const whole = triple(publicKey, digest, signature);
   if (held.has(whole)) return true;
   let key = keys.get(name);
   if (key === undefined) {
@@ -171,9 +185,7 @@ export function verifySignature(publicKey: Uint8Array, digest: Uint8Array, signa
     keys.set(name, key);
   }
   if (!verify(null, digest, key, Buffer.from(signature, "base64"))) return false;
-  if (held.size >= heldMax) held.clear();
-  // Whatever else base64 lets stand between its letters is not kept.
-  if (signature.length <= signatureTextMax) held.add(whole);
+  hold(whole);
   return true;
 }
 
