@@ -68,7 +68,7 @@ async function partitions(): Promise<void> {
 }
 
 async function refusals(): Promise<void> {
-  const report = await runRefusals({ progress: say, only: values.only, ...place });
+  const report = await runRefusals({ progress: say, only: values.only, scale, ...place });
   fail(report.failures);
   say(`refusals: ${report.cases} cases`);
 }

@@ -32,6 +32,7 @@ import type {
   ClusterChange,
   ControlStatus,
   EpochEntry,
+  EpochRefused,
   ErrorRecord,
   Genesis,
   Member,
@@ -463,7 +464,9 @@ export class ControlActor {
 
   #apply(data: Uint8Array, index: number): void {
     this.#signaturesHold = true;
+    const { refusedEpochs } = this.state.cluster;
     const outcomes = this.state.apply(data);
+    this.#tellRefused(refusedEpochs, index);
     this.#outbox.push({ index, data, signaturesHold: this.#signaturesHold });
     this.#scheduleFlush();
     for (const { origin, error } of outcomes) {
@@ -482,6 +485,20 @@ export class ControlActor {
       else pending.applied?.();
     }
     if (this.state.cluster.version !== this.#stateVersion) this.#trustChanged();
+  }
+
+  /** A rival of another leader, or an epoch that somebody has tampered with. */
+  #tellRefused(before: readonly EpochRefused[], index: number): void {
+    const { refusedEpochs } = this.state.cluster;
+    if (refusedEpochs === before) return;
+    for (const one of refusedEpochs)
+      if (!before.includes(one))
+        this.#options.log.warn("an epoch was refused", {
+          epoch: one.number,
+          condition: one.condition,
+          reason: one.message,
+          index,
+        });
   }
 
   #restore(data: Uint8Array, index: number): void {
