@@ -56,12 +56,6 @@ const tables: Statements = (run, session, step) =>
 
 let runs = 0;
 
-/** The highest term that any node knows: every election begins a new one, whether or not somebody is elected. */
-async function termOf(cluster: TestCluster): Promise<number> {
-  const numbers = await Promise.all(cluster.nodes.map((one) => one.metrics()));
-  return Math.max(...numbers.map((one) => one.get("raft_term")!));
-}
-
 async function measure(
   cluster: TestCluster,
   nodes: readonly ClusterNode[],
@@ -74,7 +68,7 @@ async function measure(
   const warmUp = Math.min(2_000, seconds * 500);
   const begin = performance.now() + warmUp;
   const end = begin + seconds * 1000;
-  const term = await termOf(cluster);
+  const term = await cluster.term();
   const times: number[] = [];
   const run = ++runs;
   let failed = 0;
@@ -110,7 +104,7 @@ async function measure(
     p50: at(0.5),
     p99: at(0.99),
     failed,
-    elections: (await termOf(cluster)) - term,
+    elections: (await cluster.term()) - term,
   };
   const share = (value: number): string => `${Math.round((value / seconds) * 100)} %`;
   progress(
