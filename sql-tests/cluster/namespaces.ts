@@ -85,9 +85,14 @@ class NamespaceNetwork implements Network {
     return `sbn${process.pid}-${place}`;
   }
 
+  /** The end of its cable outside. */
+  #link(place: number): string {
+    return `sbv${process.pid}-${place}`;
+  }
+
   #make(place: number): void {
     const name = this.#name(place);
-    const outside = `sbv${process.pid}-${place}`.slice(-15);
+    const outside = this.#link(place);
     ip("netns", "add", name);
     this.#places.push(place);
     ip(...["link", "add", outside, "type", "veth"], ...["peer", "name", "eth0", "netns", name]);
@@ -143,7 +148,11 @@ class NamespaceNetwork implements Network {
     this.#closed = true;
     process.off("exit", this.#onExit);
     for (const child of this.#forwarders) child.kill("SIGKILL");
-    for (const place of this.#places) spawnSync("ip", ["netns", "delete", this.#name(place)]);
+    for (const place of this.#places) {
+      // A namespace lives on while any socket in it does; the cable need not.
+      spawnSync("ip", ["link", "delete", this.#link(place)]);
+      spawnSync("ip", ["netns", "delete", this.#name(place)]);
+    }
     spawnSync("ip", ["link", "delete", this.#bridge]);
   }
 }

@@ -94,7 +94,7 @@ async function strangerOn(cluster: TestCluster, folder: string, name: string): P
 }
 
 /** A certificate for the node of a folder, of a CA, in place of its own. */
-async function forge(folder: string, authority: KeyAndCertificate): Promise<void> {
+export async function forge(folder: string, authority: KeyAndCertificate): Promise<void> {
   const { nodeId, clusterId, nodeName } = JSON.parse(readFileSync(join(folder, "node.json"), "utf8")) as {
     readonly nodeId: string;
     readonly clusterId: string;
