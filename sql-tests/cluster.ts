@@ -5,6 +5,7 @@
  *   npm run cluster                          all parts in full
  *   npm run cluster -- --part failover       one part
  *   npm run cluster -- --scale 0.1           a tenth of everything
+ *   npm run cluster -- --part partitions --network proxies    without network namespaces (--seed N, --only NAME)
  */
 import { parseArgs } from "node:util";
 import { runFailover } from "./cluster/failover.js";
@@ -20,6 +21,7 @@ const { values } = parseArgs({
     seed: { type: "string", default: "1" },
     only: { type: "string" },
     profile: { type: "string" },
+    network: { type: "string" },
   },
 });
 const scale = Number(values.scale);
@@ -54,21 +56,29 @@ async function failover(): Promise<void> {
     fail([`failover: p50 ${Math.round(p50)} ms of 800, max ${Math.round(max)} ms of 2500`]);
 }
 
+const networks = ["namespaces", "proxies"] as const;
+
 async function partitions(): Promise<void> {
-  const report = await runPartitions({
-    seed: Number(values.seed),
-    scale,
-    only: values.only,
-    progress: say,
-    ...place,
-  });
-  fail(report.failures);
-  if (report.scenarios > 0)
-    say(`partitions: ${report.scenarios} scenarios, healed: ${quantiles(report.healMs)}; ${report.summary}`);
+  for (const network of networks) {
+    if (values.network !== undefined && values.network !== network) continue;
+    const report = await runPartitions({
+      seed: Number(values.seed),
+      scale,
+      only: values.only,
+      network,
+      progress: (line) => say(line.replace("partitions:", `partitions (${network}):`)),
+      ...place,
+    });
+    fail(report.failures);
+    if (report.scenarios > 0)
+      say(
+        `partitions (${network}): ${report.scenarios} scenarios, healed: ${quantiles(report.healMs)}; ${report.summary}`,
+      );
+  }
 }
 
 async function refusals(): Promise<void> {
-  const report = await runRefusals({ progress: say, only: values.only, ...place });
+  const report = await runRefusals({ progress: say, only: values.only, scale, ...place });
   fail(report.failures);
   say(`refusals: ${report.cases} cases`);
 }
@@ -80,6 +90,7 @@ async function load(): Promise<void> {
   const report = await runLoad({
     seconds: Math.max(2, Math.round(10 * scale)),
     progress: say,
+    only: values.only,
     nodeArgs: () => (values.profile === undefined ? [] : ["--cpu-prof", "--cpu-prof-dir", values.profile]),
     ...place,
   });
@@ -88,6 +99,8 @@ async function load(): Promise<void> {
     if (rate < loadFloor) fail([`load: ${what}: ${Math.round(rate)}/s of ${loadFloor}`]);
 }
 
+if (values.network !== undefined && !networks.some((one) => one === values.network))
+  throw new Error(`unknown network ${values.network}; there are ${networks.join(", ")}`);
 const parts: Readonly<Record<string, () => Promise<void>>> = { failover, partitions, refusals, load };
 if (values.part !== undefined && parts[values.part] === undefined)
   throw new Error(`unknown part ${values.part}; there are ${Object.keys(parts).join(", ")}`);

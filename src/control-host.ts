@@ -143,6 +143,24 @@ export function hostTrust(
   };
 }
 
+/**
+ * Keeps a network's credentials as the state has them. New ones cost milliseconds (keys, a check of every open stream), and most
+ * epochs change nothing that they depend on: members and authorities are replaced, never written to.
+ */
+export function trustFollower(
+  network: PeerNetwork,
+  trust: Pick<NodeTrust, "credentials">,
+  firstPeers: TrustOptions["firstPeers"],
+): (cluster: ClusterState, leaving: ReadonlyMap<string, number>) => void {
+  let last: readonly unknown[] = [];
+  return (cluster, leaving) => {
+    const now = [cluster, cluster.members, cluster.authorities, ...leaving.keys()];
+    if (now.length === last.length && now.every((one, at) => one === last[at])) return;
+    network.use(trust.credentials(cluster, { leaving, firstPeers }));
+    last = now;
+  };
+}
+
 /** Whether the certificate is this node's, as a peer would see it. When it ends is the peers' business: alone it does no harm. */
 function checkOwn({ own, authorityPem }: NodeMaterial, clusterUuid: string, nodeUuid: string): void {
   const certificate = new X509Certificate(own.certificatePem);
@@ -200,11 +218,14 @@ export async function startControl(start: ControlStart, parts: ControlParts): Pr
   const links =
     network === undefined ? undefined : new PeerLinks({ network, clock, random, hash, log, limits });
   const { firstPeers } = start;
-  const trustOptions = { firstPeers: new Map(firstPeers.map((one) => [one.uuid, one.certFingerprint])) };
   network?.onRefusal(({ condition, message, node, remoteAddress }) =>
     log.warn("a peer was refused", { condition, reason: message, peer: node, address: remoteAddress }),
   );
-  network?.use(trust.credentials(new ClusterState(trust.verify), { ...trustOptions, leaving: new Map() }));
+  const follow =
+    network === undefined
+      ? undefined
+      : trustFollower(network, trust, new Map(firstPeers.map((one) => [one.uuid, one.certFingerprint])));
+  follow?.(new ClusterState(trust.verify), new Map());
   const seedBytes = new Uint8Array(4);
   random.fill(seedBytes);
   const actor = new ControlActor({
@@ -220,8 +241,7 @@ export async function startControl(start: ControlStart, parts: ControlParts): Pr
     firstPeers,
     issue: trust.issue,
     joinFacts: start.joinFacts,
-    onTrust: (state: ControlState, leaving) =>
-      network?.use(trust.credentials(state.cluster, { ...trustOptions, leaving })),
+    onTrust: (state: ControlState, leaving) => follow?.(state.cluster, leaving),
     toMain,
     publishLease: parts.publishLease,
     mainIsAlive: parts.mainIsAlive,

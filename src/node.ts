@@ -27,7 +27,13 @@ import {
   roleBits,
 } from "./cluster/index.js";
 import type { Config } from "./config.js";
-import { type ControlStart, controlInLoop, hostTrust, type NodeTrust } from "./control-host.js";
+import {
+  type ControlStart,
+  controlInLoop,
+  hostTrust,
+  type NodeTrust,
+  trustFollower,
+} from "./control-host.js";
 import { useKernels } from "./exec/index.js";
 import {
   addressesOf,
@@ -517,8 +523,9 @@ class RpcPort {
     network.onRefusal(({ condition, message, node, remoteAddress }) =>
       log.warn("a peer was refused", { condition, reason: message, peer: node, address: remoteAddress }),
     );
+    const follow = trustFollower(network, trust, new Map());
     const use = (): void => {
-      network.use(trust.credentials(control.cluster, { leaving: new Map(), firstPeers: new Map() }));
+      follow(control.cluster, new Map());
       // Whose clients are not to be served any more has no sessions here.
       for (const { uuid } of control.cluster.members.values())
         if (uuid !== core.identity.nodeId && this.#servingProblem(uuid) !== undefined) network.drop(uuid);

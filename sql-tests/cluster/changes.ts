@@ -261,8 +261,27 @@ export async function audit(cluster: TestCluster, book: Book): Promise<string[]>
     problems.push(`the nodes end at different epochs: ${JSON.stringify([...chains])}`);
   await home.start();
   await cluster.settled();
-  problems.push(...cluster.doubleLeaders());
+  problems.push(...(await tryTables(cluster.node(2), book)), ...cluster.doubleLeaders());
   return problems;
+}
+
+/** A table is more than its name: each takes a row and gives it back, wherever it was made, also while the data was away. */
+async function tryTables(node: ClusterNode, book: Book): Promise<string[]> {
+  const problems: string[] = [];
+  const client = await node.connect(60_000);
+  for (const { kind, name, outcome } of book.changes) {
+    if (kind !== "table" || outcome !== "acknowledged") continue;
+    try {
+      await client.query(`INSERT INTO ${name} VALUES (1, 'here')`);
+      const { rows } = await client.query(`SELECT note FROM ${name}`);
+      if (rows.length !== 1 || rows[0]?.note !== "here")
+        problems.push(`table ${name} holds ${rows.length} rows`);
+    } catch (error) {
+      problems.push(`table ${name} cannot be used: ${String(error)}`);
+    }
+  }
+  await client.end();
+  return problems.slice(0, 20);
 }
 
 /** Everybody has applied everything. */

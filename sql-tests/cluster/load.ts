@@ -11,6 +11,8 @@ export interface LoadRun {
   readonly progress?: (line: string) => void;
   readonly parent?: string;
   readonly sessions?: number;
+  /** Only lines whose name contains this. */
+  readonly only?: string | undefined;
   /** Options of Node.js for the nodes, such as --cpu-prof. */
   readonly nodeArgs?: (place: number) => readonly string[];
 }
@@ -38,16 +40,21 @@ function cpuSeconds(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) / clockTicks;
 }
 
-type Statements = (session: number, step: number) => string;
+/** `run`: of the measurement, since what the one before created last is still there. */
+type Statements = (run: number, session: number, step: number) => string;
 
-const settings: Statements = (session, step) =>
+const settings: Statements = (_run, session, step) =>
   `ALTER CLUSTER SET degraded_mode.max_duration = '${1001 + ((session * 1000 + step) % 100_000) * 7}ms'`;
-const schemas: Statements = (session, step) =>
-  step % 2 === 0 ? `CREATE SCHEMA load_${session}_${step}` : `DROP SCHEMA load_${session}_${step - 1}`;
-const tables: Statements = (session, step) =>
+const schemas: Statements = (run, session, step) =>
   step % 2 === 0
-    ? `CREATE TABLE load_${session}_${step} (id integer)`
-    : `DROP TABLE load_${session}_${step - 1}`;
+    ? `CREATE SCHEMA load_${run}_${session}_${step}`
+    : `DROP SCHEMA load_${run}_${session}_${step - 1}`;
+const tables: Statements = (run, session, step) =>
+  step % 2 === 0
+    ? `CREATE TABLE load_${run}_${session}_${step} (id integer)`
+    : `DROP TABLE load_${run}_${session}_${step - 1}`;
+
+let runs = 0;
 
 async function measure(
   cluster: TestCluster,
@@ -61,15 +68,16 @@ async function measure(
   const warmUp = Math.min(2_000, seconds * 500);
   const begin = performance.now() + warmUp;
   const end = begin + seconds * 1000;
-  const since = Date.now();
+  const term = await cluster.term();
   const times: number[] = [];
+  const run = ++runs;
   let failed = 0;
   const problems = new Set<string>();
   const work = clients.map(async (client, session) => {
     for (let step = 0; performance.now() < end; step++) {
       const started = performance.now();
       try {
-        await client.query(statements(session, step));
+        await client.query(statements(run, session, step));
       } catch (error) {
         failed++;
         problems.add(String(error));
@@ -96,7 +104,7 @@ async function measure(
     p50: at(0.5),
     p99: at(0.99),
     failed,
-    elections: cluster.electionsSince(since),
+    elections: (await cluster.term()) - term,
   };
   const share = (value: number): string => `${Math.round((value / seconds) * 100)} %`;
   progress(
@@ -129,7 +137,6 @@ export async function runLoad(run: LoadRun): Promise<LoadReport> {
   const cluster = await TestCluster.found({
     ...(parent === undefined ? {} : { parent }),
     ...(nodeArgs === undefined ? {} : { nodeArgs }),
-    args: () => ["--log-level", "warn"],
   });
   try {
     const [home] = cluster.nodes as readonly [ClusterNode];
@@ -137,10 +144,15 @@ export async function runLoad(run: LoadRun): Promise<LoadReport> {
       ["settings", settings],
       ["schemas", schemas],
       ["tables", tables],
-    ] as const) {
-      lines.push(await measure(cluster, [home], `${kind}, sessions at the leader`, statements, run));
-      lines.push(await measure(cluster, cluster.nodes, `${kind}, sessions at all nodes`, statements, run));
-    }
+    ] as const)
+      for (const [where, nodes] of [
+        ["at the leader", [home]],
+        ["at all nodes", cluster.nodes],
+      ] as const) {
+        const what = `${kind}, sessions ${where}`;
+        if (run.only !== undefined && !what.includes(run.only)) continue;
+        lines.push(await measure(cluster, nodes, what, statements, run));
+      }
     for (const { what, elections } of lines)
       if (elections > 0) failures.push(`${what}: ${elections} elections`);
 

@@ -85,7 +85,52 @@ class Flow {
   }
 }
 
-export class FaultyNetwork {
+/** What the suites do to a network, however it is made. */
+export interface Network {
+  /** Delays and broken connections can be made as well as cuts. */
+  readonly isFull: boolean;
+  /** From each of the first to each of the second everything is lost. */
+  cut(from: readonly ClusterNode[], to: readonly ClusterNode[]): void;
+  restore(from: readonly ClusterNode[], to: readonly ClusterNode[]): void;
+  heal(): void;
+  delay(ms: number): void;
+  reset(some: readonly ClusterNode[], others: readonly ClusterNode[]): void;
+  close(): void;
+}
+
+/** Both ways. */
+export function split(network: Network, some: readonly ClusterNode[], others: readonly ClusterNode[]): void {
+  network.cut(some, others);
+  network.cut(others, some);
+}
+
+/** Cuts and heals in turn, each for half a period, drawn anew from between the two. */
+export async function flap(
+  network: Network,
+  some: readonly ClusterNode[],
+  others: readonly ClusterNode[],
+  forMs: number,
+  periodMs: readonly [least: number, most: number],
+  fraction: () => number,
+  breaks = false,
+): Promise<number> {
+  const end = performance.now() + forMs;
+  let cuts = 0;
+  while (performance.now() < end) {
+    const half = (periodMs[0] + (periodMs[1] - periodMs[0]) * fraction()) / 2;
+    split(network, some, others);
+    if (breaks) network.reset(some, others);
+    cuts++;
+    await sleep(half);
+    network.restore(some, others);
+    network.restore(others, some);
+    await sleep(half);
+  }
+  return cuts;
+}
+
+export class FaultyNetwork implements Network {
+  readonly isFull = true;
   readonly #ways = new Map<string, Way>();
   readonly #servers: Server[] = [];
   readonly #sockets = new Set<Socket>();
@@ -166,18 +211,15 @@ export class FaultyNetwork {
     for (const way of this.#ways.values()) if (!way.isCut) for (const flow of [...way.flows]) flow.pump();
   }
 
-  /** From each of the first to each of the second is lost, or not. */
-  set(from: readonly ClusterNode[], to: readonly ClusterNode[], isCut: boolean): void {
+  cut(from: readonly ClusterNode[], to: readonly ClusterNode[]): void {
+    this.#set(from, to, true);
+  }
+  restore(from: readonly ClusterNode[], to: readonly ClusterNode[]): void {
+    this.#set(from, to, false);
+  }
+  #set(from: readonly ClusterNode[], to: readonly ClusterNode[], isCut: boolean): void {
     for (const a of from) for (const b of to) if (a !== b) this.way(a.name, b.name).isCut = isCut;
     this.#pump();
-  }
-  cut(from: readonly ClusterNode[], to: readonly ClusterNode[]): void {
-    this.set(from, to, true);
-  }
-  /** Both ways. */
-  split(some: readonly ClusterNode[], others: readonly ClusterNode[]): void {
-    this.cut(some, others);
-    this.cut(others, some);
   }
   heal(): void {
     for (const way of this.#ways.values()) {
@@ -197,30 +239,6 @@ export class FaultyNetwork {
       for (const b of others)
         for (const way of [this.way(a.name, b.name), this.way(b.name, a.name)])
           for (const flow of [...way.flows]) flow.reset();
-  }
-
-  /** Cuts and heals in turn, each for half a period, drawn anew from between the two. */
-  async flap(
-    some: readonly ClusterNode[],
-    others: readonly ClusterNode[],
-    forMs: number,
-    periodMs: readonly [least: number, most: number],
-    fraction: () => number,
-    breaks = false,
-  ): Promise<number> {
-    const end = performance.now() + forMs;
-    let cuts = 0;
-    while (performance.now() < end) {
-      const half = (periodMs[0] + (periodMs[1] - periodMs[0]) * fraction()) / 2;
-      this.split(some, others);
-      if (breaks) this.reset(some, others);
-      cuts++;
-      await sleep(half);
-      this.set(some, others, false);
-      this.set(others, some, false);
-      await sleep(half);
-    }
-    return cuts;
   }
 
   close(): void {

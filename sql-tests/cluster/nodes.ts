@@ -53,6 +53,15 @@ const logLinesMax = 20_000;
 /** Small pools: three nodes share the machine with their clients. */
 const usualArgs = ["--buffer-pool", "64MB", "--journal-size", "8MB", "--log-format", "json"];
 
+/** Where a node runs. */
+export interface Place {
+  /** It listens there, and clients reach it there. */
+  readonly host: string;
+  /** A command before its own, such as one that enters a network namespace and becomes the node. */
+  readonly enter: readonly string[];
+}
+const here: Place = { host: "127.0.0.1", enter: [] };
+
 /** One node's data folder, and the process on it when there is one. */
 export class ClusterNode {
   readonly logLines: LogLine[] = [];
@@ -69,6 +78,7 @@ export class ClusterNode {
     readonly args: readonly string[],
     logFile: string,
     readonly nodeArgs: readonly string[] = [],
+    readonly place: Place = here,
   ) {
     this.#log = createWriteStream(logFile, { flags: "a" });
   }
@@ -84,7 +94,7 @@ export class ClusterNode {
     return this.#ended;
   }
   get url(): string {
-    return `postgres://admin:${password}@127.0.0.1:${this.ports.pg}/scratchbird`;
+    return `postgres://admin:${password}@${this.place.host}:${this.ports.pg}/scratchbird`;
   }
   /** As the node itself has it. */
   get identity(): { readonly nodeId: string; readonly raftId: number; readonly clusterId: string } {
@@ -120,17 +130,19 @@ export class ClusterNode {
     const { pg: pgPort, http, rpc, control } = this.ports;
     const [verb, ...rest] = command;
     const ports = ["--port", pgPort, "--http-port", http, "--rpc-port", rpc, "--control-port", control];
-    const child = spawn(
+    const [file, ...args] = [
+      ...this.place.enter,
       process.execPath,
-      [
-        ...this.nodeArgs,
-        executable,
-        verb!,
-        ...["--data", this.folder, ...usualArgs, ...this.args, ...rest],
-        ...(portsToo ? ["--node-name", this.name, ...ports.map(String)] : []),
-      ],
-      { env: { ...process.env, SCRATCHBIRD_PASSWORD: password }, stdio: ["ignore", "pipe", "pipe"] },
-    );
+      ...this.nodeArgs,
+      executable,
+      verb!,
+      ...["--data", this.folder, ...usualArgs, ...this.args, ...rest],
+      ...(portsToo ? ["--node-name", this.name, "--host", this.place.host, ...ports.map(String)] : []),
+    ];
+    const child = spawn(file!, args, {
+      env: { ...process.env, SCRATCHBIRD_PASSWORD: password },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
     this.#child = child;
     running.add(child);
     const errors: string[] = [];
@@ -195,7 +207,7 @@ export class ClusterNode {
 
   /** Numbers of /metrics, as this very node has them: SQL of a node that holds no data is answered elsewhere. */
   async metrics(): Promise<ReadonlyMap<string, number>> {
-    const response = await fetch(`http://127.0.0.1:${this.ports.http}/metrics`, {
+    const response = await fetch(`http://${this.place.host}:${this.ports.http}/metrics`, {
       signal: AbortSignal.timeout(3_000),
     });
     const numbers = new Map<string, number>();
@@ -255,6 +267,7 @@ export interface ClusterOptions {
   /** Control address under which node 1 is joined through. */
   readonly peer?: (ports: NodePorts) => string;
   readonly nodeArgs?: (place: number) => readonly string[];
+  readonly placeOf?: ((place: number) => Place) | undefined;
   /** Before the node is started. */
   readonly made?: (node: ClusterNode) => unknown;
   /** Where data folders and logs are made. */
@@ -291,7 +304,7 @@ export class TestCluster {
         else {
           const token = await cluster.token();
           const { ports } = cluster.node(1);
-          const peer = options.peer?.(ports) ?? `127.0.0.1:${ports.control}`;
+          const peer = options.peer?.(ports) ?? `${cluster.node(1).place.host}:${ports.control}`;
           await node.start(["join", "--token", token, "--peer", peer]);
         }
       }
@@ -314,6 +327,7 @@ export class TestCluster {
       (await options.args?.(place, ports)) ?? [],
       join(logs, `node-${place}.log`),
       options.nodeArgs?.(place),
+      options.placeOf?.(place),
     );
   }
 
@@ -361,6 +375,12 @@ export class TestCluster {
     return [...leaders]
       .filter(([, set]) => set.size > 1)
       .map(([term, set]) => `term ${term} was led by ${[...set].join(" and ")}`);
+  }
+  /** The highest term that any running node knows: every election begins a new one, whether or not somebody is elected. */
+  async term(): Promise<number> {
+    const alive = this.nodes.filter((one) => one.isRunning);
+    const numbers = await Promise.all(alive.map((one) => one.metrics()));
+    return Math.max(...numbers.map((one) => one.get("raft_term")!));
   }
   /** Different terms that had a leader since then. */
   electionsSince(at: number): number {

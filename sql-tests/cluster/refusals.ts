@@ -13,10 +13,13 @@ import {
   type KeyAndCertificate,
 } from "../../src/security/index.js";
 import { ask, ClusterNode, type Ended, freePorts, isListening, sleep, TestCluster, until } from "./nodes.js";
+import { findEpoch, tamperEach, tamperLog } from "./tamper.js";
 
 export interface RefusalRun {
   readonly progress?: (line: string) => void;
   readonly parent?: string;
+  /** Of what is tried many times. */
+  readonly scale?: number;
   /** Only cases whose name contains this. */
   readonly only?: string | undefined;
 }
@@ -32,8 +35,15 @@ const refusedMs = 15_000;
 class Case {
   readonly failures: string[] = [];
   readonly since = Date.now();
-  constructor(readonly cluster: TestCluster) {}
+  said = "";
+  constructor(
+    readonly cluster: TestCluster,
+    readonly scale: number,
+  ) {}
 
+  say(words: string): void {
+    this.said = `, ${words}`;
+  }
   fail(problem: string): void {
     this.failures.push(problem);
   }
@@ -84,7 +94,7 @@ async function strangerOn(cluster: TestCluster, folder: string, name: string): P
 }
 
 /** A certificate for the node of a folder, of a CA, in place of its own. */
-async function forge(folder: string, authority: KeyAndCertificate): Promise<void> {
+export async function forge(folder: string, authority: KeyAndCertificate): Promise<void> {
   const { nodeId, clusterId, nodeName } = JSON.parse(readFileSync(join(folder, "node.json"), "utf8")) as {
     readonly nodeId: string;
     readonly clusterId: string;
@@ -263,6 +273,43 @@ const cases: Readonly<Record<string, (test: Case) => Promise<void>>> = {
     await Promise.all([node.start(), other.start()]);
   },
 
+  "a tampered epoch": async (test) => {
+    const { cluster, scale } = test;
+    const node = cluster.node(3);
+    await changes(cluster, 4);
+    await cluster.settled();
+    await node.stop();
+    const place = await findEpoch(node.folder);
+    // Each byte in turn, as the node's start would take it; and some of them with a real start.
+    const each = await tamperEach(node.folder, place);
+    for (const problem of each.problems.slice(0, 10)) test.fail(problem);
+    const conditions = [...each.conditions].map(([condition, count]) => `${count} ${condition}`).join(", ");
+    const starts = Math.max(3, Math.ceil(24 * scale));
+    for (let start = 0; start < starts; start++) {
+      const at = Math.floor((place.length * (start + 0.5)) / starts);
+      await tamperLog(node.folder, place, { at, mask: 1 << (start % 8) });
+      const since = Date.now();
+      void node.launch();
+      const said = await until(
+        async () => node.logged(["an epoch was refused"], since)[0],
+        refusedMs,
+        `${node.name} refuses an epoch with byte ${at} changed`,
+      ).catch((error: unknown) => test.fail(String(error)));
+      if (said !== undefined)
+        test.holds("the log has the reason", typeof said["condition"] === "string" && said["reason"] !== "");
+      // It goes on without the epoch, and knows that it is behind.
+      await until(
+        async () => node.logged(["EPOCH_MISMATCH"], since)[0],
+        refusedMs,
+        `${node.name} tells that others have a newer epoch`,
+      ).catch((error: unknown) => test.fail(String(error)));
+      await node.stop();
+    }
+    test.say(`${each.tried} bytes in turn: ${conditions}; ${starts} starts`);
+    await tamperLog(node.folder, place);
+    await node.start();
+  },
+
   "a join without a good token": async (test) => {
     const { cluster } = test;
     const used = await cluster.token();
@@ -291,7 +338,7 @@ export async function runRefusals(run: RefusalRun = {}): Promise<RefusalReport> 
       if (run.only !== undefined && !name.includes(run.only)) continue;
       await cluster.settled();
       const started = performance.now();
-      const test = new Case(cluster);
+      const test = new Case(cluster, run.scale ?? 1);
       await act(test);
       // Nothing of it has harmed the cluster.
       await cluster.settled();
@@ -299,7 +346,7 @@ export async function runRefusals(run: RefusalRun = {}): Promise<RefusalReport> 
       test.failures.push(...cluster.doubleLeaders());
       count++;
       progress(
-        `refusals: ${name}: ${test.failures.length === 0 ? "refused" : "FAILED"}, ${((performance.now() - started) / 1000).toFixed(1)} s`,
+        `refusals: ${name}: ${test.failures.length === 0 ? "refused" : "FAILED"}${test.said}, ${((performance.now() - started) / 1000).toFixed(1)} s`,
       );
       failures.push(...test.failures.map((failure) => `${name}: ${failure}`));
     }

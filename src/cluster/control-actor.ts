@@ -34,6 +34,7 @@ import type {
   ClusterChange,
   ControlStatus,
   EpochEntry,
+  EpochRefused,
   ErrorRecord,
   FirstPeer,
   Genesis,
@@ -90,6 +91,8 @@ const undecided = new Set(["cannotConnectNow", "adminShutdown", "ioError", "data
 /** Changes in one entry, and about how large they are together. */
 const changesMax = 64;
 const changesBytesMax = 4 << 20;
+/** How long an entry waits for as many changes as the one before it had. */
+const gatherMs = 5;
 /** Of one proposal: a frame between nodes has room for it. */
 const proposalBytesMax = 16 << 20;
 
@@ -229,12 +232,19 @@ export class ControlActor {
   /** Changes that wait for the epoch entry under way. */
   #changes: WaitingChange[] = [];
   #publishing = false;
+  /** Changes in the entry before, and what ends the wait for as many. */
+  #gathered = 0;
+  #gather: (() => void) | undefined;
   /** Term in which this leader has applied all that was committed before it. */
   #caughtUpIn = 0;
   /** Everybody who has a lease has applied up to here: so clients were told, by this leader or one before it. */
   #toldIndex = 0;
-  #barriers: { index: number; resolve: () => void; reject: (error: DbError) => void; deadline: number }[] =
-    [];
+  #barriers: {
+    index: number;
+    resolve: (leftOut: number) => void;
+    reject: (error: DbError) => void;
+    deadline: number;
+  }[] = [];
   #leaderSince = 0;
   #leaderChanges = 0;
   #lastLeader = "";
@@ -439,7 +449,9 @@ export class ControlActor {
 
   #apply(data: Uint8Array, index: number): void {
     this.#signaturesHold = true;
+    const { refusedEpochs } = this.state.cluster;
     const outcomes = this.state.apply(data);
+    this.#tellRefused(refusedEpochs, index);
     this.#outbox.push({ index, data, signaturesHold: this.#signaturesHold });
     this.#scheduleFlush();
     for (const { origin, error } of outcomes) {
@@ -458,6 +470,20 @@ export class ControlActor {
       else pending.applied?.();
     }
     if (this.state.cluster.version !== this.#stateVersion) this.#trustChanged();
+  }
+
+  /** A rival of another leader, or an epoch that somebody has tampered with. */
+  #tellRefused(before: readonly EpochRefused[], index: number): void {
+    const { refusedEpochs } = this.state.cluster;
+    if (refusedEpochs === before) return;
+    for (const one of refusedEpochs)
+      if (!before.includes(one))
+        this.#options.log.warn("an epoch was refused", {
+          epoch: one.number,
+          condition: one.condition,
+          reason: one.message,
+          index,
+        });
   }
 
   #restore(data: Uint8Array, index: number): void {
@@ -1065,6 +1091,7 @@ export class ControlActor {
 
   #takeChange(origin: Origin, change: ClusterChange, by: string, answer: (error?: DbError) => void): void {
     this.#changes.push({ origin, change, by, term: this.#raft.term, answer });
+    if (this.#changes.length >= this.#gathered) this.#gather?.();
     void this.#publish();
   }
 
@@ -1073,10 +1100,25 @@ export class ControlActor {
     if (this.#publishing) return;
     this.#publishing = true;
     try {
-      while (this.#changes.length > 0 && !this.#over) await this.#publishSome();
+      while (this.#changes.length > 0 && !this.#over) {
+        // Sessions that were answered together come back one by one: the first is not to have an entry for itself.
+        if (this.#changes.length < this.#gathered) await this.#gatherSome();
+        await this.#publishSome();
+      }
     } finally {
       this.#publishing = false;
     }
+  }
+
+  async #gatherSome(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const timer = this.#options.clock.after(gatherMs, resolve);
+      this.#gather = () => {
+        timer.cancel();
+        resolve();
+      };
+    });
+    this.#gather = undefined;
   }
 
   async #publishSome(): Promise<void> {
@@ -1089,6 +1131,7 @@ export class ControlActor {
       count++;
     }
     let taken = this.#changes.splice(0, count);
+    this.#gathered = count;
     try {
       // What earlier leaders have committed is the base of what this one builds.
       if (this.#caughtUpIn !== this.#raft.term) await this.#leadSurely();
@@ -1297,44 +1340,48 @@ export class ControlActor {
 
   async #awaitAll(index: number): Promise<void> {
     if (!this.#raft.isLeader) throw new DbError("cannotConnectNow", "this node does not lead the cluster");
-    if (this.#laggards(index) === 0) {
-      this.#toldIndex = Math.max(this.#toldIndex, index);
-      return;
-    }
-    await new Promise<void>((resolve, reject) => {
+    const leftOut = await new Promise<number>((resolve, reject) => {
       const deadline = this.#options.clock.monotonic() + barrierTimeoutMs;
       this.#barriers.push({ index, resolve, reject, deadline });
+      this.#tryBarriers();
     });
-    // Somebody may be left out for his silence: that counts only while nobody else has given him a lease.
-    await this.#raft.read();
-    if (!this.#raft.isLeader) throw new DbError("cannotConnectNow", "this node does not lead the cluster");
+    // Who is left out for his silence has no lease only while nobody else leads: a leader that was asleep may be none any more.
+    if (leftOut > 0) {
+      await this.#raft.read();
+      if (!this.#raft.isLeader) throw new DbError("cannotConnectNow", "this node does not lead the cluster");
+    }
   }
 
-  /** Members that have not applied the entry and were not silent for a lease. */
-  #laggards(index: number): number {
+  /** Members that have not applied the entry: those to wait for, and those who were silent for a lease or are dead. */
+  #laggards(index: number): { readonly behind: number; readonly leftOut: number } {
     const { self, clock } = this.#options;
     const now = clock.monotonic();
-    let count = 0;
+    let behind = 0;
+    let leftOut = 0;
     for (const member of this.state.cluster.members.values()) {
       if (!isFollowing(member) || member.state === "JOINING") continue;
       const facts = this.#peers.get(member.uuid);
       const applied = member.uuid === self.uuid ? this.#mainApplied : (facts?.appliedNow ?? 0);
-      if (applied >= index || this.#dead.has(member.uuid)) continue;
+      if (applied >= index) continue;
       // A new leader waits one lease for those whose leases it does not know.
       const seen = member.uuid === self.uuid ? this.#leasedAt : (facts?.leasedAt ?? Number.NEGATIVE_INFINITY);
-      if (now - Math.max(seen, this.#leaderSince) < leaseMs) count++;
+      const isGone = this.#dead.has(member.uuid) || now - Math.max(seen, this.#leaderSince) >= leaseMs;
+      if (isGone) leftOut++;
+      else behind++;
     }
-    return count;
+    return { behind, leftOut };
   }
 
   #tryBarriers(): void {
     if (this.#barriers.length === 0) return;
     const now = this.#options.clock.monotonic();
     this.#barriers = this.#barriers.filter((one) => {
+      const { behind, leftOut } = this.#laggards(one.index);
       if (!this.#raft.isLeader) one.reject(new DbError("cannotConnectNow", "another node leads"));
-      else if (this.#laggards(one.index) === 0) {
+      else if (behind === 0) {
+        // From here on nobody is given a lease who does not have it.
         this.#toldIndex = Math.max(this.#toldIndex, one.index);
-        one.resolve();
+        one.resolve(leftOut);
       } else if (now > one.deadline) one.reject(new DbError("cannotConnectNow", "nodes are behind"));
       else return true;
       return false;

@@ -16,4 +16,4 @@ export { type PeerProgress, RaftDriver, type RaftDriverOptions, type StateMachin
 export { everybody, isJoint, isVoter, memberSet } from "./members.js";
 export { decodeRecord, encodeRecord, findRecord, recordBytesMax } from "./records.js";
 export { RaftRules, raftRules } from "./rules.js";
-export { RaftStorage } from "./storage.js";
+export { RaftStorage, type Recovered } from "./storage.js";
