@@ -90,11 +90,11 @@ export class Faults {
     log.note(`fault ${fault} ${member.name}`);
     switch (fault) {
       case "kill":
-        return this.#crash(member, false);
+        return this.crash(member, false);
       case "power":
-        return this.#crash(member, true);
+        return this.crash(member, true);
       case "killLeader":
-        return this.#crash(member, random.below(2) === 0);
+        return this.crash(member, random.below(2) === 0);
       case "stop":
         return this.#stop(member);
       case "pause":
@@ -134,7 +134,8 @@ export class Faults {
     ]!;
   }
 
-  async #crash(member: SimMember, power: boolean): Promise<void> {
+  /** Down, and up again after a while. */
+  async crash(member: SimMember, power: boolean): Promise<void> {
     this.#patients.crash(member, power);
     await this.#sleep(this.#downtime());
     this.#patients.start(member);
@@ -312,7 +313,7 @@ export class Faults {
   async #putBack(member: SimMember): Promise<void> {
     const { log, random } = this.#world;
     const image = this.#images.get(member.name);
-    if (image === undefined || !this.#patients.mayLose(member)) return this.#crash(member, true);
+    if (image === undefined || !this.#patients.mayLose(member)) return this.crash(member, true);
     this.#patients.crash(member, true);
     await this.#sleep(random.below(2) === 0 ? 0 : this.#downtime());
     if (member.process?.dead !== true) return;
@@ -334,7 +335,7 @@ export class Faults {
   /** Comes back on another port. */
   async #move(member: SimMember): Promise<void> {
     // Two that have lost each other are found by nobody; one that everybody knows finds the others.
-    if (!this.#patients.areFound()) return this.#crash(member, false);
+    if (!this.#patients.areFound()) return this.crash(member, false);
     this.#patients.crash(member, false);
     member.port++;
     await this.#sleep(this.#downtime());

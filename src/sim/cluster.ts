@@ -22,7 +22,7 @@ import { Model } from "./cluster-model.js";
 import type { Mutation } from "./cluster-mutations.js";
 import {
   addressesAt,
-  ControlProcess,
+  type ControlProcess,
   counterId,
   nodeVersion,
   type SimMember,
@@ -30,6 +30,7 @@ import {
   type World,
 } from "./cluster-process.js";
 import { type Swarm, swarmOf } from "./cluster-swarm.js";
+import { processOf, Sessions } from "./cluster-whole.js";
 import { SimDisk } from "./disk.js";
 import { SimWire } from "./peers.js";
 import { SimRandom } from "./random.js";
@@ -100,6 +101,7 @@ class Cluster implements World, Patients {
   readonly members: SimMember[] = [];
   readonly #clients: Clients;
   readonly #faults: Faults;
+  readonly #sessions: Sessions;
   #lastLeader: ControlProcess | undefined;
   #healed = false;
   #adding = false;
@@ -123,6 +125,10 @@ class Cluster implements World, Patients {
     this.clusterUuid = this.#uuid();
     this.#clients = new Clients(this);
     this.#faults = new Faults(this, this);
+    this.#sessions = new Sessions(
+      this,
+      (member) => void this.#faults.crash(member, this.random.below(2) === 0),
+    );
   }
 
   *processes(): Iterable<ControlProcess> {
@@ -146,7 +152,14 @@ class Cluster implements World, Patients {
     const founder = this.#newMember(true);
     this.#create(founder, 1, []);
     this.start(founder);
-    if (!(await this.#until(() => founder.process?.ready === true, 10_000)))
+    const founded = (): boolean => founder.process?.ready === true;
+    if (await this.#until(founded, 10_000)) {
+      if (this.swarm.level === "whole") {
+        this.crash(founder, false);
+        this.start(founder);
+      }
+    }
+    if (!(await this.#until(founded, 10_000)))
       return this.log.violated("a cluster can be founded", this.#picture());
     const { failureTimeoutMs, removalGraceMs } = this.swarm;
     for (const [key, value] of [
@@ -163,6 +176,7 @@ class Cluster implements World, Patients {
   async #chaos(ms: number): Promise<void> {
     this.#healed = false;
     this.#clients.resume();
+    this.#sessions.resume();
     const until = this.clock.monotonic() + ms;
     void this.#faults.run();
     while (this.clock.monotonic() < until && this.log.violation === undefined) {
@@ -172,6 +186,7 @@ class Cluster implements World, Patients {
         void this.#grow();
     }
     this.#clients.pause();
+    this.#sessions.pause();
   }
 
   async #heal(): Promise<void> {
@@ -242,6 +257,7 @@ class Cluster implements World, Patients {
     log.note(`equal at ${model.lastIndex}: ${whole.length} bytes`);
     model.checkAnswers();
     this.#checkCounter();
+    if (this.swarm.level === "whole") await this.#sessions.check(this.members[0]?.process);
   }
 
   /** Every count that was answered is in it, none twice. */
@@ -408,9 +424,10 @@ class Cluster implements World, Patients {
     if (this.model.state.cluster.members.get(member.uuid)?.state === "REMOVED" && this.#healed) return;
     this.wire.powerOn(name);
     this.log.note(`start ${name}`);
-    const next = new ControlProcess(this, member);
+    const next = processOf(this, member);
     void next.run();
     void this.#clients.serve(next);
+    void this.#sessions.serve(next);
   }
 
   crash(member: SimMember, power: boolean): void {
