@@ -66,8 +66,8 @@ const convergeMs = 45_000;
 export async function runSeed(options: RunOptions): Promise<RunReport> {
   const hash = await xxhash();
   const swarm = { ...swarmOf(options.seed), ...options.bug?.swarm, ...options.swarm };
-  const undo = options.bug?.install?.();
   const cluster = new Cluster(swarm, options, hash);
+  const undo = options.bug?.install?.(cluster);
   const lost = (error: unknown): void => {
     const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
     cluster.log.violated("no broken invariant", text);
@@ -85,6 +85,25 @@ export async function runSeed(options: RunOptions): Promise<RunReport> {
     cluster.end();
     undo?.();
   }
+}
+
+/**
+ * The first seed at which a seeded bug is noticed. A run that fails without the bug just so shows nothing of it, and is not counted.
+ */
+export async function findBug(
+  bug: Mutation,
+  { from, seeds, minutes }: { readonly from: number; readonly seeds: number; readonly minutes: number },
+): Promise<{ readonly seed: number; readonly violation: Violation; readonly passed: number } | undefined> {
+  let passed = 0;
+  for (let seed = from; seed < from + seeds; seed++) {
+    const { violation } = await runSeed({ seed, minutes, bug });
+    if (violation === undefined) continue;
+    const without = await runSeed({ seed, minutes, swarm: bug.swarm });
+    if (without.violation === undefined || without.violation.atMs > violation.atMs)
+      return { seed, violation, passed };
+    passed++;
+  }
+  return undefined;
 }
 
 class Cluster implements World, Patients {
@@ -299,6 +318,9 @@ class Cluster implements World, Patients {
       if (under > 0) return `${under} things are under way on ${name}`;
       if (actor.status().epochMismatch) return `${name} has an epoch mismatch`;
     }
+    for (const { name, member, ready } of this.processes())
+      if (ready && cluster.members.get(member.uuid)?.state === "REMOVED")
+        return `${name} is removed and goes on`;
     for (const { uuid, name, state } of cluster.members.values()) {
       if (state === "REMOVED" || state === "ENABLED" || state === "DISABLED") continue;
       return `${name} (${uuid}) is ${state}`;
