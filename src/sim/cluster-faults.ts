@@ -24,7 +24,11 @@ export interface Patients {
 interface Image {
   readonly disk: SimDisk;
   readonly facts: RaftFacts;
+  readonly atMs: number;
 }
+
+const imagesMax = 4;
+const oldMs = 1500;
 
 export class Faults {
   readonly #world: World;
@@ -33,7 +37,8 @@ export class Faults {
   /** Hosts that do not all reach each other, until when. */
   networkFaultUntil = 0;
   lastPaused = new Map<string, number>();
-  readonly #images = new Map<string, Image>();
+  /** Of each member, the oldest first. */
+  readonly #images = new Map<string, Image[]>();
 
   constructor(world: World, patients: Patients) {
     this.#world = world;
@@ -294,13 +299,18 @@ export class Faults {
 
   /** Sometimes a copy of a folder is kept, as it would be found after a crash. */
   #takeImage(): void {
-    const { random, swarm } = this.#world;
+    const { random, swarm, clock } = this.#world;
     if (!swarm.faults.includes("putBack") || random.below(2) === 0) return;
     const member = this.#any();
     if (member === undefined || member.founder || member.process?.ready !== true) return;
     const disk = member.disk.crash();
     const facts = this.#factsOf(disk);
-    if (facts !== undefined) this.#images.set(member.name, { disk, facts });
+    if (facts === undefined) return;
+    const kept = this.#images.get(member.name) ?? [];
+    this.#images.set(member.name, [
+      ...kept.slice(-(imagesMax - 1)),
+      { disk, facts, atMs: clock.monotonic() },
+    ]);
   }
 
   #factsOf(disk: SimDisk): RaftFacts | undefined {
@@ -311,25 +321,31 @@ export class Faults {
   }
 
   async #putBack(member: SimMember): Promise<void> {
-    const { log, random } = this.#world;
-    const image = this.#images.get(member.name);
+    const { log, random, clock } = this.#world;
+    const images = this.#images.get(member.name) ?? [];
+    // Seldom one that was taken a moment ago: as a rule it has forgotten nothing.
+    const old = images.filter(({ atMs }) => atMs < clock.monotonic() - oldMs);
+    const image = random.below(5) === 0 ? images.at(-1) : old[random.below(old.length)];
     if (image === undefined || !this.#patients.mayLose(member)) return this.crash(member, true);
     this.#patients.crash(member, true);
     await this.#sleep(random.below(2) === 0 ? 0 : this.#downtime());
     if (member.process?.dead !== true) return;
     const facts = this.#factsOf(member.disk);
     if (facts === undefined) return this.#patients.start(member);
-    const old = image.disk.crash();
+    const disk = image.disk.crash();
     member.putBack = {
       lastIndex: facts.lastIndex,
       term: facts.term,
       oldIndex: image.facts.lastIndex,
       oldTerm: image.facts.term,
     };
-    member.disk = old;
+    member.disk = disk;
     log.note(`the folder of ${member.name} is put back: ${JSON.stringify(member.putBack)}`);
     if (!isBehind(member.putBack)) log.sometimes("stale folder that was not behind");
+    // What it has forgotten counts most while somebody asks for its vote.
+    const leader = random.below(2) === 0 ? this.#patients.leader() : undefined;
     this.#patients.start(member);
+    if (leader !== undefined && leader !== member) await this.crash(leader, false);
   }
 
   /** Comes back on another port. */

@@ -126,7 +126,7 @@ export const mutations: readonly Mutation[] = [
   },
   {
     name: "a leader builds an epoch for a change that was made already",
-    swarm: copies,
+    swarm: { ...copies, operations: ["disable", "enable", "roles"] },
     onActor: (_process, { state }) => {
       state.knows = () => false;
     },
@@ -191,7 +191,12 @@ export const mutations: readonly Mutation[] = [
   },
   {
     name: "a data folder that was put back is greeted",
-    swarm: { ...busy, faults: ["putBack", "killLeader", "power"], operations: ["set", "schema"] },
+    swarm: {
+      ...busy,
+      faultEveryMs: 2000,
+      faults: ["putBack", "putBack", "isolateLeader"],
+      operations: ["set", "schema"],
+    },
     onActor: (_process, actor) => {
       const hello = actor.hello.bind(actor);
       actor.hello = (node, payload) => {
@@ -232,8 +237,13 @@ export const mutations: readonly Mutation[] = [
     swarm: {
       ...busy,
       faults: ["putBack"],
-      operations: ["set", "disable", "disable"],
+      operations: ["set", "disable", "enable", "enable"],
     },
+    // Epochs are a leader's own work: the next one does not take them, and would say so.
+    fromControl: (_process, message) =>
+      message.kind === "refused" && message.error.condition === "invalidAuthorizationSpecification"
+        ? [{ ...message, error: { ...message.error, condition: "transactionResolutionUnknown" } }]
+        : undefined,
     toControl: (process, message) => {
       const { actor, role, member, boot, clock, world } = process;
       if (message.kind !== "change" || actor === undefined || role !== "leader") return undefined;

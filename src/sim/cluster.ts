@@ -274,6 +274,8 @@ class Cluster implements World, Patients {
         log.violated("one state", `${name} has another state than the model`);
     }
     log.note(`equal at ${model.lastIndex}: ${whole.length} bytes`);
+    // Who was taken back with an old folder has again what it had.
+    for (const { member } of this.#live()) member.putBack = undefined;
     model.checkAnswers();
     this.#checkCounter();
     if (this.swarm.level === "whole") await this.#sessions.check(this.members[0]?.process);
@@ -461,7 +463,10 @@ class Cluster implements World, Patients {
     if (power || member.failing === member.disk) {
       this.wire.powerOff(name);
       member.disk = member.disk.crash();
-    } else this.wire.kill(name);
+    } else {
+      member.disk.processKilled();
+      this.wire.kill(name);
+    }
   }
 
   async stop(member: SimMember): Promise<void> {
