@@ -298,6 +298,7 @@ export class ControlActor {
           ? {}
           : { tickMs: options.tickMs }),
       ...(options.snapshotAfterBytes === undefined ? {} : { snapshotAfterBytes: options.snapshotAfterBytes }),
+      ...(options.entriesKept === undefined ? {} : { entriesKept: options.entriesKept }),
       machine: {
         apply: (data, index) => this.#apply(data, index),
         restore: (data, index) => this.#restore(data, index),

@@ -24,7 +24,11 @@ export interface Patients {
 interface Image {
   readonly disk: SimDisk;
   readonly facts: RaftFacts;
+  readonly atMs: number;
 }
+
+const imagesMax = 4;
+const oldMs = 1500;
 
 export class Faults {
   readonly #world: World;
@@ -37,7 +41,8 @@ export class Faults {
   #active = 0;
   /** Its folder is being put back, and it has not been refused yet, or has caught up with what it had. */
   #proving: SimMember | undefined;
-  readonly #images = new Map<string, Image>();
+  /** Of each member, the oldest first. */
+  readonly #images = new Map<string, Image[]>();
 
   constructor(world: World, patients: Patients) {
     this.#world = world;
@@ -126,11 +131,11 @@ export class Faults {
     log.note(`fault ${fault} ${member.name}`);
     switch (fault) {
       case "kill":
-        return this.#crash(member, false);
+        return this.crash(member, false);
       case "power":
-        return this.#crash(member, true);
+        return this.crash(member, true);
       case "killLeader":
-        return this.#crash(member, random.below(2) === 0);
+        return this.crash(member, random.below(2) === 0);
       case "stop":
         return this.#stop(member);
       case "pause":
@@ -170,7 +175,8 @@ export class Faults {
     ]!;
   }
 
-  async #crash(member: SimMember, power: boolean): Promise<void> {
+  /** Down, and up again after a while. */
+  async crash(member: SimMember, power: boolean): Promise<void> {
     this.#patients.crash(member, power);
     await this.#sleep(this.#downtime());
     this.#patients.start(member);
@@ -329,13 +335,18 @@ export class Faults {
 
   /** Sometimes a copy of a folder is kept, as it would be found after a crash. */
   #takeImage(): void {
-    const { random, swarm } = this.#world;
+    const { random, swarm, clock } = this.#world;
     if (!swarm.faults.includes("putBack") || random.below(2) === 0) return;
     const member = this.#any();
     if (member === undefined || member.founder || member.process?.ready !== true) return;
     const disk = member.disk.crash();
     const facts = this.#factsOf(disk);
-    if (facts !== undefined) this.#images.set(member.name, { disk, facts });
+    if (facts === undefined) return;
+    const kept = this.#images.get(member.name) ?? [];
+    this.#images.set(member.name, [
+      ...kept.slice(-(imagesMax - 1)),
+      { disk, facts, atMs: clock.monotonic() },
+    ]);
   }
 
   #factsOf(disk: SimDisk): RaftFacts | undefined {
@@ -346,10 +357,13 @@ export class Faults {
   }
 
   async #putBack(member: SimMember): Promise<void> {
-    const { log, random } = this.#world;
-    const image = this.#images.get(member.name);
+    const { log, random, clock } = this.#world;
+    const images = this.#images.get(member.name) ?? [];
+    // Seldom one that was taken a moment ago: as a rule it has forgotten nothing.
+    const old = images.filter(({ atMs }) => atMs < clock.monotonic() - oldMs);
+    const image = random.below(5) === 0 ? images.at(-1) : old[random.below(old.length)];
     if (image === undefined || !this.#isCalm() || !this.#patients.mayLose(member))
-      return this.#crash(member, true);
+      return this.crash(member, true);
     this.#proving = member;
     this.#patients.crash(member, true);
     await this.#sleep(random.below(2) === 0 ? 0 : this.#downtime());
@@ -358,23 +372,26 @@ export class Faults {
       this.#proving = undefined;
       return this.#patients.start(member);
     }
-    const old = image.disk.crash();
+    const disk = image.disk.crash();
     member.putBack = {
       lastIndex: facts.lastIndex,
       term: facts.term,
       oldIndex: image.facts.lastIndex,
       oldTerm: image.facts.term,
     };
-    member.disk = old;
+    member.disk = disk;
     log.note(`the folder of ${member.name} is put back: ${JSON.stringify(member.putBack)}`);
     if (!isBehind(member.putBack)) log.sometimes("stale folder that was not behind");
+    // What it has forgotten counts most while somebody asks for its vote.
+    const leader = random.below(2) === 0 ? this.#patients.leader() : undefined;
     this.#patients.start(member);
+    if (leader !== undefined && leader !== member) await this.crash(leader, false);
   }
 
   /** Comes back on another port. */
   async #move(member: SimMember): Promise<void> {
     // Two that have lost each other are found by nobody; one that everybody knows finds the others.
-    if (!this.#patients.areFound()) return this.#crash(member, false);
+    if (!this.#patients.areFound()) return this.crash(member, false);
     this.#patients.crash(member, false);
     member.port++;
     await this.#sleep(this.#downtime());

@@ -19,6 +19,7 @@ import {
   readIdentity,
   writeIdentity,
 } from "../identity.js";
+import type { CatalogObject } from "../model/schema.js";
 import type { StartedControl } from "../node.js";
 import type { Log, LogFields } from "../observe/index.js";
 import { decodeMessage } from "../raft/index.js";
@@ -228,19 +229,27 @@ export class ControlProcess {
       await Promise.race([plane.catchUp(), new Promise<void>((done) => this.clock.after(1500, done))]);
     if (identity.founder && plane.isNew) {
       await plane.until(() => plane.cluster.latest !== undefined);
-      await plane.bootstrap([
-        { kind: "schema", id: counterId, name: "counter_0", owner: 10 },
-        { kind: "schema", id: counterId + 1, name: "public", owner: 10 },
-      ]);
+      await plane.bootstrap(this.firstObjects());
     }
     if (!identity.founder) await plane.until(() => plane.cluster.members.has(member.uuid) && !plane.isNew);
     if (identity.founder) this.#establish();
-    const addresses = addressesOf(identity, identity.ports);
-    plane.announce(addresses, noteAnnounced(member.disk, addresses));
+    this.announce(plane, identity);
     if (!identity.established)
       await plane.until(() => plane.cluster.members.get(member.uuid)?.state !== "JOINING");
     this.#establish();
     this.nowReady();
+  }
+
+  protected firstObjects(): CatalogObject[] {
+    return [
+      { kind: "schema", id: counterId, name: "counter_0", owner: 10 },
+      { kind: "schema", id: counterId + 1, name: "public", owner: 10 },
+    ];
+  }
+
+  protected announce(plane: ControlPlane, identity: NodeIdentity): void {
+    const addresses = addressesOf(identity, identity.ports);
+    plane.announce(addresses, noteAnnounced(this.member.disk, addresses));
   }
 
   protected nowReady(): void {

@@ -24,7 +24,7 @@ import { Model } from "./cluster-model.js";
 import type { Mutation } from "./cluster-mutations.js";
 import {
   addressesAt,
-  ControlProcess,
+  type ControlProcess,
   counterId,
   nodeVersion,
   type SimMember,
@@ -32,6 +32,7 @@ import {
   type World,
 } from "./cluster-process.js";
 import { type Swarm, swarmOf } from "./cluster-swarm.js";
+import { processOf, Sessions } from "./cluster-whole.js";
 import { SimDisk } from "./disk.js";
 import { SimWire } from "./peers.js";
 import { SimRandom } from "./random.js";
@@ -70,8 +71,8 @@ export async function runSeed(options: RunOptions): Promise<RunReport> {
   shareResults(sharedCharacters);
   const hash = await xxhash();
   const swarm = { ...swarmOf(options.seed), ...options.bug?.swarm, ...options.swarm };
-  const undo = options.bug?.install?.();
   const cluster = new Cluster(swarm, options, hash);
+  const undo = options.bug?.install?.(cluster);
   const lost = (error: unknown): void => {
     const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
     cluster.log.violated("no broken invariant", text);
@@ -92,6 +93,25 @@ export async function runSeed(options: RunOptions): Promise<RunReport> {
   }
 }
 
+/**
+ * The first seed at which a seeded bug is noticed. A run that fails without the bug just so shows nothing of it, and is not counted.
+ */
+export async function findBug(
+  bug: Mutation,
+  { from, seeds, minutes }: { readonly from: number; readonly seeds: number; readonly minutes: number },
+): Promise<{ readonly seed: number; readonly violation: Violation; readonly passed: number } | undefined> {
+  let passed = 0;
+  for (let seed = from; seed < from + seeds; seed++) {
+    const { violation } = await runSeed({ seed, minutes, bug });
+    if (violation === undefined) continue;
+    const without = await runSeed({ seed, minutes, swarm: bug.swarm });
+    if (without.violation === undefined || without.violation.atMs > violation.atMs)
+      return { seed, violation, passed };
+    passed++;
+  }
+  return undefined;
+}
+
 class Cluster implements World, Patients {
   readonly swarm: Swarm;
   readonly hash: XXHashAPI;
@@ -106,6 +126,7 @@ class Cluster implements World, Patients {
   readonly members: SimMember[] = [];
   readonly #clients: Clients;
   readonly #faults: Faults;
+  readonly #sessions: Sessions;
   #lastLeader: ControlProcess | undefined;
   #healed = false;
   #adding = false;
@@ -129,6 +150,10 @@ class Cluster implements World, Patients {
     this.clusterUuid = this.#uuid();
     this.#clients = new Clients(this);
     this.#faults = new Faults(this, this);
+    this.#sessions = new Sessions(
+      this,
+      (member) => void this.#faults.crash(member, this.random.below(2) === 0),
+    );
   }
 
   *processes(): Iterable<ControlProcess> {
@@ -152,7 +177,14 @@ class Cluster implements World, Patients {
     const founder = this.#newMember(true);
     this.#create(founder, 1, []);
     this.start(founder);
-    if (!(await this.#until(() => founder.process?.ready === true, 10_000)))
+    const founded = (): boolean => founder.process?.ready === true;
+    if (await this.#until(founded, 10_000)) {
+      if (this.swarm.level === "whole") {
+        this.crash(founder, false);
+        this.start(founder);
+      }
+    }
+    if (!(await this.#until(founded, 10_000)))
       return this.log.violated("a cluster can be founded", this.#picture());
     const { failureTimeoutMs, removalGraceMs } = this.swarm;
     for (const [key, value] of [
@@ -169,6 +201,7 @@ class Cluster implements World, Patients {
   async #chaos(ms: number): Promise<void> {
     this.#healed = false;
     this.#clients.resume();
+    this.#sessions.resume();
     const until = this.clock.monotonic() + ms;
     void this.#faults.run();
     while (this.clock.monotonic() < until && this.log.violation === undefined) {
@@ -178,6 +211,7 @@ class Cluster implements World, Patients {
         void this.#grow();
     }
     this.#clients.pause();
+    this.#sessions.pause();
   }
 
   async #heal(): Promise<void> {
@@ -249,8 +283,11 @@ class Cluster implements World, Patients {
         log.violated("one state", `${name} has another state than the model`);
     }
     log.note(`equal at ${model.lastIndex}: ${whole.length} bytes`);
+    // Who was taken back with an old folder has again what it had.
+    for (const { member } of this.#live()) member.putBack = undefined;
     model.checkAnswers();
     this.#checkCounter();
+    if (this.swarm.level === "whole") await this.#sessions.check(this.members[0]?.process);
   }
 
   /** Every count that was answered is in it, none twice. */
@@ -292,6 +329,9 @@ class Cluster implements World, Patients {
       if (under > 0) return `${under} things are under way on ${name}`;
       if (actor.status().epochMismatch) return `${name} has an epoch mismatch`;
     }
+    for (const { name, member, ready } of this.processes())
+      if (ready && cluster.members.get(member.uuid)?.state === "REMOVED")
+        return `${name} is removed and goes on`;
     for (const { uuid, name, state } of cluster.members.values()) {
       if (state === "REMOVED" || state === "ENABLED" || state === "DISABLED") continue;
       return `${name} (${uuid}) is ${state}`;
@@ -422,9 +462,10 @@ class Cluster implements World, Patients {
     if (this.model.state.cluster.members.get(member.uuid)?.state === "REMOVED" && this.#healed) return;
     this.wire.powerOn(name);
     this.log.note(`start ${name}`);
-    const next = new ControlProcess(this, member);
+    const next = processOf(this, member);
     void next.run();
     void this.#clients.serve(next);
+    void this.#sessions.serve(next);
   }
 
   crash(member: SimMember, power: boolean): void {
@@ -436,7 +477,10 @@ class Cluster implements World, Patients {
     if (power || member.failing === member.disk) {
       this.wire.powerOff(name);
       member.disk = member.disk.crash();
-    } else this.wire.kill(name);
+    } else {
+      member.disk.processKilled();
+      this.wire.kill(name);
+    }
   }
 
   async stop(member: SimMember): Promise<void> {

@@ -113,6 +113,8 @@ class SimNode {
   readonly stable: Content;
   pending: PendingWrite[] = [];
   syncFailed = false;
+  /** Its writes are durable when they return. */
+  durable = false;
 
   constructor(content: Content) {
     this.content = content;
@@ -233,6 +235,12 @@ export class SimDisk implements Disk {
       left.#files.set(path, new SimNode(content));
     }
     return left;
+  }
+
+  /** The process that used it was killed: durable writes that were under way are the system's by then, and end. */
+  processKilled(): void {
+    for (const [path, node] of this.#files)
+      if (node.durable && !node.syncFailed) this.makeStable(path, node, node.pending);
   }
 
   get bytesUsed(): number {
@@ -391,6 +399,7 @@ export class SimDisk implements Disk {
       this.#files.set(path, new SimNode(new Content()));
       this.#trace?.push({ kind: "create", path });
     }
+    if (options.durableWrites === true) this.#node(path).durable = true;
     return new SimFile(this, path, this.#node(path), options.durableWrites === true);
   }
 
