@@ -102,9 +102,17 @@ export function signDigest(epoch: EpochContent): Uint8Array {
   return sha256(canonicalBytes(epoch, undefined));
 }
 
+/** Asked for several times while an epoch is drafted, checked and followed by the next; what is hashed never changes. */
+const chainDigests = new WeakMap<EpochContent, Uint8Array>();
+
 /** What the leader signs, and the next epoch names. */
 export function chainDigest(epoch: EpochContent): Uint8Array {
-  return sha256(canonicalBytes(epoch, epoch.publishedAt));
+  let digest = chainDigests.get(epoch);
+  if (digest === undefined) {
+    digest = sha256(canonicalBytes(epoch, epoch.publishedAt));
+    chainDigests.set(epoch, digest);
+  }
+  return digest;
 }
 export function chainHash(epoch: EpochContent): Hash {
   return hex(chainDigest(epoch));
