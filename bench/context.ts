@@ -97,6 +97,11 @@ export class Pair {
     }
   }
 
+  /** Of servers that run already: ours, and what it is compared with. They are stopped with it. */
+  static of(options: RunOptions, outcome: Outcome, ours: Side, rival: Side): Pair {
+    return new Pair(options, outcome, ours, rival, undefined);
+  }
+
   get sides(): readonly Side[] {
     return this.postgres === undefined ? [this.ours] : [this.ours, this.postgres];
   }

@@ -39,7 +39,7 @@ export function parsePgbench(code: number, stdout: string, stderr: string): Pgbe
   return { tps: Number(tps[1]), transactions: Number(transactions[1]) };
 }
 
-async function pgbench(side: Side, load: Load, seconds: number): Promise<PgbenchResult> {
+export async function pgbench(side: Side, load: Load, seconds: number): Promise<PgbenchResult> {
   const args = [
     ...["-n", "-M", load.mode, "-c", String(load.clients), "-j", String(Math.min(2, load.clients))],
     ...["-T", String(seconds), ...load.script],
@@ -52,7 +52,7 @@ async function pgbench(side: Side, load: Load, seconds: number): Promise<Pgbench
 }
 
 /** pgbench -i: milliseconds. @throws Error with what pgbench said */
-async function initialize(side: Side, scale: number): Promise<number> {
+export async function initialize(side: Side, scale: number): Promise<number> {
   const started = performance.now();
   const { code, stderr } = await command("pgbench", ["-i", "-q", "-s", String(scale)], {
     timeoutMs: 300_000,
@@ -63,7 +63,7 @@ async function initialize(side: Side, scale: number): Promise<number> {
 }
 
 /** Transactions that pgbench counted, by side: what the tables must agree with. */
-type Counted = Map<Side, number>;
+export type Counted = Map<Side, number>;
 
 async function measureLoad(
   pair: Pair,
@@ -84,7 +84,7 @@ async function measureLoad(
 }
 
 /** A short run first: the server's caches, and for ours the compiler. */
-async function warmUp(pair: Pair, script: readonly string[], counted?: Counted): Promise<void> {
+export async function warmUp(pair: Pair, script: readonly string[], counted?: Counted): Promise<void> {
   for (const side of pair.sides) {
     for (const mode of ["simple", "prepared"] as const) {
       try {
@@ -154,7 +154,7 @@ async function tpcb(pair: Pair): Promise<void> {
 }
 
 /** Every TPC-B transaction adds its delta to one account, one teller, one branch and one history row. */
-async function checkBalances(pair: Pair, side: Side, transactions: number): Promise<void> {
+export async function checkBalances(pair: Pair, side: Side, transactions: number): Promise<void> {
   const title = `TPC-B on ${side.name}: balances and history agree`;
   try {
     const client = await connect(side);

@@ -8,6 +8,7 @@ import { writeFileSync } from "node:fs";
 import { Session } from "node:inspector/promises";
 import { cpus, release, tmpdir, totalmem } from "node:os";
 import { parseArgs } from "node:util";
+import { runCluster } from "./cluster.js";
 import type { Outcome, RunOptions } from "./context.js";
 import { alignTable, lineJson, printLines, verdictOf } from "./figures.js";
 import { runPgbench, runPool } from "./pgbench.js";
@@ -21,6 +22,7 @@ const groups = [
   { name: "pgbench", parts: ["select", "tpcb", "insert"], needsPgbench: true, run: runPgbench },
   { name: "tables", parts: ["copy", "queries", "index", "update"], needsPgbench: false, run: runTables },
   { name: "pool", parts: ["pool"], needsPgbench: true, run: runPool },
+  { name: "cluster", parts: ["cluster"], needsPgbench: true, run: runCluster },
 ] as const;
 
 /** Parts of the engine alone, without a server: by name only. */

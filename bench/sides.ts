@@ -1,6 +1,6 @@
 /**
- * The two servers of a comparison: a node of ScratchBird, and a PostgreSQL that is started here on a folder of its own
- * with its default settings (fsync on). Both listen on 127.0.0.1 alone, ask for SCRAM-SHA-256, and are spoken to without
+ * The two servers of a comparison: a node of ScratchBird (or a cluster of them), and a PostgreSQL that is started here on a
+ * folder of its own with its default settings (fsync on). All listen on 127.0.0.1 alone, ask for SCRAM-SHA-256, and are spoken to without
  * TLS by the same clients.
  */
 import { spawn } from "node:child_process";
@@ -16,11 +16,12 @@ import {
 import { createServer } from "node:net";
 import { join } from "node:path";
 import pg from "pg";
+import { SupervisedCluster } from "../sql-tests/cluster/supervised.js";
 import { password, startServer } from "../sql-tests/server.js";
 import { command, isAlive, own } from "./processes.js";
 
 export interface Side {
-  readonly name: "scratchbird" | "postgres";
+  readonly name: "scratchbird" | "postgres" | "cluster";
   readonly host: "127.0.0.1";
   readonly port: number;
   readonly user: string;
@@ -108,6 +109,25 @@ export async function startScratchBird(options: SideOptions): Promise<Side> {
     data,
     startMs: server.startMs,
     stop: own({ pid: server.pid, stop: stopChild, lastSignal: "SIGKILL", folder: data }),
+  };
+}
+
+/** A new local cluster; clients of it are those of its first node, which holds the data. `pid` is its supervisor's. */
+export async function startCluster(options: SideOptions, nodes: number): Promise<Side> {
+  const data = mkdtempSync(join(options.parent, "bench-cluster-"));
+  const cluster = await SupervisedCluster.start(data, nodes, ["--log-level", "warn"]);
+  const { pid } = cluster;
+  return {
+    name: "cluster",
+    host: "127.0.0.1",
+    port: cluster.node(1).port,
+    user: "admin",
+    password,
+    database: "scratchbird",
+    pid,
+    data,
+    startMs: cluster.startMs,
+    stop: own({ pid, stop: () => cluster.stop(), lastSignal: "SIGKILL", folder: data }),
   };
 }
 
