@@ -668,8 +668,9 @@ export class ControlActor {
     } catch (error) {
       if (this.#over) return;
       log.debug("a peer did not take the greeting", { peer: node, error });
-      if (error instanceof DbError && /^(STALE_NODE|REMOVED): /.test(error.fields.detail ?? ""))
-        this.#refusedBy(node, error);
+      const why = error instanceof DbError ? (error.fields.detail ?? "") : "";
+      if (why.startsWith("REMOVED: ")) this.peerSaysRemoved(node);
+      else if (why.startsWith("STALE_NODE: ")) this.#refusedBy(node, error as DbError);
       if (links!.isConnected(node)) this.#options.clock.after(greetAgainMs, () => this.#greetAgain(node));
       return;
     }
