@@ -29,6 +29,7 @@ const answers = new Set([
   "XX001",
 ]);
 const askedAtOnce = 6;
+const takesVotes = new Set<Operation>(["cutover", "disable", "remove", "roles"]);
 
 export class Clients {
   readonly #world: World;
@@ -120,6 +121,8 @@ export class Clients {
     const { random } = process;
     const { model } = this.#world;
     const number = model.asked.length + 1;
+    if (takesVotes.has(operation) && this.#world.clock.monotonic() < this.#world.quietUntil)
+      return this.setting(process);
     const pick = (matches: (member: Member) => boolean): Member | undefined => {
       const fitting = [...plane.cluster.members.values()].filter(matches);
       return fitting[random.below(fitting.length)];

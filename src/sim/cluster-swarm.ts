@@ -85,11 +85,13 @@ export function swarmOf(seed: number): Swarm {
   const some = <T>(from: readonly T[], chance: number): T[] => from.filter(() => random.fraction() < chance);
   const chosenFaults = some(faults, 0.45);
   const chosenOperations = some(operations, 0.6);
+  const isWhole = seed % 10 === 0;
   const spikes = one([0, 0], [0.01, 20], [0.05, 20], [0.01, 200], [0.001, 1500]);
   return {
     seed,
-    level: seed % 10 === 0 ? "whole" : "control",
-    nodes: one(3, 3, 3, 3, 3, 3, 3, 5, 5, 4, 4, 2, 2, 1),
+    level: isWhole ? "whole" : "control",
+    // Whole nodes cost ten times as much.
+    nodes: isWhole ? 3 : one(3, 3, 3, 3, 3, 3, 3, 5, 5, 4, 4, 2, 2, 1),
     tickMs: one(50, 50, 50, 30, 80),
     latencyMs: one(0.1, 0.1, 1, 5, 15),
     jitterMs: one(0.3, 0.3, 2, 20),
