@@ -10,7 +10,7 @@ import { roleBits } from "../cluster/index.js";
 import type { SchemaDesc } from "../model/schema.js";
 import type { Asked } from "./cluster-model.js";
 import { type ControlProcess, counterId, type World } from "./cluster-process.js";
-import type { Operation } from "./cluster-swarm.js";
+import { type Operation, takesVotes } from "./cluster-swarm.js";
 import { simTrust } from "./trust.js";
 
 /** What a change may be answered with; anything else is a fault of ours. */
@@ -29,7 +29,6 @@ const answers = new Set([
   "XX001",
 ]);
 const askedAtOnce = 6;
-const takesVotes = new Set<Operation>(["cutover", "disable", "remove", "roles"]);
 
 export class Clients {
   readonly #world: World;

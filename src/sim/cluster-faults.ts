@@ -313,18 +313,20 @@ export class Faults {
 
   /** Sometimes a copy of a folder is kept, as it would be found after a crash. */
   #takeImage(): void {
-    const { random, swarm, clock } = this.#world;
+    const { random, swarm } = this.#world;
     if (!swarm.faults.includes("putBack") || random.below(2) === 0) return;
     const member = this.#any();
     if (member === undefined || member.founder || member.process?.ready !== true) return;
+    const image = this.#imageOf(member);
+    if (image === undefined) return;
+    const kept = this.#images.get(member.name) ?? [];
+    this.#images.set(member.name, [...kept.slice(-(imagesMax - 1)), image]);
+  }
+
+  #imageOf(member: SimMember): Image | undefined {
     const disk = member.disk.crash();
     const facts = this.#factsOf(disk);
-    if (facts === undefined) return;
-    const kept = this.#images.get(member.name) ?? [];
-    this.#images.set(member.name, [
-      ...kept.slice(-(imagesMax - 1)),
-      { disk, facts, atMs: clock.monotonic() },
-    ]);
+    return facts && { disk, facts, atMs: this.#world.clock.monotonic() };
   }
 
   #factsOf(disk: SimDisk): RaftFacts | undefined {
@@ -339,7 +341,8 @@ export class Faults {
     const images = this.#images.get(member.name) ?? [];
     // Seldom one that was taken a moment ago: as a rule it has forgotten nothing.
     const old = images.filter(({ atMs }) => atMs < clock.monotonic() - oldMs);
-    const image = random.below(5) === 0 ? images.at(-1) : old[random.below(old.length)];
+    const image =
+      random.below(3) === 0 && !member.founder ? this.#imageOf(member) : old[random.below(old.length)];
     if (image === undefined || !this.#patients.mayLose(member)) return this.crash(member, true);
     this.#patients.crash(member, true);
     await this.#sleep(random.below(2) === 0 ? 0 : this.#downtime());
