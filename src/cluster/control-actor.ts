@@ -174,6 +174,7 @@ interface WaitingChange {
 
 interface PeerFacts {
   boot: number;
+  nonce: string;
   lastSeenAt: number;
   lastSeenMonotonic: number;
   /** When it asked for a lease last: Raft goes on beside a main that does not. */
@@ -717,6 +718,9 @@ export class ControlActor {
       stale(`its folder does not know start ${member.boot.count}`);
     if (known !== undefined) {
       if (shown.boot.count < known.boot) stale(`start ${shown.boot.count} is older than start ${known.boot}`);
+      // The log need not have the newest start yet.
+      if (shown.boot.count === known.boot && shown.boot.nonce !== known.nonce)
+        stale(`start ${shown.boot.count} was seen, and this is another one`);
       if (shown.lastIndex < known.appliedIndex)
         stale(`its log ends at entry ${shown.lastIndex}, and it had applied ${known.appliedIndex}`);
       if (shown.term < known.term) stale(`it knows term ${shown.term}, and had spoken in term ${known.term}`);
@@ -729,6 +733,7 @@ export class ControlActor {
     if (facts.boot !== shown.boot.count) {
       facts.boot = shown.boot.count;
       facts.senseless = false;
+      facts.nonce = shown.boot.nonce;
       facts.appliedNow = 0;
       // Of another process's clock.
       facts.sentAt = 0;
@@ -741,6 +746,7 @@ export class ControlActor {
     if (facts === undefined) {
       facts = {
         boot: 0,
+        nonce: "",
         lastSeenAt: 0,
         lastSeenMonotonic: Number.NEGATIVE_INFINITY,
         leasedAt: Number.NEGATIVE_INFINITY,

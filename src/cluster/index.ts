@@ -403,11 +403,17 @@ export class ControlPlane implements ClusterAdmin {
       this.#cannotFollow(error);
       return;
     }
-    // What of ours is in the snapshot was made; how it ended, the outcomes of transactions say.
-    for (const [number, { resolve }] of this.#waiting) {
+    // What of ours is in the snapshot was decided, but a snapshot does not say how: it may have been refused.
+    for (const [number, { reject }] of this.#waiting) {
       if (!this.#state.knows(this.#originOf(number))) continue;
       this.#waiting.delete(number);
-      resolve(index);
+      reject(
+        new DbError(
+          "transactionResolutionUnknown",
+          "it is not known whether the change was made: the node was given a snapshot in place of its entry",
+          { hint: "Look before you try again." },
+        ),
+      );
     }
     this.#working = false;
     this.#applied();

@@ -10,7 +10,7 @@ import { roleBits } from "../cluster/index.js";
 import type { SchemaDesc } from "../model/schema.js";
 import type { Asked } from "./cluster-model.js";
 import { type ControlProcess, counterId, type World } from "./cluster-process.js";
-import type { Operation } from "./cluster-swarm.js";
+import { type Operation, takesVotes } from "./cluster-swarm.js";
 import { simTrust } from "./trust.js";
 
 /** What a change may be answered with; anything else is a fault of ours. */
@@ -120,6 +120,8 @@ export class Clients {
     const { random } = process;
     const { model } = this.#world;
     const number = model.asked.length + 1;
+    if (takesVotes.has(operation) && this.#world.clock.monotonic() < this.#world.quietUntil)
+      return this.setting(process);
     const pick = (matches: (member: Member) => boolean): Member | undefined => {
       const fitting = [...plane.cluster.members.values()].filter(matches);
       return fitting[random.below(fitting.length)];

@@ -29,6 +29,8 @@ interface Image {
 
 const imagesMax = 4;
 const oldMs = 1500;
+/** Longer than a leader counts on somebody whom it does not hear. */
+const quietMs = 3000;
 
 export class Faults {
   readonly #world: World;
@@ -123,10 +125,17 @@ export class Faults {
     return alive[this.#world.random.below(alive.length)];
   }
 
+  #anyWithImage(): SimMember | undefined {
+    const able = this.#alive().filter((one) => this.#images.has(one.name) && this.#patients.mayLose(one));
+    return able[this.#world.random.below(able.length)];
+  }
+
   async #inject(fault: Fault): Promise<void> {
     const { random, log } = this.#world;
     const toLeader = fault === "killLeader" || fault === "pauseLeader" || fault === "isolateLeader";
-    const member = toLeader ? (this.#patients.leader() ?? this.#any()) : this.#any();
+    const member = toLeader
+      ? (this.#patients.leader() ?? this.#any())
+      : ((fault === "putBack" ? this.#anyWithImage() : undefined) ?? this.#any());
     if (member === undefined) return;
     log.note(`fault ${fault} ${member.name}`);
     switch (fault) {
@@ -177,6 +186,11 @@ export class Faults {
 
   /** Down, and up again after a while. */
   async crash(member: SimMember, power: boolean): Promise<void> {
+    const { process } = member;
+    // Power is lost in the middle of a write, where there is most to lose.
+    if (power && this.#world.random.below(2) === 0)
+      for (let turn = 0; turn < 100 && !member.disk.isWriting("raft/"); turn++) await this.#sleep(0.25);
+    if (this.#healing || member.process !== process || process?.dead !== false) return;
     this.#patients.crash(member, power);
     await this.#sleep(this.#downtime());
     this.#patients.start(member);
@@ -335,18 +349,20 @@ export class Faults {
 
   /** Sometimes a copy of a folder is kept, as it would be found after a crash. */
   #takeImage(): void {
-    const { random, swarm, clock } = this.#world;
+    const { random, swarm } = this.#world;
     if (!swarm.faults.includes("putBack") || random.below(2) === 0) return;
     const member = this.#any();
     if (member === undefined || member.founder || member.process?.ready !== true) return;
+    const image = this.#imageOf(member);
+    if (image === undefined) return;
+    const kept = this.#images.get(member.name) ?? [];
+    this.#images.set(member.name, [...kept.slice(-(imagesMax - 1)), image]);
+  }
+
+  #imageOf(member: SimMember): Image | undefined {
     const disk = member.disk.crash();
     const facts = this.#factsOf(disk);
-    if (facts === undefined) return;
-    const kept = this.#images.get(member.name) ?? [];
-    this.#images.set(member.name, [
-      ...kept.slice(-(imagesMax - 1)),
-      { disk, facts, atMs: clock.monotonic() },
-    ]);
+    return facts && { disk, facts, atMs: this.#world.clock.monotonic() };
   }
 
   #factsOf(disk: SimDisk): RaftFacts | undefined {
@@ -361,7 +377,8 @@ export class Faults {
     const images = this.#images.get(member.name) ?? [];
     // Seldom one that was taken a moment ago: as a rule it has forgotten nothing.
     const old = images.filter(({ atMs }) => atMs < clock.monotonic() - oldMs);
-    const image = random.below(5) === 0 ? images.at(-1) : old[random.below(old.length)];
+    const image =
+      random.below(3) === 0 && !member.founder ? this.#imageOf(member) : old[random.below(old.length)];
     if (image === undefined || !this.#isCalm() || !this.#patients.mayLose(member))
       return this.crash(member, true);
     this.#proving = member;
@@ -382,6 +399,7 @@ export class Faults {
     member.disk = disk;
     log.note(`the folder of ${member.name} is put back: ${JSON.stringify(member.putBack)}`);
     if (!isBehind(member.putBack)) log.sometimes("stale folder that was not behind");
+    this.#world.quietUntil = clock.monotonic() + quietMs;
     // What it has forgotten counts most while somebody asks for its vote.
     const leader = random.below(2) === 0 ? this.#patients.leader() : undefined;
     this.#patients.start(member);
@@ -391,7 +409,7 @@ export class Faults {
   /** Comes back on another port. */
   async #move(member: SimMember): Promise<void> {
     // Two that have lost each other are found by nobody; one that everybody knows finds the others.
-    if (!this.#patients.areFound()) return this.crash(member, false);
+    if (!this.#patients.areFound() || member.process?.ready !== true) return this.crash(member, false);
     this.#patients.crash(member, false);
     member.port++;
     await this.#sleep(this.#downtime());

@@ -43,6 +43,9 @@ interface Proposal {
 
 export const originKey = ({ stream, boot, number }: Origin): string => `${stream}.${boot}.${number}`;
 
+const isSame = (one: Origin | undefined, other: Origin): boolean =>
+  one !== undefined && originKey(one) === originKey(other);
+
 const hashOf = (data: Uint8Array | string): string => hash("sha1", data, "hex").slice(0, 16);
 
 /** State is compared at entries whose index this divides: hashing it costs more than applying it. */
@@ -147,7 +150,11 @@ export class Model {
     const refusedBefore = cluster.refusedEpochs.at(-1);
     const outcomes = this.state.applyCommand(command, origin);
     if (command.type === "epochs") {
-      for (const entry of command.entries) this.#noteEpoch(entry, epochsBefore);
+      for (const { origin } of command.entries)
+        this.#noteProposal(
+          origin,
+          outcomes.some((one) => one.error === undefined && isSame(one.origin, origin)),
+        );
       this.#checkEpochs(epochsBefore, command.entries);
       const refused = cluster.refusedEpochs.at(-1);
       if (refused !== undefined && refused !== refusedBefore)
@@ -184,12 +191,6 @@ export class Model {
     if (known.accepted > 1)
       this.#log.violated("a change is made once", `proposal ${key} was accepted ${known.accepted} times`);
     this.#log.sometimes("proposal handed to a second leader and applied once");
-  }
-
-  #noteEpoch(entry: EpochEntry, before: number): void {
-    const epoch = decodeEpoch(Buffer.from(entry.epoch, "base64"));
-    const made = this.state.cluster.epochs[epoch.number - 1];
-    this.#noteProposal(entry.origin, epoch.number > before && made?.hash === chainHash(epoch));
   }
 
   #enabled(): string[] {

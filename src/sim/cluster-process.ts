@@ -50,6 +50,8 @@ export interface World {
   readonly bug: Mutation | undefined;
   /** The newest entry that was answered as seen by everybody. */
   answered: number;
+  /** A node was lost for good a moment ago: nobody takes another one's vote before the leader can know. */
+  quietUntil: number;
   /** Every process that lives. */
   processes(): Iterable<ControlProcess>;
   /** It is over with the process: it says why, and is about to end. */

@@ -45,6 +45,9 @@ export const operations = [
 ] as const;
 export type Operation = (typeof operations)[number];
 
+/** They leave fewer who decide. */
+export const takesVotes: ReadonlySet<Operation> = new Set(["cutover", "disable", "remove", "roles"]);
+
 export interface Swarm {
   readonly seed: number;
   /** control: the control plane of each node alone. whole: with storage and sessions. */
@@ -85,11 +88,17 @@ export function swarmOf(seed: number): Swarm {
   const some = <T>(from: readonly T[], chance: number): T[] => from.filter(() => random.fraction() < chance);
   const chosenFaults = some(faults, 0.45);
   const chosenOperations = some(operations, 0.6);
+  const isWhole = seed % 10 === 0;
+  // A folder may be lost only where nothing else takes votes.
+  const losesFolder = seed % 5 === 3;
+  const isChosen = (one: Operation): boolean => !losesFolder || !takesVotes.has(one);
+  if (losesFolder) chosenFaults.push("putBack", "putBack", "putBack");
   const spikes = one([0, 0], [0.01, 20], [0.05, 20], [0.01, 200], [0.001, 1500]);
   return {
     seed,
-    level: seed % 10 === 0 ? "whole" : "control",
-    nodes: one(3, 3, 3, 3, 3, 3, 3, 5, 5, 4, 4, 2, 2, 1),
+    level: isWhole ? "whole" : "control",
+    // Whole nodes cost ten times as much.
+    nodes: isWhole || losesFolder ? 3 : one(3, 3, 3, 3, 3, 3, 3, 5, 5, 4, 4, 2, 2, 1),
     tickMs: one(50, 50, 50, 30, 80),
     latencyMs: one(0.1, 0.1, 1, 5, 15),
     jitterMs: one(0.3, 0.3, 2, 20),
@@ -106,11 +115,13 @@ export function swarmOf(seed: number): Swarm {
     followMs: one(0, 0, 3, 60),
     drift: one(0, 0.0001, 0.01),
     skewMs: one(0, 50, 10_000),
-    failureTimeoutMs: one(2_000, 3_000, 5_000, 30_000),
+    failureTimeoutMs: losesFolder ? 30_000 : one(2_000, 3_000, 5_000, 30_000),
     removalGraceMs: one(0, 0, 0, 0, 4_000),
     operationEveryMs: one(150, 300, 300, 600, 1500),
     faultEveryMs: one(1_000, 2_000, 2_000, 4_000, 8_000),
     faults: chosenFaults.length === 0 ? [one(...faults)] : chosenFaults,
-    operations: [...new Set<Operation>(["set", one("schema", "counter"), ...chosenOperations])],
+    operations: [...new Set<Operation>(["set", one("schema", "counter"), ...chosenOperations])].filter(
+      isChosen,
+    ),
   };
 }

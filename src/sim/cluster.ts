@@ -63,6 +63,8 @@ export interface RunReport {
 
 /** Of what nodes decode, for one that decodes it next: entries of some runs. */
 const sharedCharacters = 32 << 20;
+const takesVotes = /^(moveMember|removeMember|setRoles|forceCutover)/;
+
 const roundMs = 40_000;
 /** A cluster that is whole again has become equal by then. */
 const convergeMs = 45_000;
@@ -123,6 +125,7 @@ class Cluster implements World, Patients {
   readonly model: Model;
   readonly clusterUuid: string;
   answered = 0;
+  quietUntil = 0;
   readonly members: SimMember[] = [];
   readonly #clients: Clients;
   readonly #faults: Faults;
@@ -516,6 +519,11 @@ class Cluster implements World, Patients {
     const voters = [...members.values()].filter(
       (one) => (one.state === "ENABLED" || one.state === "FAILED") && (one.roles & roleBits.VOTER) !== 0,
     );
+    // The group follows the members, and may be behind; what is being asked for may be about to shrink it.
+    const group = this.leader()?.process?.actor?.group;
+    if (group === undefined || group.voters.length < 3 || group.outgoing.length > 0) return false;
+    const lately = this.model.asked.slice(-8);
+    if (lately.some(({ what, outcome }) => outcome === "open" && takesVotes.test(what))) return false;
     return !member.founder && voters.length >= 3 && voters.every((one) => one.state === "ENABLED");
   }
 
@@ -544,7 +552,7 @@ class Cluster implements World, Patients {
     const { member } = process;
     const isStale = /was refused|from an older data folder/.test(error.message);
     let again = false;
-    if (/was removed from the cluster/.test(error.message)) {
+    if (/was removed/.test(error.message)) {
       log.sometimes("removed member learned of it");
       if (!model.removedAt.has(member.uuid))
         log.violated("no fault without a cause", `${member.name}: ${error.message}`);

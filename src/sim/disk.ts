@@ -243,6 +243,13 @@ export class SimDisk implements Disk {
       if (node.durable && !node.syncFailed) this.makeStable(path, node, node.pending);
   }
 
+  /** Whether a file whose path begins so has writes that are not durable yet. */
+  isWriting(prefix: string): boolean {
+    for (const [path, node] of this.#files)
+      if (path.startsWith(prefix) && node.pending.length > 0) return true;
+    return false;
+  }
+
   get bytesUsed(): number {
     let sum = 0;
     for (const node of this.#files.values()) sum += node.content.size;
