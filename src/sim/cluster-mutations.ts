@@ -237,7 +237,8 @@ export const mutations: readonly Mutation[] = [
     swarm: {
       ...busy,
       faults: ["putBack"],
-      operations: ["set", "disable", "enable", "enable"],
+      operationEveryMs: 600,
+      operations: ["set", "set", "disable", "enable", "enable", "enable"],
     },
     // Epochs are a leader's own work: the next one does not take them, and would say so.
     fromControl: (_process, message) =>

@@ -158,6 +158,8 @@ export class ControlProcess {
   /** Of the entries that were handed to main. */
   lastIndex = -1;
   lastSubmitted: string | undefined;
+  /** Terms in which peers have spoken, before their folders were put back. */
+  readonly #heardIn = new Map<string, number>();
   readonly #tickets = new Map<number, { readonly index: number; readonly at: number }>();
   readonly #toMain: Lane<FromControl>;
   readonly #toControl: Lane<ToControl>;
@@ -392,6 +394,7 @@ export class ControlProcess {
       if (kind === 1 && payload.length > 4) {
         if (lossChance > 0 && random.fraction() < lossChance) return;
         this.#look(node, payload);
+        this.#hear(node, payload);
         if (duplicateChance > 0 && random.fraction() < duplicateChance) {
           const copy = new Uint8Array(payload);
           this.clock.after(random.fraction() * 40, () => message(node, kind, copy));
@@ -399,6 +402,18 @@ export class ControlProcess {
       }
       message(node, kind, payload);
     };
+  }
+
+  #hear(node: string, payload: Uint8Array): void {
+    const member = this.world.swarm.faults.includes("putBack") ? this.#process(node)?.member : undefined;
+    if (member === undefined || member.putBack !== undefined) return;
+    const { kind, term } = decodeMessage(payload.subarray(4));
+    if (kind === "preVote" || kind === "preVoteAnswer") return;
+    this.#heardIn.set(node, Math.max(term, this.#heardIn.get(node) ?? 0));
+  }
+  #process(node: string): ControlProcess | undefined {
+    for (const other of this.world.processes()) if (other.member.uuid === node) return other;
+    return undefined;
   }
 
   /** Whose folder was put back must not vote before it has again what it had. */
@@ -412,10 +427,14 @@ export class ControlProcess {
       if (shown !== boot || (message.kind !== "voteAnswer" && message.kind !== "preVoteAnswer")) continue;
       if (!message.granted || this.actor === undefined || !isBehind(member.putBack)) continue;
       if (this.role !== "candidate" && this.role !== "preCandidate") continue;
-      if (message.term < member.putBack.term)
+      const { lastIndex, oldTerm, term } = member.putBack;
+      const has = other.actor?.status().lastIndex ?? 0;
+      // Who was started meanwhile cannot know in which terms it had spoken.
+      const heard = this.#heardIn.get(node) ?? 0;
+      if (message.term < term || (oldTerm < heard && message.kind === "voteAnswer" && has < lastIndex))
         this.world.log.violated(
           "a stale folder decides nothing",
-          `${other.name} voted for ${this.name} in term ${message.term}, and had been in ${member.putBack.term}`,
+          `${other.name} voted for ${this.name} in term ${message.term} with ${has} entries, and had ${lastIndex} in term ${term}`,
         );
     }
   }
