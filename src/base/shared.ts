@@ -13,9 +13,6 @@ let charactersMax = 0;
 export function shareResults(characters: number): void {
   charactersMax = characters;
 }
-export function sharesResults(): boolean {
-  return charactersMax > 0;
-}
 
 /** `make`, which must depend on its argument alone; its results are plain data. */
 export function sharedByText<T>(make: (text: string) => T): (text: string) => T {
@@ -35,6 +32,36 @@ export function sharedByText<T>(make: (text: string) => T): (text: string) => T 
     }
     return made;
   };
+}
+
+/** The same for bytes. Few of them are looked at to find the right ones, and then all. */
+export function sharedByBytes<T>(make: (bytes: Uint8Array) => T): (bytes: Uint8Array) => T {
+  const known = new Map<string, { readonly bytes: Uint8Array; readonly made: T }[]>();
+  let count = 0;
+  return (bytes) => {
+    if (charactersMax === 0) return make(bytes);
+    const key = someOf(bytes);
+    const alike = known.get(key);
+    const found = alike?.find((one) => Buffer.compare(one.bytes, bytes) === 0);
+    if (found !== undefined) return found.made;
+    const one = { bytes: new Uint8Array(bytes), made: frozen(make(bytes)) };
+    if (alike === undefined) known.set(key, [one]);
+    else alike.push(one);
+    count += bytes.length;
+    for (const [oldest, those] of known) {
+      if (count <= charactersMax) break;
+      known.delete(oldest);
+      for (const { bytes } of those) count -= bytes.length;
+    }
+    return one.made;
+  };
+}
+
+/** Entries differ most where they end: in a signature. */
+function someOf(bytes: Uint8Array): string {
+  const { buffer, byteOffset, length } = bytes;
+  const view = Buffer.from(buffer, byteOffset, length);
+  return `${length} ${view.latin1Slice(8, 40)}${view.latin1Slice(Math.max(0, length - 64), length)}`;
 }
 
 /** The same for what is asked of an object that is shared itself; of any other, whose content may change, it is made anew. */

@@ -119,15 +119,8 @@ const fail = (
   hint?: string,
 ): ErrorRecord => ({ condition, message, ...(detail && { detail }), ...(hint && { hint }) });
 
-/** Without a stack: it comes from another thread, node or time, and who only counts refusals makes many of them. */
 export function errorOf({ condition, message, detail, hint }: ErrorRecord): DbError {
-  const { stackTraceLimit } = Error;
-  Error.stackTraceLimit = 0;
-  try {
-    return new DbError(condition, message, { detail, hint });
-  } finally {
-    Error.stackTraceLimit = stackTraceLimit;
-  }
+  return DbError.answer(condition, message, { detail, hint });
 }
 export function recordOf(error: DbError): ErrorRecord {
   const { detail, hint } = error.fields;
@@ -1095,45 +1088,48 @@ function votersLeft(core: Core): ErrorRecord | undefined {
   );
 }
 
-const partHash = sharedByText((content): Hash => hashOf(content));
-
 /** The parts of these types anew: what they say follows from the rest. */
 function withParts(core: Core, types: readonly PartType[]): Core {
   const parts = new Map(core.parts);
   const partSizes = new Map(core.partSizes);
   for (const type of types) {
     const content = partContent(core, type);
-    parts.set(type, partHash(content));
+    parts.set(type, hashOf(content));
     partSizes.set(type, Buffer.byteLength(content));
   }
   return { ...core, parts, partSizes };
 }
 
-/** What the capability matrix says of a member. */
-const matrixRow = ((): ((member: Member) => string) => {
-  // A record is replaced, never altered, and most are asked for with every change of any.
-  const rows = new WeakMap<Member, string>();
-  return (one) => {
-    let row = rows.get(one);
-    if (row === undefined) {
-      row = JSON.stringify([
-        one.uuid,
-        one.name,
-        one.raftId,
-        one.certFingerprint,
-        one.publicKey,
-        one.roles,
-        one.state,
-        one.addresses.control,
-        one.addresses.rpc,
-        one.addresses.pg,
-        one.hostLabel,
-      ]);
-      rows.set(one, row);
-    }
-    return row;
+/** What `make` makes of an object: kept with it, since what changes is replaced, never altered. */
+function oncePer<O extends object>(make: (object: O) => string): (object: O) => string {
+  const made = new WeakMap<O, string>();
+  return (object) => {
+    let text = made.get(object);
+    if (text === undefined) made.set(object, (text = make(object)));
+    return text;
   };
-})();
+}
+
+/** What the capability matrix says of members, as JSON. */
+const matrixRow = oncePer((one: Member) =>
+  JSON.stringify([
+    one.uuid,
+    one.name,
+    one.raftId,
+    one.certFingerprint,
+    one.publicKey,
+    one.roles,
+    one.state,
+    one.addresses.control,
+    one.addresses.rpc,
+    one.addresses.pg,
+    one.hostLabel,
+  ]),
+);
+const matrixRows = oncePer((members: ReadonlyMap<string, Member>) => {
+  const ordered = [...members.values()].sort((a, b) => a.raftId - b.raftId);
+  return `[${ordered.map(matrixRow).join(",")}]`;
+});
 
 /** JSON with its keys in order: the same bytes on every node. */
 function partContent(core: Core, type: PartType): string {
@@ -1141,12 +1137,8 @@ function partContent(core: Core, type: PartType): string {
   for (const one of core.settings) if (settingDef(one[0])?.part === type) settings.push(one);
   settings.sort(([a], [b]) => (a < b ? -1 : 1));
   const policy = core.policies.get(type) ?? null;
-  const members =
-    type !== "capabilityMatrix"
-      ? []
-      : [...core.members.values()].sort((a, b) => a.raftId - b.raftId).map(matrixRow);
-  const head = JSON.stringify({ type, policy, settings });
-  return `${head.slice(0, -1)},"members":[${members.join(",")}]}`;
+  const members = type === "capabilityMatrix" ? matrixRows(core.members) : "[]";
+  return `${JSON.stringify({ type, policy, settings }).slice(0, -1)},"members":${members}}`;
 }
 
 export { isFollowing, isVoting, roleBits };

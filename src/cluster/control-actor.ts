@@ -538,7 +538,7 @@ export class ControlActor {
       return;
     }
     const now = this.#options.clock.monotonic();
-    onTrust(this.state, new Map([...this.#leaving].filter(([, until]) => until > now)));
+    onTrust(this.state, leavingAt(this.#leaving, now));
     const spokenTo = own === undefined && firstPeers !== undefined ? firstPeers : peers;
     links?.setPeers(spokenTo);
     for (const uuid of this.#peers.keys()) if (!spokenTo.has(uuid)) this.#peers.delete(uuid);
@@ -1599,6 +1599,11 @@ export class ControlActor {
       peers,
     };
   }
+}
+
+const nobody: ReadonlyMap<string, number> = new Map();
+function leavingAt(leaving: ReadonlyMap<string, number>, now: number): ReadonlyMap<string, number> {
+  return leaving.size === 0 ? nobody : new Map([...leaving].filter(([, until]) => until > now));
 }
 
 /** But for what changes with every message. */

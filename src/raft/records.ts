@@ -15,12 +15,13 @@ export const recordBytesMax = 64 * 1024 * 1024;
 const sumHeadBytes = 20;
 /** What is summed, in one piece: one call costs less than a state and two updates. Larger records go in parts. */
 const summed = Buffer.alloc(16 * 1024);
+const summedView = new DataView(summed.buffer, summed.byteOffset, summed.length);
 
 function recordChecksum(hash: XXHashAPI, number: number, chain: bigint, payload: Uint8Array): bigint {
-  summed.writeUInt32LE(number % 4294967296, 0);
-  summed.writeUInt32LE(Math.floor(number / 4294967296), 4);
-  summed.writeBigUInt64LE(chain, 8);
-  summed.writeUInt32LE(payload.length, 16);
+  summedView.setUint32(0, number % 4294967296, true);
+  summedView.setUint32(4, Math.floor(number / 4294967296), true);
+  summedView.setBigUint64(8, chain, true);
+  summedView.setUint32(16, payload.length, true);
   const size = sumHeadBytes + payload.length;
   if (size > summed.length)
     return hash.create64().update(summed.subarray(0, sumHeadBytes)).update(payload).digest();
@@ -57,7 +58,7 @@ export function decodeRecord(
   const length = bytes.readUInt32LE(at);
   const end = at + recordHeadBytes + Math.ceil(length / 8) * 8;
   if (length > recordBytesMax || end > bytes.length) return undefined;
-  if (bytes.readBigUInt64LE(at + 8) !== BigInt(number)) return undefined;
+  if (bytes.readUInt32LE(at + 8) + bytes.readUInt32LE(at + 12) * 4294967296 !== number) return undefined;
   const payload = bytes.subarray(at + recordHeadBytes, at + recordHeadBytes + length);
   const checksum = bytes.readBigUInt64LE(at + 16);
   if (recordChecksum(hash, number, chain, payload) !== checksum) return undefined;
