@@ -417,7 +417,7 @@ export class ClusterState implements ClusterView {
     if (this.latest === undefined) return { error: noCluster };
     const problem = entryProblem(entry);
     if (problem !== undefined) return this.#refuse(problem);
-    const epoch = decoded(entry.epoch);
+    const epoch = epochOf(entry);
     if ("condition" in epoch) return this.#refuse(epoch);
     // What cannot be done any more is the change's own answer; a number that was taken or a broken chain is the epoch's.
     const base = this.#base();
@@ -724,6 +724,7 @@ const decoded = sharedByText((base64Text): Epoch | ErrorRecord => {
   }
 });
 const entryProblem = sharedByObject(epochEntryProblem);
+const epochOf = sharedByObject((entry: EpochEntry) => decoded(entry.epoch));
 
 function sign(
   content: EpochContent,
@@ -814,8 +815,9 @@ function after(base: Base, epoch: Epoch, core: Core, change: ClusterChange): Bas
 }
 
 function describe(change: ClusterChange): string {
+  const text = descriptionOf(change);
   // What is no text in UTF-8 is written as U+FFFD, and read so.
-  return Buffer.from(descriptionOf(change)).toString();
+  return /[\ud800-\udfff]/.test(text) ? Buffer.from(text).toString() : text;
 }
 function descriptionOf(change: ClusterChange): string {
   switch (change.kind) {
@@ -1135,10 +1137,10 @@ const matrixRows = oncePer((members: ReadonlyMap<string, Member>) => {
 function partContent(core: Core, type: PartType): string {
   const settings: (readonly [string, string])[] = [];
   for (const one of core.settings) if (settingDef(one[0])?.part === type) settings.push(one);
-  settings.sort(([a], [b]) => (a < b ? -1 : 1));
+  if (settings.length > 1) settings.sort(([a], [b]) => (a < b ? -1 : 1));
   const policy = core.policies.get(type) ?? null;
   const members = type === "capabilityMatrix" ? matrixRows(core.members) : "[]";
-  return `${JSON.stringify({ type, policy, settings }).slice(0, -1)},"members":${members}}`;
+  return `{"type":"${type}","policy":${JSON.stringify(policy)},"settings":${JSON.stringify(settings)},"members":${members}}`;
 }
 
 export { isFollowing, isVoting, roleBits };

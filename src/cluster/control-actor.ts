@@ -472,7 +472,7 @@ export class ControlActor {
       if (error !== undefined) pending.reject(error);
       else pending.applied?.();
     }
-    if (this.state.cluster.version !== this.#stateVersion) this.#trustChanged();
+    if (this.state.cluster.version !== this.#stateVersion && !this.#trustIsSettled()) this.#trustChanged();
   }
 
   #restore(data: Uint8Array, index: number): void {
@@ -504,10 +504,28 @@ export class ControlActor {
     this.#options.toMain({ kind: "apply", entries });
   }
 
+  /** What trust was made of last, where nothing but that decides about it. */
+  #trusted: Pick<ControlState["cluster"], "members" | "authorities"> & { readonly version: number } = {
+    members: new Map(),
+    authorities: [],
+    version: -1,
+  };
+  /** The change was one of settings, epochs and the like. */
+  #trustIsSettled(): boolean {
+    const { members, authorities, version } = this.#trusted;
+    const { cluster } = this.state;
+    if (this.#leaving.size > 0 || cluster.members !== members || cluster.authorities !== authorities)
+      return false;
+    if (version !== (cluster.latest?.epoch.minNodeVersion ?? 0)) return false;
+    this.#stateVersion = cluster.version;
+    return true;
+  }
+
   #trustChanged(): void {
     const { self, links, firstPeers, onTrust } = this.#options;
     const { cluster } = this.state;
     this.#stateVersion = cluster.version;
+    this.#trusted = { members: new Map(), authorities: [], version: -1 };
     this.#names.clear();
     const peers = new Map<string, string>();
     for (const member of cluster.members.values()) {
@@ -542,6 +560,8 @@ export class ControlActor {
     const spokenTo = own === undefined && firstPeers !== undefined ? firstPeers : peers;
     links?.setPeers(spokenTo);
     for (const uuid of this.#peers.keys()) if (!spokenTo.has(uuid)) this.#peers.delete(uuid);
+    if (own?.state !== "REMOVED")
+      this.#trusted = { members: cluster.members, authorities: cluster.authorities, version: needed };
   }
 
   #endRemoved(own: Member): void {

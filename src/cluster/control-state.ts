@@ -212,8 +212,7 @@ export class ControlState {
 
   /** @throws DbError dataCorrupted (XX001), featureNotSupported (of a newer version): the state is as it was */
   restore(bytes: Uint8Array): void {
-    const value = parsed(bytes);
-    const problem = snapshotProblem(value);
+    const { value, problem } = readSnapshot(bytes);
     if (problem !== undefined) throw errorOf(problem);
     const saved = value as {
       catalog: unknown;
@@ -227,6 +226,12 @@ export class ControlState {
       this.#streams.set(id, { boot, low, above: new Set(above) });
   }
 }
+
+/** Both halves of a node restore the same snapshot, and again in each start. */
+const readSnapshot = sharedByBytes((bytes) => {
+  const value = parsed(bytes);
+  return { value, problem: snapshotProblem(value) };
+});
 
 const nobodys: ErrorRecord = {
   condition: "invalidParameterValue",

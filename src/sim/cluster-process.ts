@@ -51,6 +51,8 @@ export interface World {
   answered: number;
   /** Every process that lives. */
   processes(): Iterable<ControlProcess>;
+  /** The one of that node, if it lives. */
+  processOf(node: string): ControlProcess | undefined;
   /** It is over with the process: it says why, and is about to end. */
   failed(process: ControlProcess, error: DbError): void;
   leads(process: ControlProcess, term: number): void;
@@ -405,21 +407,19 @@ export class ControlProcess {
 
   /** Whose folder was put back must not vote before it has again what it had. */
   #look(node: string, payload: Uint8Array): void {
-    for (const other of this.world.processes()) {
-      const { member } = other;
-      if (member.uuid !== node || member.putBack === undefined) continue;
-      const message = decodeMessage(payload.subarray(4));
-      const { boot } = other;
-      const shown = new DataView(payload.buffer, payload.byteOffset).getUint32(0, true);
-      if (shown !== boot || (message.kind !== "voteAnswer" && message.kind !== "preVoteAnswer")) continue;
-      if (!message.granted || this.actor === undefined || !isBehind(member.putBack)) continue;
-      if (this.role !== "candidate" && this.role !== "preCandidate") continue;
-      if (message.term < member.putBack.term)
-        this.world.log.violated(
-          "a stale folder decides nothing",
-          `${other.name} voted for ${this.name} in term ${message.term}, and had been in ${member.putBack.term}`,
-        );
-    }
+    const other = this.world.processOf(node);
+    const putBack = other?.member.putBack;
+    if (other === undefined || putBack === undefined) return;
+    const message = decodeMessage(payload.subarray(4));
+    const shown = new DataView(payload.buffer, payload.byteOffset).getUint32(0, true);
+    if (shown !== other.boot || (message.kind !== "voteAnswer" && message.kind !== "preVoteAnswer")) return;
+    if (!message.granted || this.actor === undefined || !isBehind(putBack)) return;
+    if (this.role !== "candidate" && this.role !== "preCandidate") return;
+    if (message.term < putBack.term)
+      this.world.log.violated(
+        "a stale folder decides nothing",
+        `${other.name} voted for ${this.name} in term ${message.term}, and had been in ${putBack.term}`,
+      );
   }
 
   #fromControl(message: FromControl): void {

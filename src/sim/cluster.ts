@@ -134,6 +134,11 @@ class Cluster implements World, Patients {
     for (const { process } of this.members) if (process !== undefined && !process.dead) yield process;
   }
 
+  processOf(node: string): ControlProcess | undefined {
+    const process = this.members.find(({ uuid }) => uuid === node)?.process;
+    return process?.dead === false ? process : undefined;
+  }
+
   // --- the run -----------------------------------------------------------------------------------------------------
 
   async run(ms: number): Promise<void> {
