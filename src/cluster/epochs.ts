@@ -155,18 +155,8 @@ export function encodeEpoch(epoch: Epoch): Uint8Array {
   return writer.take();
 }
 
-/** Snapshots have every epoch there ever was. */
-const texts = new WeakMap<Epoch, string>();
-
 /** `encodeEpoch`, base64. */
-export function epochText(epoch: Epoch): string {
-  let text = texts.get(epoch);
-  if (text === undefined) {
-    text = Buffer.from(encodeEpoch(epoch)).toString("base64");
-    texts.set(epoch, text);
-  }
-  return text;
-}
+export const epochText = sharedByObject((epoch: Epoch) => Buffer.from(encodeEpoch(epoch)).toString("base64"));
 
 /** @throws MalformedBytes */
 export function decodeEpoch(bytes: Uint8Array): Epoch {

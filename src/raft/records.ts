@@ -29,21 +29,35 @@ function recordChecksum(hash: XXHashAPI, number: number, chain: bigint, payload:
   return hash.h64Raw(summed.subarray(0, size));
 }
 
-export function encodeRecord(
+/**
+ * Records of these payloads, back to back: numbered behind `number`, chained to `chain`, of one write whose first record has
+ * the place `place`.
+ */
+export function encodeRecords(
   hash: XXHashAPI,
   number: number,
   place: number,
   chain: bigint,
-  payload: Uint8Array,
+  payloads: readonly Uint8Array[],
 ): { bytes: Uint8Array; chain: bigint } {
-  const bytes = Buffer.alloc(recordHeadBytes + Math.ceil(payload.length / 8) * 8);
-  const checksum = recordChecksum(hash, number, chain, payload);
-  bytes.writeUInt32LE(payload.length, 0);
-  bytes.writeUInt32LE(place, 4);
-  bytes.writeBigUInt64LE(BigInt(number), 8);
-  bytes.writeBigUInt64LE(checksum, 16);
-  bytes.set(payload, recordHeadBytes);
-  return { bytes, chain: checksum };
+  let size = 0;
+  for (const { length } of payloads) size += recordHeadBytes + Math.ceil(length / 8) * 8;
+  const bytes = Buffer.alloc(size);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, size);
+  let last = chain;
+  let at = 0;
+  for (const [index, payload] of payloads.entries()) {
+    const own = number + 1 + index;
+    last = recordChecksum(hash, own, last, payload);
+    view.setUint32(at, payload.length, true);
+    view.setUint32(at + 4, place + index, true);
+    view.setUint32(at + 8, own % 4294967296, true);
+    view.setUint32(at + 12, Math.floor(own / 4294967296), true);
+    view.setBigUint64(at + 16, last, true);
+    bytes.set(payload, at + recordHeadBytes);
+    at += recordHeadBytes + Math.ceil(payload.length / 8) * 8;
+  }
+  return { bytes, chain: last };
 }
 
 /** The record at `at` if it is whole, carries `number` and follows `chain`. */
