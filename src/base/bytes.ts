@@ -11,14 +11,21 @@ export class MalformedBytes extends Error {
   override readonly name = "MalformedBytes";
 }
 
+/** Memory of writers that have ended: most are small, and of a few at a time. */
+const spare: { readonly bytes: Uint8Array; readonly view: DataView }[] = [];
+const spareBytes = 4096;
+const spareMax = 16;
+const nothing = { bytes: new Uint8Array(0), view: new DataView(new ArrayBuffer(0)) };
+
 export class ByteWriter {
   #bytes: Uint8Array;
   #view: DataView;
   #length = 0;
 
   constructor(capacity = 256) {
-    this.#bytes = new Uint8Array(capacity);
-    this.#view = new DataView(this.#bytes.buffer);
+    const found = capacity <= spareBytes ? spare.pop() : undefined;
+    this.#bytes = found?.bytes ?? new Uint8Array(Math.max(capacity, spareBytes));
+    this.#view = found?.view ?? new DataView(this.#bytes.buffer);
   }
 
   get length(): number {
@@ -29,9 +36,15 @@ export class ByteWriter {
   get written(): Uint8Array {
     return this.#bytes.subarray(0, this.#length);
   }
-  /** A copy of its own. */
+  /** A copy of its own. The writer is empty behind it, and what `written` has lent is gone. */
   take(): Uint8Array {
-    return this.#bytes.slice(0, this.#length);
+    const taken = this.#bytes.slice(0, this.#length);
+    if (this.#bytes.length === spareBytes && spare.length < spareMax)
+      spare.push({ bytes: this.#bytes, view: this.#view });
+    this.#bytes = nothing.bytes;
+    this.#view = nothing.view;
+    this.#length = 0;
+    return taken;
   }
   clear(): void {
     this.#length = 0;
@@ -41,7 +54,7 @@ export class ByteWriter {
     const at = this.#length;
     const needed = at + count;
     if (needed > this.#bytes.length) {
-      const larger = new Uint8Array(Math.max(needed, this.#bytes.length * 2));
+      const larger = new Uint8Array(Math.max(needed, this.#bytes.length * 2, 64));
       larger.set(this.written);
       this.#bytes = larger;
       this.#view = new DataView(larger.buffer);

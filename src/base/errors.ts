@@ -170,6 +170,16 @@ export class DbError extends Error {
   ) {
     super(message, cause === undefined ? undefined : { cause });
   }
+  /** One that is an answer like others, made often and perhaps of another thread or node: without a stack. */
+  static answer(condition: Condition, message: string, fields: ErrorFields = {}): DbError {
+    const { stackTraceLimit } = Error;
+    Error.stackTraceLimit = 0;
+    try {
+      return new DbError(condition, message, fields);
+    } finally {
+      Error.stackTraceLimit = stackTraceLimit;
+    }
+  }
   get sqlstate(): string {
     return conditions[this.condition];
   }

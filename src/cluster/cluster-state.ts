@@ -119,15 +119,8 @@ const fail = (
   hint?: string,
 ): ErrorRecord => ({ condition, message, ...(detail && { detail }), ...(hint && { hint }) });
 
-/** Without a stack: it comes from another thread, node or time, and who only counts refusals makes many of them. */
 export function errorOf({ condition, message, detail, hint }: ErrorRecord): DbError {
-  const { stackTraceLimit } = Error;
-  Error.stackTraceLimit = 0;
-  try {
-    return new DbError(condition, message, { detail, hint });
-  } finally {
-    Error.stackTraceLimit = stackTraceLimit;
-  }
+  return DbError.answer(condition, message, { detail, hint });
 }
 export function recordOf(error: DbError): ErrorRecord {
   const { detail, hint } = error.fields;
@@ -424,7 +417,7 @@ export class ClusterState implements ClusterView {
     if (this.latest === undefined) return { error: noCluster };
     const problem = entryProblem(entry);
     if (problem !== undefined) return this.#refuse(problem);
-    const epoch = decoded(entry.epoch);
+    const epoch = epochOf(entry);
     if ("condition" in epoch) return this.#refuse(epoch);
     // What cannot be done any more is the change's own answer; a number that was taken or a broken chain is the epoch's.
     const base = this.#base();
@@ -731,6 +724,7 @@ const decoded = sharedByText((base64Text): Epoch | ErrorRecord => {
   }
 });
 const entryProblem = sharedByObject(epochEntryProblem);
+const epochOf = sharedByObject((entry: EpochEntry) => decoded(entry.epoch));
 
 function sign(
   content: EpochContent,
@@ -821,8 +815,9 @@ function after(base: Base, epoch: Epoch, core: Core, change: ClusterChange): Bas
 }
 
 function describe(change: ClusterChange): string {
+  const text = descriptionOf(change);
   // What is no text in UTF-8 is written as U+FFFD, and read so.
-  return Buffer.from(descriptionOf(change)).toString();
+  return /[\ud800-\udfff]/.test(text) ? Buffer.from(text).toString() : text;
 }
 function descriptionOf(change: ClusterChange): string {
   switch (change.kind) {
@@ -1095,58 +1090,57 @@ function votersLeft(core: Core): ErrorRecord | undefined {
   );
 }
 
-const partHash = sharedByText((content): Hash => hashOf(content));
-
 /** The parts of these types anew: what they say follows from the rest. */
 function withParts(core: Core, types: readonly PartType[]): Core {
   const parts = new Map(core.parts);
   const partSizes = new Map(core.partSizes);
   for (const type of types) {
     const content = partContent(core, type);
-    parts.set(type, partHash(content));
+    parts.set(type, hashOf(content));
     partSizes.set(type, Buffer.byteLength(content));
   }
   return { ...core, parts, partSizes };
 }
 
-/** What the capability matrix says of a member. */
-const matrixRow = ((): ((member: Member) => string) => {
-  // A record is replaced, never altered, and most are asked for with every change of any.
-  const rows = new WeakMap<Member, string>();
-  return (one) => {
-    let row = rows.get(one);
-    if (row === undefined) {
-      row = JSON.stringify([
-        one.uuid,
-        one.name,
-        one.raftId,
-        one.certFingerprint,
-        one.publicKey,
-        one.roles,
-        one.state,
-        one.addresses.control,
-        one.addresses.rpc,
-        one.addresses.pg,
-        one.hostLabel,
-      ]);
-      rows.set(one, row);
-    }
-    return row;
+/** What `make` makes of an object: kept with it, since what changes is replaced, never altered. */
+function oncePer<O extends object>(make: (object: O) => string): (object: O) => string {
+  const made = new WeakMap<O, string>();
+  return (object) => {
+    let text = made.get(object);
+    if (text === undefined) made.set(object, (text = make(object)));
+    return text;
   };
-})();
+}
+
+/** What the capability matrix says of members, as JSON. */
+const matrixRow = oncePer((one: Member) =>
+  JSON.stringify([
+    one.uuid,
+    one.name,
+    one.raftId,
+    one.certFingerprint,
+    one.publicKey,
+    one.roles,
+    one.state,
+    one.addresses.control,
+    one.addresses.rpc,
+    one.addresses.pg,
+    one.hostLabel,
+  ]),
+);
+const matrixRows = oncePer((members: ReadonlyMap<string, Member>) => {
+  const ordered = [...members.values()].sort((a, b) => a.raftId - b.raftId);
+  return `[${ordered.map(matrixRow).join(",")}]`;
+});
 
 /** JSON with its keys in order: the same bytes on every node. */
 function partContent(core: Core, type: PartType): string {
   const settings: (readonly [string, string])[] = [];
   for (const one of core.settings) if (settingDef(one[0])?.part === type) settings.push(one);
-  settings.sort(([a], [b]) => (a < b ? -1 : 1));
+  if (settings.length > 1) settings.sort(([a], [b]) => (a < b ? -1 : 1));
   const policy = core.policies.get(type) ?? null;
-  const members =
-    type !== "capabilityMatrix"
-      ? []
-      : [...core.members.values()].sort((a, b) => a.raftId - b.raftId).map(matrixRow);
-  const head = JSON.stringify({ type, policy, settings });
-  return `${head.slice(0, -1)},"members":[${members.join(",")}]}`;
+  const members = type === "capabilityMatrix" ? matrixRows(core.members) : "[]";
+  return `{"type":"${type}","policy":${JSON.stringify(policy)},"settings":${JSON.stringify(settings)},"members":${members}}`;
 }
 
 export { isFollowing, isVoting, roleBits };

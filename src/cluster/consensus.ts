@@ -12,7 +12,7 @@
 import type { XXHashAPI } from "xxhash-wasm";
 import { assert, DbError } from "../base/errors.js";
 import type { Disk, DiskFile } from "../platform/index.js";
-import { decodeRecord, encodeRecord, findRecord, recordBytesMax } from "../raft/index.js";
+import { decodeRecord, encodeRecords, findRecord, recordBytesMax } from "../raft/index.js";
 
 export interface ConsensusLog {
   /** Index of the last entry applied here. */
@@ -108,16 +108,8 @@ class LocalLog implements ConsensusLog {
     while (this.#waiting.length > 0 && this.#fenced === undefined) {
       const group = this.#waiting;
       this.#waiting = [];
-      const records: Uint8Array[] = [];
-      let chain = this.#chain;
-      let index = this.#appliedIndex;
-      for (const { command } of group) {
-        index++;
-        const record = encodeRecord(this.#hash, index, records.length, chain, command);
-        chain = record.chain;
-        records.push(record.bytes);
-      }
-      const bytes = Buffer.concat(records);
+      const commands = group.map(({ command }) => command);
+      const { bytes, chain } = encodeRecords(this.#hash, this.#appliedIndex, 0, this.#chain, commands);
       try {
         if (this.#position + bytes.length > this.#segmentBytesMax && this.#position > headerBytes)
           this.#roll();

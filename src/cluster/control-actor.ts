@@ -471,7 +471,7 @@ export class ControlActor {
       if (error !== undefined) pending.reject(error);
       else pending.applied?.();
     }
-    if (this.state.cluster.version !== this.#stateVersion) this.#trustChanged();
+    if (this.state.cluster.version !== this.#stateVersion && !this.#trustIsSettled()) this.#trustChanged();
   }
 
   /** A rival of another leader, or an epoch that somebody has tampered with. */
@@ -517,10 +517,28 @@ export class ControlActor {
     this.#options.toMain({ kind: "apply", entries });
   }
 
+  /** What trust was made of last, where nothing but that decides about it. */
+  #trusted: Pick<ControlState["cluster"], "members" | "authorities"> & { readonly version: number } = {
+    members: new Map(),
+    authorities: [],
+    version: -1,
+  };
+  /** The change was one of settings, epochs and the like. */
+  #trustIsSettled(): boolean {
+    const { members, authorities, version } = this.#trusted;
+    const { cluster } = this.state;
+    if (this.#leaving.size > 0 || cluster.members !== members || cluster.authorities !== authorities)
+      return false;
+    if (version !== (cluster.latest?.epoch.minNodeVersion ?? 0)) return false;
+    this.#stateVersion = cluster.version;
+    return true;
+  }
+
   #trustChanged(): void {
     const { self, links, firstPeers, onTrust } = this.#options;
     const { cluster } = this.state;
     this.#stateVersion = cluster.version;
+    this.#trusted = { members: new Map(), authorities: [], version: -1 };
     this.#names.clear();
     const peers = new Map<string, string>();
     for (const member of cluster.members.values()) {
@@ -542,7 +560,7 @@ export class ControlActor {
       return;
     }
     const now = this.#options.clock.monotonic();
-    onTrust(this.state, new Map([...this.#leaving].filter(([, until]) => until > now)));
+    onTrust(this.state, leavingAt(this.#leaving, now));
     const isNew = own === undefined && firstPeers !== undefined;
     if (isNew) for (const { uuid, raftId } of firstPeers) this.#names.set(raftId, uuid);
     const spokenTo = isNew
@@ -551,6 +569,8 @@ export class ControlActor {
     links?.setPeers(spokenTo);
     for (const uuid of this.#refusals.keys()) if (!spokenTo.has(uuid)) this.#refusals.delete(uuid);
     for (const uuid of this.#peers.keys()) if (!spokenTo.has(uuid)) this.#peers.delete(uuid);
+    if (own?.state !== "REMOVED")
+      this.#trusted = { members: cluster.members, authorities: cluster.authorities, version: needed };
   }
 
   /** Its vote counts until the group is without it, and those who are left may be too few before. */
@@ -1838,6 +1858,11 @@ export class ControlActor {
       peers,
     };
   }
+}
+
+const nobody: ReadonlyMap<string, number> = new Map();
+function leavingAt(leaving: ReadonlyMap<string, number>, now: number): ReadonlyMap<string, number> {
+  return leaving.size === 0 ? nobody : new Map([...leaving].filter(([, until]) => until > now));
 }
 
 /** But for what changes with every message. */

@@ -10,7 +10,7 @@
  * nothing is thrown.
  */
 import { DbError } from "../base/errors.js";
-import { sharedByText, sharesResults } from "../base/shared.js";
+import { sharedByBytes } from "../base/shared.js";
 import type { VirtualTableDesc } from "../model/schema.js";
 import { firstUserObjectId } from "../model/schema.js";
 import { ClusterState, errorOf } from "./cluster-state.js";
@@ -50,21 +50,13 @@ interface Proposal {
 }
 
 /** Of any bytes. What is no command is refused here, before anybody looks into it. */
-export function decodeProposal(bytes: Uint8Array): Proposal {
-  return sharesResults() ? decodedLatin1(latin1Of(bytes)) : decoded(bytes);
-}
-/** Each byte a character: what is no UTF-8 must not look like something else. */
-const decodedLatin1 = sharedByText((text) => decoded(Buffer.from(text, "latin1")));
-const latin1Of = (bytes: Uint8Array): string =>
-  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("latin1");
-
-function decoded(bytes: Uint8Array): Proposal {
+export const decodeProposal = sharedByBytes((bytes): Proposal => {
   const value = parsed(bytes);
   const { o, c } = (typeof value === "object" && value !== null ? value : {}) as Record<string, unknown>;
   const origin = o === undefined ? undefined : originOf(o);
   const error = commandProblem(c) ?? (o !== undefined && origin === undefined ? unreadable : undefined);
   return { command: error === undefined ? (c as ControlCommand) : { type: "refused", error }, origin };
-}
+});
 
 const unreadable: ErrorRecord = {
   condition: "invalidParameterValue",
@@ -262,8 +254,7 @@ export class ControlState {
 
   /** @throws DbError dataCorrupted (XX001), featureNotSupported (of a newer version): the state is as it was */
   restore(bytes: Uint8Array): void {
-    const value = parsed(bytes);
-    const problem = snapshotProblem(value);
+    const { value, problem } = readSnapshot(bytes);
     if (problem !== undefined) throw errorOf(problem);
     const saved = value as {
       catalog: unknown;
@@ -277,6 +268,12 @@ export class ControlState {
       this.#streams.set(id, { boot, low, above: new Set(above) });
   }
 }
+
+/** Both halves of a node restore the same snapshot, and again in each start. */
+const readSnapshot = sharedByBytes((bytes) => {
+  const value = parsed(bytes);
+  return { value, problem: snapshotProblem(value) };
+});
 
 const nobodys: ErrorRecord = {
   condition: "invalidParameterValue",

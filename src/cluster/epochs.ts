@@ -106,19 +106,24 @@ export function signDigest(epoch: EpochContent): Uint8Array {
 }
 
 /** Of an epoch it is asked for again and again, and nothing that is hashed of one ever changes. */
-const chainHashes = new WeakMap<EpochContent, Hash>();
+const chained = new WeakMap<EpochContent, { readonly hash: Hash; readonly digest: Uint8Array }>();
+
+function chainOf(epoch: EpochContent): { readonly hash: Hash; readonly digest: Uint8Array } {
+  let found = chained.get(epoch);
+  if (found === undefined) {
+    const hash = hashOf(canonicalBytes(epoch, epoch.publishedAt));
+    found = { hash, digest: Buffer.from(hash, "hex") };
+    chained.set(epoch, found);
+  }
+  return found;
+}
 
 /** What the leader signs, and the next epoch names. */
 export function chainDigest(epoch: EpochContent): Uint8Array {
-  return Buffer.from(chainHash(epoch), "hex");
+  return chainOf(epoch).digest;
 }
 export function chainHash(epoch: EpochContent): Hash {
-  let hash = chainHashes.get(epoch);
-  if (hash === undefined) {
-    hash = hashOf(canonicalBytes(epoch, epoch.publishedAt));
-    chainHashes.set(epoch, hash);
-  }
-  return hash;
+  return chainOf(epoch).hash;
 }
 
 // --- on the wire and in the store -----------------------------------------------------------------------------------
@@ -150,18 +155,8 @@ export function encodeEpoch(epoch: Epoch): Uint8Array {
   return writer.take();
 }
 
-/** Snapshots have every epoch there ever was. */
-const texts = new WeakMap<Epoch, string>();
-
 /** `encodeEpoch`, base64. */
-export function epochText(epoch: Epoch): string {
-  let text = texts.get(epoch);
-  if (text === undefined) {
-    text = Buffer.from(encodeEpoch(epoch)).toString("base64");
-    texts.set(epoch, text);
-  }
-  return text;
-}
+export const epochText = sharedByObject((epoch: Epoch) => Buffer.from(encodeEpoch(epoch)).toString("base64"));
 
 /** @throws MalformedBytes */
 export function decodeEpoch(bytes: Uint8Array): Epoch {
@@ -391,14 +386,11 @@ export interface Attestation {
   readonly signature: string;
 }
 
-export function attestationDigest(attestation: Omit<Attestation, "signature">): Uint8Array {
-  return Buffer.from(attestationHash(attestation), "hex");
-}
-const attestationHash = sharedByObject((attestation: Omit<Attestation, "signature">): Hash => {
+export const attestationDigest = sharedByObject((attestation: Omit<Attestation, "signature">): Uint8Array => {
   const { node, epoch, activatedAt, observations } = attestation;
   const ordered = [...observations].sort((a, b) => (a.peer < b.peer ? -1 : 1));
   const parts = ordered.map((one) => [one.peer, one.certFingerprint, one.epoch, one.observedAt, one.valid]);
-  return hashOf(JSON.stringify(["attestation", node, epoch, activatedAt, parts]));
+  return Buffer.from(hashOf(JSON.stringify(["attestation", node, epoch, activatedAt, parts])), "hex");
 });
 
 export interface Convergence {

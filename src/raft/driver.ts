@@ -473,7 +473,7 @@ export class RaftDriver {
       if (read === undefined) continue;
       this.#reads.delete(context);
       if (index === 0)
-        read.reject(new DbError("cannotConnectNow", "the cluster has no leader, or another now"));
+        read.reject(DbError.answer("cannotConnectNow", "the cluster has no leader, or another now"));
       else this.#readable.push({ index, ...read });
     }
     if (this.#readable.length === 0) return;

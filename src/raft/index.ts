@@ -14,6 +14,6 @@ export { defaultLimits } from "./contract.js";
 export { emptyEffects, RaftNode, type RaftStart, type Role, step } from "./core.js";
 export { type PeerProgress, RaftDriver, type RaftDriverOptions, type StateMachine } from "./driver.js";
 export { everybody, isJoint, isVoter, memberSet } from "./members.js";
-export { decodeRecord, encodeRecord, findRecord, recordBytesMax } from "./records.js";
+export { decodeRecord, encodeRecords, findRecord, recordBytesMax } from "./records.js";
 export { RaftRules, raftRules } from "./rules.js";
 export { RaftStorage, type Recovered } from "./storage.js";

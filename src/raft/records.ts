@@ -15,12 +15,13 @@ export const recordBytesMax = 64 * 1024 * 1024;
 const sumHeadBytes = 20;
 /** What is summed, in one piece: one call costs less than a state and two updates. Larger records go in parts. */
 const summed = Buffer.alloc(16 * 1024);
+const summedView = new DataView(summed.buffer, summed.byteOffset, summed.length);
 
 function recordChecksum(hash: XXHashAPI, number: number, chain: bigint, payload: Uint8Array): bigint {
-  summed.writeUInt32LE(number % 4294967296, 0);
-  summed.writeUInt32LE(Math.floor(number / 4294967296), 4);
-  summed.writeBigUInt64LE(chain, 8);
-  summed.writeUInt32LE(payload.length, 16);
+  summedView.setUint32(0, number % 4294967296, true);
+  summedView.setUint32(4, Math.floor(number / 4294967296), true);
+  summedView.setBigUint64(8, chain, true);
+  summedView.setUint32(16, payload.length, true);
   const size = sumHeadBytes + payload.length;
   if (size > summed.length)
     return hash.create64().update(summed.subarray(0, sumHeadBytes)).update(payload).digest();
@@ -28,21 +29,35 @@ function recordChecksum(hash: XXHashAPI, number: number, chain: bigint, payload:
   return hash.h64Raw(summed.subarray(0, size));
 }
 
-export function encodeRecord(
+/**
+ * Records of these payloads, back to back: numbered behind `number`, chained to `chain`, of one write whose first record has
+ * the place `place`.
+ */
+export function encodeRecords(
   hash: XXHashAPI,
   number: number,
   place: number,
   chain: bigint,
-  payload: Uint8Array,
+  payloads: readonly Uint8Array[],
 ): { bytes: Uint8Array; chain: bigint } {
-  const bytes = Buffer.alloc(recordHeadBytes + Math.ceil(payload.length / 8) * 8);
-  const checksum = recordChecksum(hash, number, chain, payload);
-  bytes.writeUInt32LE(payload.length, 0);
-  bytes.writeUInt32LE(place, 4);
-  bytes.writeBigUInt64LE(BigInt(number), 8);
-  bytes.writeBigUInt64LE(checksum, 16);
-  bytes.set(payload, recordHeadBytes);
-  return { bytes, chain: checksum };
+  let size = 0;
+  for (const { length } of payloads) size += recordHeadBytes + Math.ceil(length / 8) * 8;
+  const bytes = Buffer.alloc(size);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, size);
+  let last = chain;
+  let at = 0;
+  for (const [index, payload] of payloads.entries()) {
+    const own = number + 1 + index;
+    last = recordChecksum(hash, own, last, payload);
+    view.setUint32(at, payload.length, true);
+    view.setUint32(at + 4, place + index, true);
+    view.setUint32(at + 8, own % 4294967296, true);
+    view.setUint32(at + 12, Math.floor(own / 4294967296), true);
+    view.setBigUint64(at + 16, last, true);
+    bytes.set(payload, at + recordHeadBytes);
+    at += recordHeadBytes + Math.ceil(payload.length / 8) * 8;
+  }
+  return { bytes, chain: last };
 }
 
 /** The record at `at` if it is whole, carries `number` and follows `chain`. */
@@ -57,7 +72,7 @@ export function decodeRecord(
   const length = bytes.readUInt32LE(at);
   const end = at + recordHeadBytes + Math.ceil(length / 8) * 8;
   if (length > recordBytesMax || end > bytes.length) return undefined;
-  if (bytes.readBigUInt64LE(at + 8) !== BigInt(number)) return undefined;
+  if (bytes.readUInt32LE(at + 8) + bytes.readUInt32LE(at + 12) * 4294967296 !== number) return undefined;
   const payload = bytes.subarray(at + recordHeadBytes, at + recordHeadBytes + length);
   const checksum = bytes.readBigUInt64LE(at + 16);
   if (recordChecksum(hash, number, chain, payload) !== checksum) return undefined;

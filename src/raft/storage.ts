@@ -19,7 +19,7 @@ import { assert, DbError } from "../base/errors.js";
 import type { Disk, DiskFile } from "../platform/index.js";
 import { entry as entryField, memberSetField } from "./codec.js";
 import type { Entry, HardState, MemberId, MemberSet, Snapshot } from "./contract.js";
-import { decodeRecord, encodeRecord, findRecord } from "./records.js";
+import { decodeRecord, encodeRecords, findRecord } from "./records.js";
 
 const logMagic = 0x52424c53;
 const snapshotMagic = 0x53424c53;
@@ -144,7 +144,7 @@ export class RaftStorage {
   }
 
   async #append(changes: readonly Change[]): Promise<void> {
-    const payloads: Uint8Array[] = [];
+    const payloads = new Payloads();
     let { hard } = { hard: this.#hard };
     let commit = this.#commit;
     for (const change of changes) {
@@ -152,19 +152,11 @@ export class RaftStorage {
       if (change.commit !== undefined) commit = Math.max(commit, change.commit);
     }
     // Torn behind any record, a write leaves no entry of a term that is not known, and no commit of an entry that is not there.
-    if (hard !== this.#hard) payloads.push(encodeHard(hard, this.#commit));
-    for (const { append } of changes) for (const one of append ?? []) payloads.push(encodeEntry(one));
-    if (commit !== this.#commit) payloads.push(encodeHard(hard, commit));
+    if (hard !== this.#hard) payloads.hard(hard, this.#commit);
+    for (const { append } of changes) for (const one of append ?? []) payloads.entry(one);
+    if (commit !== this.#commit) payloads.hard(hard, commit);
     if (payloads.length === 0) return;
-    const records: Uint8Array[] = [];
-    let chain = this.#chain;
-    let number = this.#number;
-    for (const payload of payloads) {
-      const record = encodeRecord(this.#hash, ++number, records.length, chain, payload);
-      chain = record.chain;
-      records.push(record.bytes);
-    }
-    const bytes = Buffer.concat(records);
+    const { bytes, chain } = encodeRecords(this.#hash, this.#number, 0, this.#chain, payloads.all());
     const file = this.#file;
     assert(file !== undefined, "a member has its log");
     await file.write(bytes, this.#position);
@@ -172,7 +164,7 @@ export class RaftStorage {
     this.#position += bytes.length;
     this.#bytesSinceSnapshot += bytes.length;
     this.#chain = chain;
-    this.#number = number;
+    this.#number += payloads.length;
     this.#hard = hard;
     this.#commit = commit;
   }
@@ -275,17 +267,14 @@ export class RaftStorage {
     head.writeUInt32LE(formatVersion, 4);
     head.writeBigUInt64LE(BigInt(generation), 8);
     head.writeUInt32LE(this.#id, 16);
-    let chain = this.#hash.h64Raw(head.subarray(0, 24));
-    head.writeBigUInt64LE(chain, 24);
-    let number = 0;
-    const parts: Uint8Array[] = [head];
-    const payloads = [encodeBase(base), encodeHard(hard, commit), ...entries.map(encodeEntry)];
-    for (const payload of payloads) {
-      const record = encodeRecord(this.#hash, ++number, number - 1, chain, payload);
-      chain = record.chain;
-      parts.push(record.bytes);
-    }
-    return { bytes: Buffer.concat(parts), number, chain };
+    const headSum = this.#hash.h64Raw(head.subarray(0, 24));
+    head.writeBigUInt64LE(headSum, 24);
+    const payloads = new Payloads();
+    payloads.base(base);
+    payloads.hard(hard, commit);
+    for (const one of entries) payloads.entry(one);
+    const { bytes, chain } = encodeRecords(this.#hash, 0, 0, headSum, payloads.all());
+    return { bytes: Buffer.concat([head, bytes]), number: payloads.length, chain };
   }
 
   #writeDraft(draft: string, bytes: Uint8Array): void {
@@ -456,20 +445,31 @@ function checkFormat(path: string, format: number): void {
   throw new DbError("configFileError", `${path} has format ${format}; this version reads ${formatVersion}`);
 }
 
-function encodeBase({ index, term, members }: LogBase): Uint8Array {
-  const writer = new ByteWriter();
-  writer.u8(recordKind.base).u64(index).u64(term);
-  memberSetField.write(writer, members);
-  return writer.take();
-}
+/** Payloads of records that are written together, in one piece of memory. */
+class Payloads {
+  readonly #writer = new ByteWriter(4096);
+  readonly #ends: number[] = [];
 
-function encodeHard({ term, vote }: HardState, commit: number): Uint8Array {
-  return new ByteWriter(32).u8(recordKind.hard).u64(term).u32(vote).u64(commit).take();
-}
-
-function encodeEntry(entry: Entry): Uint8Array {
-  const writer = new ByteWriter(entry.kind === "command" ? entry.data.length + 32 : 128);
-  writer.u8(recordKind.entry);
-  entryField.write(writer, entry);
-  return writer.take();
+  get length(): number {
+    return this.#ends.length;
+  }
+  base({ index, term, members }: LogBase): void {
+    this.#writer.u8(recordKind.base).u64(index).u64(term);
+    memberSetField.write(this.#writer, members);
+    this.#ends.push(this.#writer.length);
+  }
+  hard({ term, vote }: HardState, commit: number): void {
+    this.#writer.u8(recordKind.hard).u64(term).u32(vote).u64(commit);
+    this.#ends.push(this.#writer.length);
+  }
+  entry(entry: Entry): void {
+    this.#writer.u8(recordKind.entry);
+    entryField.write(this.#writer, entry);
+    this.#ends.push(this.#writer.length);
+  }
+  /** Lent until the next payload. */
+  all(): Uint8Array[] {
+    const { written } = this.#writer;
+    return this.#ends.map((end, at) => written.subarray(this.#ends[at - 1] ?? 0, end));
+  }
 }

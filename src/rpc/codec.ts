@@ -222,5 +222,5 @@ export function decodeError(payload: Uint8Array): DbError {
   reader.end();
   // A condition that this version does not know: what it says is still worth more than silence.
   const known = Object.hasOwn(conditions, condition);
-  return new DbError(known ? (condition as Condition) : "internalError", message, { detail, hint });
+  return DbError.answer(known ? (condition as Condition) : "internalError", message, { detail, hint });
 }

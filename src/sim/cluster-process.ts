@@ -54,6 +54,8 @@ export interface World {
   quietUntil: number;
   /** Every process that lives. */
   processes(): Iterable<ControlProcess>;
+  /** The one of that node, if it lives. */
+  processOf(node: string): ControlProcess | undefined;
   /** It is over with the process: it says why, and is about to end. */
   failed(process: ControlProcess, error: DbError): void;
   leads(process: ControlProcess, term: number): void;
@@ -405,38 +407,33 @@ export class ControlProcess {
   }
 
   #hear(node: string, payload: Uint8Array): void {
-    const member = this.world.swarm.faults.includes("putBack") ? this.#process(node)?.member : undefined;
+    const { swarm } = this.world;
+    const member = swarm.faults.includes("putBack") ? this.world.processOf(node)?.member : undefined;
     if (member === undefined || member.putBack !== undefined) return;
     const { kind, term } = decodeMessage(payload.subarray(4));
     if (kind === "preVote" || kind === "preVoteAnswer") return;
     this.#heardIn.set(node, Math.max(term, this.#heardIn.get(node) ?? 0));
   }
-  #process(node: string): ControlProcess | undefined {
-    for (const other of this.world.processes()) if (other.member.uuid === node) return other;
-    return undefined;
-  }
 
   /** Whose folder was put back must not vote before it has again what it had. */
   #look(node: string, payload: Uint8Array): void {
-    for (const other of this.world.processes()) {
-      const { member } = other;
-      if (member.uuid !== node || member.putBack === undefined) continue;
-      const message = decodeMessage(payload.subarray(4));
-      const { boot } = other;
-      const shown = new DataView(payload.buffer, payload.byteOffset).getUint32(0, true);
-      if (shown !== boot || (message.kind !== "voteAnswer" && message.kind !== "preVoteAnswer")) continue;
-      if (!message.granted || this.actor === undefined || !isBehind(member.putBack)) continue;
-      if (this.role !== "candidate" && this.role !== "preCandidate") continue;
-      const { lastIndex, oldTerm, term } = member.putBack;
-      const has = other.actor?.status().lastIndex ?? 0;
-      // Who was started meanwhile cannot know in which terms it had spoken.
-      const heard = this.#heardIn.get(node) ?? 0;
-      if (message.term < term || (oldTerm < heard && message.kind === "voteAnswer" && has < lastIndex))
-        this.world.log.violated(
-          "a stale folder decides nothing",
-          `${other.name} voted for ${this.name} in term ${message.term} with ${has} entries, and had ${lastIndex} in term ${term}`,
-        );
-    }
+    const other = this.world.processOf(node);
+    const putBack = other?.member.putBack;
+    if (other === undefined || putBack === undefined) return;
+    const message = decodeMessage(payload.subarray(4));
+    const shown = new DataView(payload.buffer, payload.byteOffset).getUint32(0, true);
+    if (shown !== other.boot || (message.kind !== "voteAnswer" && message.kind !== "preVoteAnswer")) return;
+    if (!message.granted || this.actor === undefined || !isBehind(putBack)) return;
+    if (this.role !== "candidate" && this.role !== "preCandidate") return;
+    const { lastIndex, oldTerm, term } = putBack;
+    const has = other.actor?.status().lastIndex ?? 0;
+    // Who was started meanwhile cannot know in which terms it had spoken.
+    const heard = this.#heardIn.get(node) ?? 0;
+    if (message.term < term || (oldTerm < heard && message.kind === "voteAnswer" && has < lastIndex))
+      this.world.log.violated(
+        "a stale folder decides nothing",
+        `${other.name} voted for ${this.name} in term ${message.term} with ${has} entries, and had ${lastIndex} in term ${term}`,
+      );
   }
 
   #fromControl(message: FromControl): void {

@@ -11,7 +11,7 @@ import xxhash, { type XXHashAPI } from "xxhash-wasm";
 import type { DbError } from "../base/errors.js";
 import { shareResults } from "../base/shared.js";
 import type { FirstPeer } from "../cluster/contract.js";
-import { roleBits } from "../cluster/index.js";
+import { type ControlPlane, roleBits } from "../cluster/index.js";
 import { groupOf } from "../cluster/membership.js";
 import { identityFormat, writeIdentity } from "../identity.js";
 import type { SchemaDesc } from "../model/schema.js";
@@ -163,6 +163,11 @@ class Cluster implements World, Patients {
     for (const { process } of this.members) if (process !== undefined && !process.dead) yield process;
   }
 
+  processOf(node: string): ControlProcess | undefined {
+    const process = this.members.find(({ uuid }) => uuid === node)?.process;
+    return process?.dead === false ? process : undefined;
+  }
+
   // --- the run -----------------------------------------------------------------------------------------------------
 
   async run(ms: number): Promise<void> {
@@ -312,6 +317,14 @@ class Cluster implements World, Patients {
     );
   }
 
+  /** Whether somebody is where the node looks for him. Whom nobody looks for, and who finds nobody, hears nothing. */
+  #findsAny({ cluster }: Pick<ControlPlane, "cluster">): boolean {
+    return this.#live().some(({ member: { uuid, name, port } }) => {
+      const known = cluster.members.get(uuid);
+      return known?.addresses.control === addressesAt(name, port).control;
+    });
+  }
+
   #whyUnequal(): string | undefined {
     const { model } = this;
     const { cluster } = model.state;
@@ -332,8 +345,8 @@ class Cluster implements World, Patients {
       if (under > 0) return `${under} things are under way on ${name}`;
       if (actor.status().epochMismatch) return `${name} has an epoch mismatch`;
     }
-    for (const { name, member, ready } of this.processes())
-      if (ready && cluster.members.get(member.uuid)?.state === "REMOVED")
+    for (const { name, member, ready, plane } of this.processes())
+      if (ready && cluster.members.get(member.uuid)?.state === "REMOVED" && this.#findsAny(plane!))
         return `${name} is removed and goes on`;
     for (const { uuid, name, state } of cluster.members.values()) {
       if (state === "REMOVED" || state === "ENABLED" || state === "DISABLED") continue;

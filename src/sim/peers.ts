@@ -228,6 +228,23 @@ type Segment =
   | { readonly kind: "data"; bytes: Uint8Array; at: number }
   | { readonly kind: "end" | "reset"; readonly at: number };
 
+/** What is under way lies in common pieces: it is small, much, and soon over. */
+const pieceBytes = 64 * 1024;
+let piece = new ArrayBuffer(pieceBytes);
+let pieceUsed = 0;
+function copyOf(bytes: Uint8Array): Uint8Array {
+  const { length } = bytes;
+  if (length > pieceBytes / 8) return new Uint8Array(bytes);
+  if (pieceUsed + length > pieceBytes) {
+    piece = new ArrayBuffer(pieceBytes);
+    pieceUsed = 0;
+  }
+  const copy = new Uint8Array(piece, pieceUsed, length);
+  pieceUsed += length;
+  copy.set(bytes);
+  return copy;
+}
+
 /** One direction of a stream. */
 class Pipe {
   readonly #wire: SimWire;
@@ -256,7 +273,7 @@ class Pipe {
     this.#written += bytes.length;
     const last = this.#segments.at(-1);
     if (last?.kind !== "data" || !this.#wire.chance(0.2)) {
-      this.#push({ kind: "data", bytes: new Uint8Array(bytes), at: this.#due() });
+      this.#push({ kind: "data", bytes: copyOf(bytes), at: this.#due() });
       return;
     }
     // Together with what was written before.
@@ -564,7 +581,7 @@ export class SimPeerNetwork implements PeerNetwork {
       const fail = (outcome: string, why: string): void =>
         settle(() => {
           const detail = `${outcome}: ${why}`;
-          reject(new DbError("connectionFailure", `no connection to the node at ${address}`, { detail }));
+          reject(DbError.answer("connectionFailure", `no connection to the node at ${address}`, { detail }));
         });
       const timer = wire.clock.after(timeoutMs, () => fail("TIMEOUT", `no answer within ${timeoutMs} ms`));
       const over = (): boolean => {
