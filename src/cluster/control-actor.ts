@@ -922,9 +922,12 @@ export class ControlActor {
     const moved = this.#peers.get(node)?.moved;
     return moved?.from === known ? moved.to : known;
   }
+  /** While a newcomer's log does not name it yet, what it was told when it joined is newer. */
   #addressInLog(node: string): string | undefined {
-    const known = this.state.cluster.members.get(node)?.addresses.control;
-    return known ?? this.#options.firstPeers?.find(({ uuid }) => uuid === node)?.address;
+    const { self, firstPeers } = this.#options;
+    const { members } = this.state.cluster;
+    const told = members.has(self.uuid) ? undefined : firstPeers?.find(({ uuid }) => uuid === node);
+    return told?.address ?? members.get(node)?.addresses.control;
   }
 
   /** Of one that this node does not reach itself. Who answers there must prove who it is in any case. */

@@ -90,6 +90,8 @@ export class Clients {
         return asked;
       }
       if (process.dead) return asked;
+      // What it had proposed before its folder was put back may have had the same numbers.
+      if (process.member.putBack !== undefined) asked.origin = undefined;
       const { sqlstate, condition, message } = error;
       asked.sqlstate = sqlstate;
       asked.outcome = condition === "transactionResolutionUnknown" ? "unknown" : "refused";
