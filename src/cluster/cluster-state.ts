@@ -77,8 +77,8 @@ interface Core {
   readonly members: ReadonlyMap<string, Member>;
   readonly settings: ReadonlyMap<string, string>;
   readonly policies: ReadonlyMap<PartType, string>;
-  readonly parts: ReadonlyMap<PartType, Hash>;
-  readonly partSizes: ReadonlyMap<PartType, number>;
+  readonly parts: { readonly [Type in PartType]?: Hash };
+  readonly partSizes: { readonly [Type in PartType]?: number };
   readonly tokens: ReadonlyMap<string, JoinToken>;
   readonly nextRaftId: MemberId;
 }
@@ -131,8 +131,8 @@ const empty: Core = {
   members: new Map(),
   settings: new Map(),
   policies: new Map(),
-  parts: new Map(),
-  partSizes: new Map(),
+  parts: {},
+  partSizes: {},
   tokens: new Map(),
   nextRaftId: 1,
 };
@@ -479,8 +479,7 @@ export class ClusterState implements ClusterView {
     const refusal = refusalOf(epoch, {
       clusterUuid: this.clusterUuid,
       latest: base.latest,
-      partBytes: (type, hash) =>
-        next.parts.get(type) === hash ? (next.partSizes.get(type) ?? 0) : undefined,
+      partBytes: (type, hash) => (next.parts[type] === hash ? (next.partSizes[type] ?? 0) : undefined),
       bytesMax: setting("epoch.bytes_max"),
       oldestVersion: oldest,
       policy: {
@@ -501,7 +500,7 @@ export class ClusterState implements ClusterView {
     });
     if (refusal !== undefined) return epochError(refusal.condition, refusal.message);
     for (const type of partNames)
-      if (epoch.parts[type] !== next.parts.get(type))
+      if (epoch.parts[type] !== next.parts[type])
         return epochError("BUNDLE_UNAVAILABLE", `epoch ${epoch.number} names no ${type}`);
     if (epoch.description !== description || epoch.minNodeVersion !== minVersion(next))
       return epochError("CONTENT_MISMATCH", `epoch ${epoch.number} says another thing than it does`);
@@ -548,7 +547,7 @@ export class ClusterState implements ClusterView {
   /** Nodes whose word the newest epoch still waits for. */
   missing(): ReadonlyMap<string, string> {
     const latest = this.latest;
-    if (latest === undefined || latest.state !== "CONVERGING") return new Map();
+    if (latest === undefined || latest.state !== "CONVERGING") return nobodyMissing;
     return convergence(latest.epoch.number, enabledOf(this.#core), this.#attestations).missing;
   }
 
@@ -594,7 +593,7 @@ export class ClusterState implements ClusterView {
     }
     const latest = this.latest?.epoch;
     for (const type of latest === undefined ? [] : partNames)
-      if (latest!.parts[type] !== this.#core.parts.get(type))
+      if (latest!.parts[type] !== this.#core.parts[type])
         yield ["BUNDLE_UNAVAILABLE", `${type} is not the one that epoch ${latest!.number} names`];
   }
 
@@ -696,6 +695,7 @@ export class ClusterState implements ClusterView {
   }
 }
 
+const nobodyMissing: ReadonlyMap<string, string> = new Map();
 const noCluster = fail("objectNotInPrerequisiteState", "the cluster has not been founded yet");
 
 function corrupted(message: string, detail?: string): DbError {
@@ -777,7 +777,7 @@ function contentOf(
     number: (latest?.number ?? 0) + 1,
     clusterUuid,
     previousHash: latest === undefined ? zeroHash : chainHash(latest),
-    parts: Object.fromEntries(core.parts),
+    parts: core.parts,
     createdAt,
     publishedAt,
     administrators: [],
@@ -796,7 +796,7 @@ function after(base: Base, epoch: Epoch, core: Core, change: ClusterChange): Bas
   const converging =
     needsAttestation(epoch, base.latest, false) || (base.converging && change.kind !== "forceCutover");
   const ready = new Map(base.ready);
-  for (const [uuid, { state }] of core.members) {
+  for (const { uuid, state } of core.members === base.core.members ? [] : core.members.values()) {
     const before = base.core.members.get(uuid)?.state;
     if (state === before) continue;
     // Its word was for one way back. Who is put aside knows what was in force until then.
@@ -809,7 +809,9 @@ function after(base: Base, epoch: Epoch, core: Core, change: ClusterChange): Bas
     core,
     latest: epoch,
     converging,
-    missing: new Map(converging ? enabledOf(core).map((uuid) => [uuid, "has not activated it"]) : []),
+    missing: converging
+      ? new Map(enabledOf(core).map((uuid) => [uuid, "has not activated it"]))
+      : nobodyMissing,
     ready,
   };
 }
@@ -1092,12 +1094,12 @@ function votersLeft(core: Core): ErrorRecord | undefined {
 
 /** The parts of these types anew: what they say follows from the rest. */
 function withParts(core: Core, types: readonly PartType[]): Core {
-  const parts = new Map(core.parts);
-  const partSizes = new Map(core.partSizes);
+  const parts: { [Type in PartType]?: Hash } = { ...core.parts };
+  const partSizes: { [Type in PartType]?: number } = { ...core.partSizes };
   for (const type of types) {
     const content = partContent(core, type);
-    parts.set(type, hashOf(content));
-    partSizes.set(type, Buffer.byteLength(content));
+    parts[type] = hashOf(content);
+    partSizes[type] = Buffer.byteLength(content);
   }
   return { ...core, parts, partSizes };
 }
@@ -1129,7 +1131,10 @@ const matrixRow = oncePer((one: Member) =>
   ]),
 );
 const matrixRows = oncePer((members: ReadonlyMap<string, Member>) => {
-  const ordered = [...members.values()].sort((a, b) => a.raftId - b.raftId);
+  const ordered = [...members.values()];
+  // They came in this order, as a rule.
+  if (ordered.some((one, at) => at > 0 && one.raftId < ordered[at - 1]!.raftId))
+    ordered.sort((a, b) => a.raftId - b.raftId);
   return `[${ordered.map(matrixRow).join(",")}]`;
 });
 
