@@ -519,9 +519,17 @@ class Cluster implements World, Patients {
   }
 
   areFound(): boolean {
-    const { members } = this.model.state.cluster;
-    return this.#following().every(
-      ({ name, uuid, port }) => members.get(uuid)!.addresses.control === `${name}:${port}`,
+    const following = this.#following();
+    // By what each of them knew last, and by the log, which not all of them need have.
+    const views = [
+      this.model.state.cluster,
+      ...following.flatMap(({ process }) => process?.plane?.cluster ?? []),
+    ];
+    return views.every(({ members }) =>
+      following.every(({ name, uuid, port }) => {
+        const known = members.get(uuid);
+        return known === undefined || known.addresses.control === addressesAt(name, port).control;
+      }),
     );
   }
 
