@@ -273,13 +273,14 @@ class Cluster implements World, Patients {
       return why === "";
     }, convergeMs);
     if (!equal) return log.violated("all that live become equal", `${why}\n${this.#picture()}`);
+    const text = Buffer.from(model.state.save()).toString();
     const states = new Map<string, string>();
     for (const process of this.#live()) {
       const { plane, actor, name } = process;
-      states.set(name, Buffer.from(actor!.state.save()).toString());
-      const main = JSON.stringify(savedOf(plane!));
-      const { catalog, cluster } = actor!.state;
-      if (main !== JSON.stringify({ catalog: catalog.saved(), cluster: cluster.save() }))
+      const state = Buffer.from(actor!.state.save()).toString();
+      states.set(name, state);
+      // As `save` writes it, without the streams.
+      if (!state.startsWith(`${JSON.stringify(savedOf(plane!)).slice(0, -1)},"streams":`))
         log.violated("both halves of a node are equal", name);
     }
     const whole = JSON.stringify({
@@ -287,8 +288,7 @@ class Cluster implements World, Patients {
       cluster: model.state.cluster.save(),
     });
     for (const [name, state] of states) {
-      if (state !== Buffer.from(model.state.save()).toString())
-        log.violated("one state", `${name} has another state than the model`);
+      if (state !== text) log.violated("one state", `${name} has another state than the model`);
     }
     log.note(`equal at ${model.lastIndex}: ${whole.length} bytes`);
     // Who was taken back with an old folder has again what it had.
