@@ -460,6 +460,8 @@ export class SessionTransaction {
       }
       // What the entry names must be there if it turns out to be committed.
       this.#created = [];
+      // The cluster says why nobody knows.
+      if (error instanceof DbError && error.condition === "transactionResolutionUnknown") throw error;
       throw new DbError(
         "transactionResolutionUnknown",
         "the catalog log failed while the transaction was being committed",
