@@ -248,7 +248,8 @@ export class ControlActor {
   }[] = [];
   #leaderSince = 0;
   #leaderChanges = 0;
-  #lastLeader = "";
+  /** As of when leases and barriers were begun anew. */
+  #noted = { leader: 0, term: 0 };
   #committed = 0;
   #failed = 0;
   #timer: Timer | undefined;
@@ -861,6 +862,7 @@ export class ControlActor {
   }
 
   #sendStatus(): void {
+    this.#noteLeader();
     this.#leasedAt = this.#options.clock.monotonic();
     for (const node of this.#admitted) this.#sendStatusTo(node);
   }
@@ -897,6 +899,7 @@ export class ControlActor {
   }
 
   #statusOf(node: string, facts: PeerFacts, status: Status): void {
+    this.#noteLeader();
     facts.epoch = status.epoch;
     facts.appliedNow = status.applied;
     facts.appliedIndex = Math.max(facts.appliedIndex, status.applied);
@@ -1386,6 +1389,7 @@ export class ControlActor {
   /** Members that have not applied the entry: those to wait for, and those who were silent for a lease or are dead. */
   #laggards(index: number): { readonly behind: number; readonly leftOut: number } {
     const { self, clock } = this.#options;
+    this.#noteLeader();
     const now = clock.monotonic();
     let behind = 0;
     let leftOut = 0;
@@ -1421,26 +1425,29 @@ export class ControlActor {
 
   // --- time --------------------------------------------------------------------------------------------------------
 
-  #leaderChanged(): void {
+  /** Raft knows its leader before it says so, as long as its disk takes: whoever reads what hangs on the leader comes here first. */
+  #noteLeader(): void {
     const { leader, isLeader, term } = this.#raft;
-    this.#counts.noteLeader(leader !== 0, this.#options.clock.monotonic());
-    const name = `${leader} ${term}`;
-    if (leader !== 0 && name !== this.#lastLeader) {
-      this.#lastLeader = name;
-      this.#leaderChanges++;
-      this.#leaderSince = this.#options.clock.monotonic();
-      // Leases are the leader's, and what was heard before it led asks it for none.
-      for (const facts of this.#peers.values()) {
-        facts.heard = Number.NEGATIVE_INFINITY;
-        facts.granted = Number.NEGATIVE_INFINITY;
-        if (isLeader) facts.sentAt = 0;
-      }
-      this.#toldIndex = isLeader ? this.#raft.lastIndex : 0;
-      this.#options.log.info(isLeader ? "this node leads the cluster" : "a node leads the cluster", {
-        leader: this.#names.get(leader) ?? leader,
-        term,
-      });
+    if (leader === 0 || (leader === this.#noted.leader && term === this.#noted.term)) return;
+    this.#noted = { leader, term };
+    this.#leaderChanges++;
+    this.#leaderSince = this.#options.clock.monotonic();
+    // Leases are the leader's, and what was heard before it led asks it for none.
+    for (const facts of this.#peers.values()) {
+      facts.heard = Number.NEGATIVE_INFINITY;
+      facts.granted = Number.NEGATIVE_INFINITY;
+      if (isLeader) facts.sentAt = 0;
     }
+    this.#toldIndex = isLeader ? this.#raft.lastIndex : 0;
+    this.#options.log.info(isLeader ? "this node leads the cluster" : "a node leads the cluster", {
+      leader: this.#names.get(leader) ?? leader,
+      term,
+    });
+  }
+
+  #leaderChanged(): void {
+    this.#counts.noteLeader(this.#raft.leader !== 0, this.#options.clock.monotonic());
+    this.#noteLeader();
     if (this.#endIfRemoved()) return;
     this.#handAll();
     this.#tryBarriers();
@@ -1469,6 +1476,7 @@ export class ControlActor {
 
   #leaseUntil(): number {
     const { self } = this.#options;
+    this.#noteLeader();
     if (this.#raft.leader === 0) return Number.NEGATIVE_INFINITY;
     if (!this.#raft.isLeader) {
       const node = this.#names.get(this.#raft.leader);
