@@ -70,8 +70,11 @@ export interface NodeTrust {
 export interface TrustOptions {
   /** Removed a moment ago: still spoken to. */
   readonly leaving: ReadonlyMap<string, number>;
-  /** Members as they were when this node joined, while its log says nothing yet: each with its certificate's fingerprint. */
-  readonly firstPeers: ReadonlyMap<string, string>;
+  /**
+   * Members that the state does not name yet, as it is of a log on its way: when this node joined, or by the word of another
+   * member. Each with its certificate's fingerprint.
+   */
+  readonly told: ReadonlyMap<string, string>;
 }
 
 /** Room for the largest proposal, and for what a slow peer has not taken yet. */
@@ -106,7 +109,7 @@ export function hostTrust(
     verify: verifySignature,
     authorityPem: material.authorityPem,
     issue: material.authority === undefined ? undefined : issuerOf(material.authority, clock, random),
-    credentials: (cluster, { leaving, firstPeers }) => {
+    credentials: (cluster, { leaving, told }) => {
       const known = cluster.authorities.map((one) => one.certificatePem);
       const pems = known.length === 0 ? [material.authorityPem] : known;
       return {
@@ -129,8 +132,7 @@ export function hostTrust(
                 const removed = member.state === "REMOVED" && !leaving.has(uuid);
                 return { fingerprints: [member.certFingerprint], removed };
               }
-              // A log that is still on its way does not know all those whom the cluster had when this node joined.
-              const known = cluster.members.has(nodeUuid) ? undefined : firstPeers.get(uuid);
+              const known = told.get(uuid);
               return known === undefined ? undefined : { fingerprints: [known], removed: false };
             },
           });
@@ -150,13 +152,12 @@ export function hostTrust(
 export function trustFollower(
   network: PeerNetwork,
   trust: Pick<NodeTrust, "credentials">,
-  firstPeers: TrustOptions["firstPeers"],
-): (cluster: ClusterState, leaving: ReadonlyMap<string, number>) => void {
+): (cluster: ClusterState, leaving: TrustOptions["leaving"], told: TrustOptions["told"]) => void {
   let last: readonly unknown[] = [];
-  return (cluster, leaving) => {
-    const now = [cluster, cluster.members, cluster.authorities, ...leaving.keys()];
+  return (cluster, leaving, told) => {
+    const now = [cluster, cluster.members, cluster.authorities, told, ...leaving.keys()];
     if (now.length === last.length && now.every((one, at) => one === last[at])) return;
-    network.use(trust.credentials(cluster, { leaving, firstPeers }));
+    network.use(trust.credentials(cluster, { leaving, told }));
     last = now;
   };
 }
@@ -221,11 +222,9 @@ export async function startControl(start: ControlStart, parts: ControlParts): Pr
   network?.onRefusal(({ condition, message, node, remoteAddress }) =>
     log.warn("a peer was refused", { condition, reason: message, peer: node, address: remoteAddress }),
   );
-  const follow =
-    network === undefined
-      ? undefined
-      : trustFollower(network, trust, new Map(firstPeers.map((one) => [one.uuid, one.certFingerprint])));
-  follow?.(new ClusterState(trust.verify), new Map());
+  const follow = network === undefined ? undefined : trustFollower(network, trust);
+  const told = new Map(firstPeers.map((one) => [one.uuid, one.certFingerprint]));
+  follow?.(new ClusterState(trust.verify), new Map(), told);
   const seedBytes = new Uint8Array(4);
   random.fill(seedBytes);
   const actor = new ControlActor({
@@ -241,7 +240,7 @@ export async function startControl(start: ControlStart, parts: ControlParts): Pr
     firstPeers,
     issue: trust.issue,
     joinFacts: start.joinFacts,
-    onTrust: (state: ControlState, leaving) => follow?.(state.cluster, leaving),
+    onTrust: (state: ControlState, leaving, now) => follow?.(state.cluster, leaving, now),
     toMain,
     publishLease: parts.publishLease,
     mainIsAlive: parts.mainIsAlive,

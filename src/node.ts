@@ -523,9 +523,10 @@ class RpcPort {
     network.onRefusal(({ condition, message, node, remoteAddress }) =>
       log.warn("a peer was refused", { condition, reason: message, peer: node, address: remoteAddress }),
     );
-    const follow = trustFollower(network, trust, new Map());
+    const follow = trustFollower(network, trust);
+    const told = new Map<string, string>();
     const use = (): void => {
-      follow(control.cluster, new Map());
+      follow(control.cluster, new Map(), told);
       // Whose clients are not to be served any more has no sessions here.
       for (const { uuid } of control.cluster.members.values())
         if (uuid !== core.identity.nodeId && this.#servingProblem(uuid) !== undefined) network.drop(uuid);

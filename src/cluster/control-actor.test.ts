@@ -248,7 +248,7 @@ class Puppet {
     const network = world.wire.network(name);
     const { state } = to.half.actor;
     const trust = simTrust(clusterUuid, uuidOf(name));
-    network.use(trust.credentials(state.cluster, { leaving: new Map(), firstPeers: new Map() }));
+    network.use(trust.credentials(state.cluster, { leaving: new Map(), told: new Map() }));
     const random = new SimRandom(5);
     const links = new PeerLinks({ network, clock: world.clock, random, hash });
     const puppet = new Puppet(world, name, links);

@@ -86,6 +86,8 @@ const termLeapMax = 1_000_000;
 const greetAgainMs = 500;
 /** A removed node is spoken to for so long. */
 const farewellMs = 2_000;
+/** Members that others may vouch for. */
+const toldMax = 1000;
 /** What a leader says that has become none, or has ended: the proposal may be in its log all the same. */
 const undecided = new Set(["cannotConnectNow", "adminShutdown", "ioError", "dataCorrupted", "internalError"]);
 /** Changes in one entry, and about how large they are together. */
@@ -136,7 +138,12 @@ export interface ControlActorOptions {
   readonly issue?: IssueCertificate | undefined;
   readonly joinFacts?: unknown;
   /** Members or trust have changed. */
-  readonly onTrust: (state: ControlState, leaving: ReadonlyMap<string, number>) => void;
+  readonly onTrust: (
+    state: ControlState,
+    leaving: ReadonlyMap<string, number>,
+    /** Fingerprints of those whom the state does not name yet. */
+    told: ReadonlyMap<string, string>,
+  ) => void;
   readonly toMain: (message: FromControl) => void;
   /** Monotonic milliseconds until which this node may count on being heard. */
   readonly publishLease?: ((until: number) => void) | undefined;
@@ -259,6 +266,9 @@ export class ControlActor {
   /** Epochs that the own word is under way for, and that are being made effective. */
   #attesting = 0;
   #effecting = 0;
+  /** Members that the log does not name yet: as they were when this node joined, or by the word of others. By uuid. */
+  readonly #told = new Map<string, FirstPeer>();
+  #fingerprints: ReadonlyMap<string, string> = new Map();
   /** Removed members, and until when they are still spoken to: they are to hear of it. */
   readonly #leaving = new Map<string, number>();
   #stateVersion = -1;
@@ -279,6 +289,7 @@ export class ControlActor {
   constructor(options: ControlActorOptions) {
     this.#options = options;
     const { storage, self, clock, log } = options;
+    for (const one of options.firstPeers ?? []) this.#told.set(one.uuid, one);
     this.state = new ControlState([], (key, digest, signature) => {
       const holds = options.verify(key, digest, signature);
       if (!holds) this.#signaturesHold = false;
@@ -536,7 +547,7 @@ export class ControlActor {
   }
 
   #trustChanged(): void {
-    const { self, links, firstPeers, onTrust } = this.#options;
+    const { self, links, onTrust } = this.#options;
     const { cluster } = this.state;
     this.#stateVersion = cluster.version;
     this.#trusted = { members: new Map(), authorities: [], version: -1 };
@@ -561,17 +572,64 @@ export class ControlActor {
       return;
     }
     const now = this.#options.clock.monotonic();
-    onTrust(this.state, leavingAt(this.#leaving, now));
-    const isNew = own === undefined && firstPeers !== undefined;
-    if (isNew) for (const { uuid, raftId } of firstPeers) this.#names.set(raftId, uuid);
-    const spokenTo = isNew
-      ? new Map(firstPeers.map(({ uuid, address }) => [uuid, this.#addressOf(uuid, address)] as const))
-      : peers;
+    // Where a newcomer's log does not name it yet, what it was told is newer than that log.
+    const spokenTo = own === undefined && this.#told.size > 0 ? new Map<string, string>() : peers;
+    for (const { uuid, address, raftId } of this.#told.values()) {
+      if (own !== undefined && cluster.members.has(uuid)) this.#told.delete(uuid);
+      else {
+        this.#names.set(raftId, uuid);
+        spokenTo.set(uuid, this.#addressOf(uuid, address));
+      }
+    }
+    onTrust(this.state, leavingAt(this.#leaving, now), this.#fingerprintsTold());
     links?.setPeers(spokenTo);
     for (const uuid of this.#refusals.keys()) if (!spokenTo.has(uuid)) this.#refusals.delete(uuid);
     for (const uuid of this.#peers.keys()) if (!spokenTo.has(uuid)) this.#peers.delete(uuid);
     if (own?.state !== "REMOVED")
       this.#trusted = { members: cluster.members, authorities: cluster.authorities, version: needed };
+  }
+
+  /** The same map while nothing has changed: credentials hang on it. */
+  #fingerprintsTold(): ReadonlyMap<string, string> {
+    const now = [...this.#told.values()].map((one) => [one.uuid, one.certFingerprint] as const);
+    if (
+      now.length !== this.#fingerprints.size ||
+      now.some(([uuid, fingerprint]) => this.#fingerprints.get(uuid) !== fingerprint)
+    )
+      this.#fingerprints = new Map(now);
+    return this.#fingerprints;
+  }
+
+  /** For one whose log is behind: it may lack the very member that leads, and nobody else brings it that log. */
+  #vouchedFor(node: string): Status["members"] {
+    const { cluster } = this.state;
+    if ((this.#peers.get(node)?.epoch ?? 0) >= (cluster.latest?.epoch.number ?? 0)) return undefined;
+    return [...cluster.members.values()]
+      .filter((one) => isFollowing(one) && one.uuid !== node && one.uuid !== this.#options.self.uuid)
+      .map(({ uuid, addresses, certFingerprint, raftId }) => ({
+        uuid,
+        address: addresses.control,
+        certFingerprint,
+        raftId,
+      }));
+  }
+
+  /** A member's word is enough to speak to another one: the cluster's CA has to have signed its certificate in any case. */
+  #noteVouched(by: string, members: readonly FirstPeer[]): void {
+    const { self } = this.#options;
+    const known = this.state.cluster.members;
+    const voucher = known.get(by);
+    if (voucher === undefined ? !this.#told.has(by) : !isFollowing(voucher)) return;
+    let isNews = false;
+    for (const one of members) {
+      if (one.uuid === self.uuid || (known.has(one.uuid) && known.has(self.uuid))) continue;
+      const before = this.#told.get(one.uuid);
+      if (before === undefined ? this.#told.size >= toldMax : !isSamePeer(before, one)) continue;
+      if (before?.address === one.address) continue;
+      this.#told.set(one.uuid, one);
+      isNews = true;
+    }
+    if (isNews) this.#trustChanged();
   }
 
   /** Its vote counts until the group is without it, and those who are left may be too few before. */
@@ -659,12 +717,12 @@ export class ControlActor {
    * decided without one who does; or nobody else has had a word for long, as where all other voters of an old log are gone.
    */
   #isRefused(by: string): boolean {
-    const { clock, firstPeers } = this.#options;
+    const { clock } = this.#options;
     const { leader } = this.#raft;
     if (leader !== 0 && this.#names.get(leader) === by) return true;
     const voters = [...this.state.cluster.members.values()].filter(isVoting).map((one) => one.uuid);
     // A newcomer's log names none yet.
-    const judges = voters.length > 0 ? voters : (firstPeers ?? []).map((one) => one.uuid);
+    const judges = voters.length > 0 ? voters : [...this.#told.keys()];
     const others = judges.filter((uuid) => !this.#refusals.has(uuid)).length;
     if (others < quorumOf(judges.length)) return true;
     const since = this.#refusedSince;
@@ -875,6 +933,7 @@ export class ControlActor {
       version: self.version,
       control: this.#reachedAt(),
       met: this.#met(node),
+      members: this.#vouchedFor(node),
       sentAt: clock.monotonic(),
       heard: this.#peers.get(node)?.sentAt ?? 0,
       term: this.#raft.term,
@@ -919,6 +978,7 @@ export class ControlActor {
     this.#tryBarriers();
     this.#noteMoved(node, facts, status.control);
     for (const [other, from, to] of status.met ?? []) this.#noteHearsay(other, from, to);
+    if (status.members !== undefined) this.#noteVouched(node, status.members);
   }
 
   #addressOf(node: string, known: string): string {
@@ -927,10 +987,7 @@ export class ControlActor {
   }
   /** While a newcomer's log does not name it yet, what it was told when it joined is newer. */
   #addressInLog(node: string): string | undefined {
-    const { self, firstPeers } = this.#options;
-    const { members } = this.state.cluster;
-    const told = members.has(self.uuid) ? undefined : firstPeers?.find(({ uuid }) => uuid === node);
-    return told?.address ?? members.get(node)?.addresses.control;
+    return this.#told.get(node)?.address ?? this.state.cluster.members.get(node)?.addresses.control;
   }
 
   /** Of one that this node does not reach itself. Who answers there must prove who it is in any case. */
@@ -1802,14 +1859,14 @@ export class ControlActor {
 
   // --- what it looks like ------------------------------------------------------------------------------------------
 
-  #told: { readonly status: ControlStatus; readonly second: number } | undefined;
+  #toldMain: { readonly status: ControlStatus; readonly second: number } | undefined;
   #tellStatus(): void {
     if (!this.#opened || this.#over) return;
     const status = this.status();
     // Times of silence change always; they are told with what else has changed, or each second.
     const second = Math.floor(this.#options.clock.monotonic() / 1000);
-    if (this.#told?.second === second && isSame(this.#told.status, status)) return;
-    this.#told = { status, second };
+    if (this.#toldMain?.second === second && isSame(this.#toldMain.status, status)) return;
+    this.#toldMain = { status, second };
     const { compactions, elections, replication } = this.#counts;
     this.#options.toMain({
       kind: "status",
@@ -1887,6 +1944,10 @@ function isSame(a: ControlStatus, b: ControlStatus): boolean {
       return one.node === node && one.connected === connected && one.epoch === epoch;
     })
   );
+}
+
+function isSamePeer(a: FirstPeer, b: FirstPeer): boolean {
+  return a.certFingerprint === b.certFingerprint && a.raftId === b.raftId;
 }
 
 function otherTerm(): DbError {

@@ -44,6 +44,8 @@ export interface Status {
   readonly control?: string | undefined;
   /** Others that it has met elsewhere than the log says: two that have both moved find each other by a third. */
   readonly met?: readonly (readonly [node: string, from: string, to: string])[] | undefined;
+  /** To one whose epoch is behind: the other members, of whom it may not know. */
+  readonly members?: readonly FirstPeer[] | undefined;
   /** The receiver's own `sentAt`, as heard last; 0: nothing heard yet. */
   readonly heard: number;
   readonly term: number;
@@ -130,6 +132,7 @@ const checks: { readonly [Name in keyof Messages]: Check } = {
     sentAt: clock,
     control: optional(address),
     met: optional(list(tuple(uuid, address, address), membersMax)),
+    members: optional(list(firstPeer, membersMax)),
     heard: clock,
     term,
     lease: milliseconds(leaseMax),

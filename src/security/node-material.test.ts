@@ -212,7 +212,7 @@ describe("trust", () => {
     [own.nodeUuid]: {},
     [peer.nodeUuid]: { certFingerprint: fingerprintOf(new X509Certificate(pem)), state: "ENABLED", ...facts },
   });
-  const none = { leaving: new Map<string, number>(), firstPeers: new Map<string, string>() };
+  const none = { leaving: new Map<string, number>(), told: new Map<string, string>() };
   const verdictOf = (
     pem: string,
     cluster: ClusterState,
@@ -317,7 +317,7 @@ describe("trust", () => {
   it("takes the first peers of one that has just joined, until the log knows it", async () => {
     const second = await issued(peer);
     const fingerprint = fingerprintOf(new X509Certificate(shown.certificatePem));
-    const options = { ...none, firstPeers: new Map([[peer.nodeUuid, fingerprint]]) };
+    const options = { ...none, told: new Map([[peer.nodeUuid, fingerprint]]) };
     const empty = clusterOf({}, []);
     expect(verdictOf(shown.certificatePem, empty)).toBe("NOT_A_MEMBER");
     expect(verdictOf(shown.certificatePem, empty, { options })).toBe(peer.nodeUuid);

@@ -53,7 +53,7 @@ export function simTrust(clusterUuid: string, nodeUuid: string): NodeTrust {
     verify,
     authorityPem: pem(`CA of ${clusterUuid}`),
     issue: undefined,
-    credentials: (cluster, { leaving, firstPeers }) => ({
+    credentials: (cluster, { leaving, told }) => ({
       own: { certificatePem: certificate, keyPem: "" },
       check: (der) => {
         const shown = readShown(der);
@@ -63,9 +63,9 @@ export function simTrust(clusterUuid: string, nodeUuid: string): NodeTrust {
         const member = cluster.members.get(shown.nodeUuid);
         const accepted = { node: shown.nodeUuid, certFingerprint };
         if (member === undefined)
-          return cluster.members.has(nodeUuid) || !firstPeers.has(shown.nodeUuid)
+          return !told.has(shown.nodeUuid)
             ? refuse("NOT_A_MEMBER")
-            : firstPeers.get(shown.nodeUuid) === certFingerprint
+            : told.get(shown.nodeUuid) === certFingerprint
               ? accepted
               : refuse("NOT_PINNED");
         if (member.certFingerprint !== certFingerprint) return refuse("NOT_PINNED");
