@@ -157,11 +157,24 @@ const checks: readonly (readonly [path: string, holds: (value: unknown) => boole
   ["peers", (value) => Array.isArray(value) && value.every(isFirstPeer)],
 ];
 
+/** As the first nodes of this format wrote it: one announcement, and peers as pairs, which an established node needs no more. */
+function brought(document: Record<string, unknown>): Record<string, unknown> {
+  const { announced, peers, established } = document;
+  const isOld = Array.isArray(peers) && peers.every(Array.isArray);
+  return {
+    ...document,
+    ...(isAddresses(announced) ? { announced: [announced] } : {}),
+    ...(isOld && established === true ? { peers: [] } : {}),
+  };
+}
+
 /** Checks the text of a node.json. @throws DbError configFileError (F0000) */
 export function parseIdentity(text: string): NodeIdentity {
   let document: unknown;
   try {
     document = JSON.parse(text);
+    if (typeof document === "object" && document !== null)
+      document = brought(document as Record<string, unknown>);
   } catch {
     throw damaged("it is no JSON");
   }

@@ -86,6 +86,8 @@ const termLeapMax = 1_000_000;
 const greetAgainMs = 500;
 /** A removed node is spoken to for so long. */
 const farewellMs = 2_000;
+/** Another's word on where a peer is: longer than a dial may take. */
+const hearsayEveryMs = 5_000;
 /** Members that others may vouch for. */
 const toldMax = 1000;
 /** What a leader says that has become none, or has ended: the proposal may be in its log all the same. */
@@ -195,6 +197,9 @@ interface PeerFacts {
   term: number;
   /** Where it is now, in place of what the log says: by its own word, or by that of another who has met it. */
   moved: { readonly from: string; readonly to: string } | undefined;
+  byHearsay: boolean;
+  /** When that of another was taken last, monotonic. */
+  hearsayAt: number;
   /** Its clock when it sent its last status; and ours, as it heard last. */
   sentAt: number;
   heard: number;
@@ -274,6 +279,8 @@ export class ControlActor {
   #stateVersion = -1;
   #overdue = 0;
   #changingGroup = false;
+  /** Raft ids of voters whose votes are taken for the epoch that is being made. */
+  #losing: readonly number[] = [];
   /** Where this node is reached, when that is known; and whether it is being told to the others. */
   #addresses:
     | { readonly now: Member["addresses"]; readonly before: readonly Member["addresses"][] }
@@ -419,26 +426,30 @@ export class ControlActor {
     await this.#options.storage.close();
   }
 
-  /** To whoever has most of the log. False: nobody has taken the lead. */
-  async #handOver(): Promise<boolean> {
+  /** To whoever has most of the log, and is not about to lose its vote. Who leads then shows whether anybody took it. */
+  async #handOver(losing: readonly number[] = []): Promise<void> {
     const { clock, self, links } = this.#options;
-    if (!this.#raft.isLeader || links === undefined) return false;
+    if (!this.#raft.isLeader || links === undefined) return;
+    const { voters } = this.#raft.members;
     let best: Member | undefined;
     let bestMatch = -1;
     for (const member of this.state.cluster.members.values()) {
-      if (member.uuid === self.uuid || !isVoting(member) || !links.isConnected(member.uuid)) continue;
+      if (member.uuid === self.uuid || !voters.includes(member.raftId) || losing.includes(member.raftId))
+        continue;
+      if (!isVoting(member) || !links.isConnected(member.uuid)) continue;
       const match = this.#raft.matchOf(member.raftId)?.match ?? 0;
       if (match > bestMatch) [best, bestMatch] = [member, match];
     }
-    if (best === undefined) return false;
+    if (best === undefined) return;
     const deadline = clock.monotonic() + 1000;
-    // Refused is as good as not taken: who leads shows it.
-    await this.#raft.transfer(best.raftId).catch((error: unknown) => {
+    try {
+      await this.#raft.transfer(best.raftId);
+    } catch (error) {
       this.#options.log.debug("the lead was not handed over", { error });
-    });
+      return;
+    }
     while (this.#raft.isLeader && clock.monotonic() < deadline)
       await new Promise<void>((resolve) => clock.after(10, resolve));
-    return !this.#raft.isLeader;
   }
 
   #end(error: DbError): void {
@@ -535,11 +546,15 @@ export class ControlActor {
     authorities: [],
     version: -1,
   };
+  get #isAnyLeaving(): boolean {
+    for (const until of this.#leaving.values()) if (until > Number.NEGATIVE_INFINITY) return true;
+    return false;
+  }
   /** The change was one of settings, epochs and the like. */
   #trustIsSettled(): boolean {
     const { members, authorities, version } = this.#trusted;
     const { cluster } = this.state;
-    if (this.#leaving.size > 0 || cluster.members !== members || cluster.authorities !== authorities)
+    if (this.#isAnyLeaving || cluster.members !== members || cluster.authorities !== authorities)
       return false;
     if (version !== (cluster.latest?.epoch.minNodeVersion ?? 0)) return false;
     this.#stateVersion = cluster.version;
@@ -681,7 +696,8 @@ export class ControlActor {
   }
   /** Its process is gone: a follower need not wait for its silence. */
   peerDead(node: string): void {
-    if (this.#over) return;
+    // Where only another one says that it is, nobody need be.
+    if (this.#over || this.#peers.get(node)?.byHearsay === true) return;
     this.#dead.add(node);
     this.#tryBarriers();
     const member = this.state.cluster.members.get(node);
@@ -835,6 +851,8 @@ export class ControlActor {
         version: 0,
         term: 0,
         moved: undefined,
+        byHearsay: false,
+        hearsayAt: Number.NEGATIVE_INFINITY,
         sentAt: 0,
         heard: Number.NEGATIVE_INFINITY,
         granted: Number.NEGATIVE_INFINITY,
@@ -926,6 +944,7 @@ export class ControlActor {
   }
   #sendStatusTo(node: string): void {
     const { clock, self } = this.#options;
+    const isRemoved = this.state.cluster.members.get(node)?.state === "REMOVED";
     const status: Status = {
       boot: self.boot.count,
       epoch: this.#mainEpoch,
@@ -937,7 +956,7 @@ export class ControlActor {
       sentAt: clock.monotonic(),
       heard: this.#peers.get(node)?.sentAt ?? 0,
       term: this.#raft.term,
-      lease: this.#raft.isLeader ? Math.max(0, this.#leaseUntil() - clock.monotonic()) : 0,
+      lease: this.#raft.isLeader && !isRemoved ? Math.max(0, this.#leaseUntil() - clock.monotonic()) : 0,
     };
     this.#send(node, messageKind.status, json(status));
   }
@@ -992,15 +1011,25 @@ export class ControlActor {
 
   /** Of one that this node does not reach itself. Who answers there must prove who it is in any case. */
   #noteHearsay(node: string, from: string, to: string): void {
-    const { self, links } = this.#options;
+    const { self, links, clock } = this.#options;
     if (node === self.uuid || from !== this.#addressInLog(node) || links?.isConnected(node) === true) return;
-    this.#noteMoved(node, this.#factsOf(node), to);
+    const member = this.state.cluster.members.get(node);
+    if (member !== undefined && !isFollowing(member)) return;
+    const facts = this.#factsOf(node);
+    const now = clock.monotonic();
+    if (now - facts.hearsayAt < hearsayEveryMs) return;
+    facts.hearsayAt = now;
+    // It may be wrong, or a lie: the next turn is that of the address in the log.
+    facts.moved = facts.byHearsay ? undefined : { from, to };
+    facts.byHearsay = !facts.byHearsay;
+    this.#trustChanged();
   }
 
   /** A peer that nobody can call any more has called: it is found before the log knows where it went. */
   #noteMoved(node: string, facts: PeerFacts, to: string | undefined): void {
     const from = this.#addressInLog(node);
     if (to === undefined || from === undefined) return;
+    facts.byHearsay = false;
     if (to === (facts.moved?.from === from ? facts.moved.to : from)) return;
     facts.moved = { from, to };
     this.#trustChanged();
@@ -1237,7 +1266,8 @@ export class ControlActor {
       const losing = this.#votersLost(taken, made);
       if (losing.length > 0) {
         await this.#takeVotes(losing);
-        taken = this.#news(taken);
+        await this.#leadSurely();
+        taken = this.#news(this.#ofThisTerm(taken));
         made = this.#draft(taken);
       }
       const entries: EpochEntry[] = [];
@@ -1260,6 +1290,8 @@ export class ControlActor {
     } catch (error) {
       if (!(error instanceof DbError)) throw error;
       for (const one of taken) one.answer(error);
+    } finally {
+      this.#losing = [];
     }
   }
 
@@ -1312,9 +1344,11 @@ export class ControlActor {
    */
   async #takeVotes(losing: readonly number[]): Promise<void> {
     const { self, clock } = this.#options;
+    const { term } = this.#raft;
+    this.#losing = losing;
     while (this.#changingGroup) await new Promise<void>((resolve) => clock.after(10, resolve));
-    if (losing.includes(self.raftId) && (await this.#handOver()))
-      throw new DbError("cannotConnectNow", "another node leads the cluster");
+    if (losing.includes(self.raftId)) await this.#handOver(losing);
+    if (!this.#raft.isLeader || this.#raft.term !== term) throw otherTerm();
     this.#changingGroup = true;
     try {
       for (;;) {
@@ -1451,7 +1485,9 @@ export class ControlActor {
     let behind = 0;
     let leftOut = 0;
     for (const member of this.state.cluster.members.values()) {
-      if (!isFollowing(member) || member.state === "JOINING") continue;
+      // One that was removed may have a lease from before.
+      const leaving = (this.#leaving.get(member.uuid) ?? Number.NEGATIVE_INFINITY) > now;
+      if ((!isFollowing(member) && !leaving) || member.state === "JOINING") continue;
       const facts = this.#peers.get(member.uuid);
       const applied = member.uuid === self.uuid ? this.#mainApplied : (facts?.appliedNow ?? 0);
       if (applied >= index) continue;
@@ -1767,7 +1803,7 @@ export class ControlActor {
 
   /** The Raft group follows the members, one step at a time. */
   #alignGroup(): void {
-    if (this.#changingGroup) return;
+    if (this.#changingGroup || this.#losing.length > 0) return;
     const target = groupOf(this.state.cluster.members.values());
     const { voters, learners, outgoing } = this.#raft.members;
     if (outgoing.length > 0 || target.voters.length === 0) return;
@@ -1810,6 +1846,10 @@ export class ControlActor {
         hint: `Join through the node that holds the CA's key: --peer ${home?.addresses.control ?? "?"}.`,
       });
     }
+    if (cluster.members.has(asked.uuid))
+      throw new DbError("duplicateObject", `there is a node ${asked.uuid} already`, {
+        hint: "Join with a new data folder.",
+      });
     const subject = { clusterUuid: cluster.clusterUuid, nodeUuid: asked.uuid, nodeName: asked.name };
     const { certificatePem, certFingerprint, publicKey } = await issue(asked.requestPem, subject);
     const member: NewMember = {
@@ -1846,14 +1886,8 @@ export class ControlActor {
 
   #addMember(member: NewMember, token: string, by: string): Promise<void> {
     return new Promise((resolve, reject) => {
-      const origin = this.#ownOrigin();
-      const { clock } = this.#options;
-      this.#submit(origin, undefined, { change: { kind: "addMember", member, token }, by }, reject);
-      const look = (): void => {
-        if (this.state.cluster.members.has(member.uuid)) resolve();
-        else if (this.#pending.has(keyOf(origin))) clock.after(5, look);
-      };
-      look();
+      const change = { kind: "addMember", member, token } as const;
+      this.#submit(this.#ownOrigin(), undefined, { change, by }, reject).applied = resolve;
     });
   }
 
