@@ -314,7 +314,7 @@ describe("trust", () => {
     expect(verdictOf(second.certificatePem, removed, { options: leaving })).toBe("NOT_PINNED");
   });
 
-  it("takes the first peers of one that has just joined, until the log knows it", async () => {
+  it("takes those it was told of, with the certificate they were told with, until the log names them", async () => {
     const second = await issued(peer);
     const fingerprint = fingerprintOf(new X509Certificate(shown.certificatePem));
     const options = { ...none, told: new Map([[peer.nodeUuid, fingerprint]]) };
@@ -322,9 +322,9 @@ describe("trust", () => {
     expect(verdictOf(shown.certificatePem, empty)).toBe("NOT_A_MEMBER");
     expect(verdictOf(shown.certificatePem, empty, { options })).toBe(peer.nodeUuid);
     expect(verdictOf(second.certificatePem, empty, { options })).toBe("NOT_PINNED");
-    expect(verdictOf(shown.certificatePem, clusterOf({ [own.nodeUuid]: {} }), { options })).toBe(
-      "NOT_A_MEMBER",
-    );
+    const named = clusterOf(pinned(second.certificatePem));
+    expect(verdictOf(shown.certificatePem, named, { options })).toBe("NOT_PINNED");
+    expect(verdictOf(second.certificatePem, named, { options })).toBe(peer.nodeUuid);
   });
 
   it("is not given to a certificate that is another node's", async () => {
