@@ -250,10 +250,19 @@ export class Sessions {
     const { log, clock } = this.#world;
     if (!(home instanceof WholeProcess) || home.core === undefined)
       return log.violated("the node with the data is up", home?.name ?? "none");
-    const client = new SimClient(home.core);
+    let { core } = home;
+    let client = new SimClient(core);
+    /** It may have ended as the cluster became equal, and be started again. */
+    const follow = (): void => {
+      const now = home.member.process;
+      if (!(now instanceof WholeProcess) || now.core === undefined || now.core === core) return;
+      core = now.core;
+      client = new SimClient(core);
+    };
     const until = clock.monotonic() + waitMs;
     const rowsOf = async (text: string): Promise<number[] | undefined> => {
       for (;;) {
+        follow();
         try {
           return (await client.query(text)).rows.map(([value]) => Number(value));
         } catch (error) {

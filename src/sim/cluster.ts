@@ -525,11 +525,15 @@ class Cluster implements World, Patients {
       this.model.state.cluster,
       ...following.flatMap(({ process }) => process?.plane?.cluster ?? []),
     ];
-    return views.every(({ members }) =>
-      following.every(({ name, uuid, port }) => {
-        const known = members.get(uuid);
-        return known === undefined || known.addresses.control === addressesAt(name, port).control;
-      }),
+    const allHear = following.every(({ process }) => process?.isUp === true && process.ready);
+    return (
+      allHear &&
+      views.every(({ members }) =>
+        following.every(({ name, uuid, port }) => {
+          const known = members.get(uuid);
+          return known === undefined || known.addresses.control === addressesAt(name, port).control;
+        }),
+      )
     );
   }
 
