@@ -1347,13 +1347,17 @@ export class ControlActor {
     const { term } = this.#raft;
     this.#losing = losing;
     while (this.#changingGroup) await new Promise<void>((resolve) => clock.after(10, resolve));
-    if (losing.includes(self.raftId)) await this.#handOver(losing);
+    if (losing.includes(self.raftId)) {
+      // Whoever takes the lead is asked next; while nobody does, this one.
+      await this.#handOver(losing);
+      throw otherTerm();
+    }
     if (!this.#raft.isLeader || this.#raft.term !== term) throw otherTerm();
     this.#changingGroup = true;
     try {
       for (;;) {
         const { voters, learners, outgoing } = this.#raft.members;
-        const [next] = voters.filter((id) => losing.includes(id) && id !== self.raftId);
+        const next = voters.find((id) => losing.includes(id));
         if (outgoing.length > 0 || next === undefined) return;
         const left = voters.filter((id) => id !== next);
         await this.#raft.changeMembers({ voters: left, learners: sorted([...learners, next]) });
