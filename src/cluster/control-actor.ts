@@ -10,7 +10,7 @@
  *
  * Invariants: Raft's words are taken only from a peer whose newest start has been greeted, so that a data folder that was
  * put back cannot vote; an entry is handed to main in order, once; a proposal that was given up (57P03) was never handed
- * to anybody; nothing here waits for main but barriers.
+ * to anybody; a vote is taken from a member before an epoch tells it so; nothing here waits for main but barriers.
  */
 import { timingSafeEqual } from "node:crypto";
 import { sha256 } from "@noble/hashes/sha2.js";
@@ -619,14 +619,7 @@ export class ControlActor {
   #vouchedFor(node: string): Status["members"] {
     const { cluster } = this.state;
     if ((this.#peers.get(node)?.epoch ?? 0) >= (cluster.latest?.epoch.number ?? 0)) return undefined;
-    return [...cluster.members.values()]
-      .filter((one) => isFollowing(one) && one.uuid !== node && one.uuid !== this.#options.self.uuid)
-      .map(({ uuid, addresses, certFingerprint, raftId }) => ({
-        uuid,
-        address: addresses.control,
-        certFingerprint,
-        raftId,
-      }));
+    return peersIn(cluster, node).filter(({ uuid }) => uuid !== this.#options.self.uuid);
   }
 
   /** A member's word is enough to speak to another one: the cluster's CA has to have signed its certificate in any case. */
@@ -1876,14 +1869,7 @@ export class ControlActor {
       clusterName: cluster.clusterName,
       raftId: record.raftId,
       facts: this.#options.joinFacts,
-      peers: [...cluster.members.values()]
-        .filter((one) => isFollowing(one) && one.uuid !== asked.uuid)
-        .map(({ uuid, addresses, certFingerprint, raftId }) => ({
-          uuid,
-          address: addresses.control,
-          certFingerprint,
-          raftId,
-        })),
+      peers: peersIn(cluster, asked.uuid),
     };
     return json(answer);
   }
@@ -1982,6 +1968,18 @@ function isSame(a: ControlStatus, b: ControlStatus): boolean {
       return one.node === node && one.connected === connected && one.epoch === epoch;
     })
   );
+}
+
+/** The members that `node` is to know. */
+function peersIn({ members }: ControlState["cluster"], node: string): FirstPeer[] {
+  return [...members.values()]
+    .filter((one) => isFollowing(one) && one.uuid !== node)
+    .map(({ uuid, addresses, certFingerprint, raftId }) => ({
+      uuid,
+      address: addresses.control,
+      certFingerprint,
+      raftId,
+    }));
 }
 
 function isSamePeer(a: FirstPeer, b: FirstPeer): boolean {

@@ -564,13 +564,7 @@ export class ControlProcess {
         this.said(message, fields);
       };
     const quiet = (message: string, fields: LogFields = {}): void => {
-      if (!this.dead) {
-        if (process.env.SIMDEBUG)
-          world.log.note(
-            `${this.name} DEBUG ${message} ${JSON.stringify(fields)} ${fields.error instanceof Error ? fields.error.message : ""}`,
-          );
-        this.said(message, fields);
-      }
+      if (!this.dead) this.said(message, fields);
     };
     const log: Log = { debug: quiet, info: quiet, warn: say("warn"), error: say("error"), child: () => log };
     return log;
