@@ -9,12 +9,19 @@ export type ToControl =
   /** Storage has seen entries up to `seen`: they are committed, whatever the log knew of it. Comes first, once. */
   | { readonly kind: "open"; readonly seen: number }
   /** A proposal: bytes of a command, or a change for an epoch. Answered by its being applied, or by `refused`. */
-  | { readonly kind: "propose"; readonly number: number; readonly command: Uint8Array }
+  | {
+      readonly kind: "propose";
+      readonly number: number;
+      readonly command: Uint8Array;
+      readonly trace?: string | undefined;
+    }
   | {
       readonly kind: "change";
       readonly number: number;
       readonly change: ClusterChange;
       readonly by: string;
+      /** W3C traceparent of the request behind it; it goes along to the leader. */
+      readonly trace?: string | undefined;
     }
   /** Answered by `passed` once every node has applied the entry or was silent for a lease (rule C5). */
   | { readonly kind: "barrier"; readonly ticket: number; readonly index: number }

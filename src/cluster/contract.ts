@@ -186,8 +186,10 @@ export interface ClusterAdmin {
   /**
    * @throws DbError 42704 (no such node or setting), 42710 (node exists), 55000 (wrong state, quorum), 22023 (bad value),
    *   57P03 (no leader, no quorum), 08007 (not known whether it was done)
+   *
+   * `trace`: W3C traceparent of the request behind it.
    */
-  change(change: ClusterChange, by: string): Promise<void>;
+  change(change: ClusterChange, by: string, trace?: string): Promise<void>;
   /** The text for `scratchbird join --token`; valid once, for `ttlMs`. */
   createJoinToken(options: {
     readonly by: string;

@@ -17,7 +17,7 @@ import { SimRandom } from "../sim/random.js";
 import { simTrust } from "../sim/trust.js";
 import type { FromControl } from "./channel.js";
 import type { ClusterChange, FirstPeer, NewMember } from "./contract.js";
-import { leaseMs } from "./control-actor.js";
+import { inTerm, leaseMs } from "./control-actor.js";
 import { encodeProposal } from "./control-state.js";
 import { attestationDigest } from "./epochs.js";
 import { messageKind, method, roleBits, secretHashOf } from "./index.js";
@@ -181,9 +181,9 @@ class World {
   }
 
   /** Applied where it was asked, or the condition with which it was refused. */
-  async change(process: Process, change: ClusterChange): Promise<string> {
+  async change(process: Process, change: ClusterChange, trace?: string): Promise<string> {
     const number = ++process.numbers;
-    process.half.receive({ kind: "change", number, change, by: "admin" });
+    process.half.receive({ kind: "change", number, change, by: "admin", trace });
     const origin = { stream: raftIdOf(process.name) * 2, boot: process.boot, number };
     const { state } = process.half.actor;
     await this.until(
@@ -289,7 +289,11 @@ class Puppet {
   /** For the leader of a term; of the one that is, when none is given. */
   propose(to: Process, command: Parameters<typeof encodeProposal>[0], number: number): Promise<string> {
     const origin = { stream: raftIdOf(this.name) * 2, boot: this.#boot, number };
-    return this.ask(to, method.propose, inTerm(to.half.actor.status().term, encodeProposal(command, origin)));
+    return this.ask(
+      to,
+      method.propose,
+      inTerm(to.half.actor.status().term, undefined, encodeProposal(command, origin)),
+    );
   }
   change(
     to: Process,
@@ -298,13 +302,10 @@ class Puppet {
     term = to.half.actor.status().term,
   ): Promise<string> {
     const origin = { stream: raftIdOf(this.name) * 2, boot: this.#boot, number };
-    return this.ask(to, method.change, inTerm(term, json({ origin, change, by: "puppet" })));
+    return this.ask(to, method.change, inTerm(term, undefined, json({ origin, change, by: "puppet" })));
   }
 }
 
-function inTerm(term: number, body: Uint8Array): Uint8Array {
-  return new ByteWriter(body.length + 8).u64(term).raw(body).take();
-}
 const setting = (value: string): ClusterChange => ({ kind: "set", key: "degraded_mode.max_duration", value });
 const settingOf = ({ half }: Process): string | undefined =>
   half.actor.state.cluster.settings.get("degraded_mode.max_duration");
@@ -319,6 +320,19 @@ function inWorld(what: string, body: (world: World) => Promise<void>): void {
     }
   });
 }
+
+describe("trace context", () => {
+  inWorld("goes along with a change to whoever leads, and into its log", async (world) => {
+    const [a, b] = await world.three();
+    const follower = a.half.actor.status().role === "leader" ? b : a;
+    const trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    await world.change(follower, { kind: "set", key: "no.such", value: "1" }, trace);
+    const told = world.lines.filter((line) => line.includes("0af7651916cd43dd8448eb211c80319c"));
+    expect(told.map((line) => line.split(" ", 7).join(" "))).toEqual([
+      `${follower === a ? "b" : "a"} a change of the cluster was`,
+    ]);
+  });
+});
 
 describe("a message that is none", () => {
   inWorld("is refused as a greeting, a barrier, a proposal or a join, and ends nobody", async (world) => {
@@ -341,9 +355,10 @@ describe("a message that is none", () => {
     for (const bytes of [Buffer.from(""), json({ index: "1" }), json({ index: 1e9 }), json({ index: null })])
       expect(await c.ask(a, method.barrier, bytes)).toBe("08P01");
     expect(await c.ask(a, method.propose, new Uint8Array(3))).toBe("08P01");
-    expect(await c.ask(a, method.change, inTerm(a.half.actor.status().term, Buffer.from("{")))).toBe(
-      "22023 MALFORMED",
-    );
+    const { term } = a.half.actor.status();
+    expect(await c.ask(a, method.change, inTerm(term, undefined, Buffer.from("{")))).toBe("22023 MALFORMED");
+    const longTrace = inTerm(term, "00-".repeat(20), json({}));
+    expect(await c.ask(a, method.change, longTrace)).toBe("08P01");
     for (const bytes of [Buffer.from("["), json({ token: "x" }), json({ token: uuidOf("d"), secret: 7 })])
       expect(await c.ask(a, method.join, bytes)).toBe("08P01");
     expect(await world.change(a, setting("7min"))).toBe("made");

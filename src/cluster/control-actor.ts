@@ -16,6 +16,7 @@ import { timingSafeEqual } from "node:crypto";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { ByteReader, ByteWriter, MalformedBytes } from "../base/bytes.js";
 import { DbError } from "../base/errors.js";
+import { traceId, traceparent, traceparentLength } from "../base/trace.js";
 import type { Log } from "../observe/index.js";
 import type { Clock, Timer } from "../platform/index.js";
 import {
@@ -95,8 +96,9 @@ const undecided = new Set(["cannotConnectNow", "adminShutdown", "ioError", "data
 /** Changes in one entry, and about how large they are together. */
 const changesMax = 64;
 const changesBytesMax = 4 << 20;
-/** How long an entry waits for as many changes as the one before it had. */
-const gatherMs = 5;
+/** How long an entry waits for as many changes as the two before it had: as long as one of them takes, within these bounds. */
+const gatherLeastMs = 5;
+const gatherMostMs = 20;
 /** Of one proposal: a frame between nodes has room for it. */
 const proposalBytesMax = 16 << 20;
 
@@ -161,6 +163,7 @@ interface Pending {
   /** One of both. */
   readonly command: Uint8Array | undefined;
   readonly change: { readonly change: ClusterChange; readonly by: string } | undefined;
+  readonly trace: string | undefined;
   readonly deadline: number;
   readonly reject: (error: DbError) => void;
   applied: (() => void) | undefined;
@@ -175,6 +178,7 @@ interface WaitingChange {
   readonly origin: Origin;
   readonly change: ClusterChange;
   readonly by: string;
+  readonly trace: string | undefined;
   /** Taken in this term, and published in no other. */
   readonly term: number;
   /** Without an error once its entry is applied. */
@@ -245,8 +249,10 @@ export class ControlActor {
   /** Changes that wait for the epoch entry under way. */
   #changes: WaitingChange[] = [];
   #publishing = false;
-  /** Changes in the entry before, and what ends the wait for as many. */
-  #gathered = 0;
+  /** Changes in the two entries before, and what ends the wait for as many as the larger had. */
+  #gathered: readonly [number, number] = [0, 0];
+  /** From the proposal of the last one to its commit. */
+  #entryMs = 0;
   #gather: (() => void) | undefined;
   /** Term in which this leader has applied all that was committed before it. */
   #caughtUpIn = 0;
@@ -340,10 +346,10 @@ export class ControlActor {
         this.#open(message.seen);
         return;
       case "propose":
-        this.#submit(this.#originOfMain(message.number), message.command, undefined);
+        this.#submit(this.#originOfMain(message.number), message.command, undefined, message.trace);
         return;
       case "change":
-        this.#submit(this.#originOfMain(message.number), undefined, message);
+        this.#submit(this.#originOfMain(message.number), undefined, message, message.trace);
         return;
       case "barrier":
         void this.#pass(message.ticket, message.index);
@@ -1034,6 +1040,7 @@ export class ControlActor {
     origin: Origin,
     command: Uint8Array | undefined,
     change: { readonly change: ClusterChange; readonly by: string } | undefined,
+    trace: string | undefined = undefined,
     reject: (error: DbError) => void = (error) =>
       this.#options.toMain({ kind: "refused", number: origin.number, error: recordOf(error) }),
   ): Pending {
@@ -1042,6 +1049,7 @@ export class ControlActor {
       origin,
       command,
       change: change === undefined ? undefined : { change: change.change, by: change.by },
+      trace,
       deadline: clock.monotonic() + proposeTimeoutMs,
       reject,
       applied: undefined,
@@ -1070,7 +1078,7 @@ export class ControlActor {
     if (leader === 0 || pending.asking || pending.term === term) return;
     if (leader === self.raftId) {
       pending.term = term;
-      this.#take(pending.origin, pending.command, pending.change, (error) => this.#notTaken(pending, error));
+      this.#take(pending, (error) => this.#notTaken(pending, error));
       pending.handed = true;
       return;
     }
@@ -1084,7 +1092,7 @@ export class ControlActor {
       pending.command ??
       json({ origin: pending.origin, change: pending.change!.change, by: pending.change!.by });
     // Taken in this term alone: what was refused by a later leader is published by no earlier one that it still reaches.
-    const payload = new ByteWriter(body.length + 8).u64(term).raw(body).take();
+    const payload = inTerm(term, pending.trace, body);
     const how = pending.command === undefined ? method.change : method.propose;
     links.request(node, how, payload, proposeTimeoutMs).then(
       () => {
@@ -1142,7 +1150,8 @@ export class ControlActor {
    *   none; 55000: the peer is not enabled
    */
   async propose(node: string, payload: Uint8Array): Promise<Uint8Array> {
-    const command = this.#askedOfLeader(payload);
+    const { body: command, trace } = this.#askedOfLeader(payload);
+    this.#noteAsked(node, "proposal", trace);
     const refusal = this.state.foreignProposal(node, command);
     if (refusal !== undefined) throw refusal;
     await this.#requireEnabled(() => this.state.proposalByState(node, command));
@@ -1151,7 +1160,8 @@ export class ControlActor {
   }
   /** A peer's change, for an epoch. @throws DbError as `propose`, and why it cannot be made */
   async change(node: string, payload: Uint8Array): Promise<Uint8Array> {
-    const asked = this.#askedOfLeader(payload);
+    const { body: asked, trace } = this.#askedOfLeader(payload);
+    this.#noteAsked(node, "change", trace);
     const { term } = this.#raft;
     const refusal = this.state.foreignChange(node, asked);
     if (refusal !== undefined) throw refusal;
@@ -1159,16 +1169,21 @@ export class ControlActor {
     await this.#requireEnabled(() => this.state.changeByState(node, origin, change));
     if (this.#raft.term !== term) throw otherTerm();
     await new Promise<void>((resolve, reject) => {
-      this.#takeChange(origin, change, by, (error) => (error === undefined ? resolve() : reject(error)));
+      this.#takeChange(origin, change, by, trace, (error) =>
+        error === undefined ? resolve() : reject(error),
+      );
     });
     return json({});
   }
 
-  /** What is asked of the leader of a term, and of no other: that term, then the rest. */
-  #askedOfLeader(payload: Uint8Array): Uint8Array {
-    if (payload.length < 8) throw new DbError("protocolViolation", "a proposal without a term");
-    if (!this.#raft.isLeader || new ByteReader(payload).u64() !== this.#raft.term) throw otherTerm();
-    return payload.subarray(8);
+  /** What is asked of the leader of a term, and of no other. */
+  #askedOfLeader(payload: Uint8Array): { readonly trace: string | undefined; readonly body: Uint8Array } {
+    const { term, trace, body } = readAsked(payload);
+    if (!this.#raft.isLeader || term !== this.#raft.term) throw otherTerm();
+    return { trace, body };
+  }
+  #noteAsked(peer: string, what: string, trace: string | undefined): void {
+    this.#options.log.debug(`a peer's ${what} is taken`, { peer, ...traceFields(trace) });
   }
 
   /** A refusal is an answer: it is given by whoever surely leads, on all that was committed, and not to what was made. */
@@ -1187,24 +1202,25 @@ export class ControlActor {
   }
 
   /** As the leader. */
-  #take(
-    origin: Origin,
-    command: Uint8Array | undefined,
-    change: Pending["change"],
-    failed: (error: DbError) => void,
-  ): void {
+  #take({ origin, command, change, trace }: Pending, failed: (error: DbError) => void): void {
     if (command !== undefined) {
       this.#proposeTimed(command).catch((error: DbError) => failed(error));
       return;
     }
-    this.#takeChange(origin, change!.change, change!.by, (error) => {
+    this.#takeChange(origin, change!.change, change!.by, trace, (error) => {
       if (error !== undefined) failed(error);
     });
   }
 
-  #takeChange(origin: Origin, change: ClusterChange, by: string, answer: (error?: DbError) => void): void {
-    this.#changes.push({ origin, change, by, term: this.#raft.term, answer });
-    if (this.#changes.length >= this.#gathered) this.#gather?.();
+  #takeChange(
+    origin: Origin,
+    change: ClusterChange,
+    by: string,
+    trace: string | undefined,
+    answer: (error?: DbError) => void,
+  ): void {
+    this.#changes.push({ origin, change, by, trace, term: this.#raft.term, answer });
+    if (this.#changes.length >= Math.max(...this.#gathered)) this.#gather?.();
     void this.#publish();
   }
 
@@ -1215,7 +1231,7 @@ export class ControlActor {
     try {
       while (this.#changes.length > 0 && !this.#over) {
         // Sessions that were answered together come back one by one: the first is not to have an entry for itself.
-        if (this.#changes.length < this.#gathered) await this.#gatherSome();
+        if (this.#changes.length < Math.max(...this.#gathered)) await this.#gatherSome();
         await this.#publishSome();
       }
     } finally {
@@ -1225,7 +1241,8 @@ export class ControlActor {
 
   async #gatherSome(): Promise<void> {
     await new Promise<void>((resolve) => {
-      const timer = this.#options.clock.after(gatherMs, resolve);
+      const ms = Math.min(Math.max(this.#entryMs, gatherLeastMs), gatherMostMs);
+      const timer = this.#options.clock.after(ms, resolve);
       this.#gather = () => {
         timer.cancel();
         resolve();
@@ -1235,7 +1252,7 @@ export class ControlActor {
   }
 
   async #publishSome(): Promise<void> {
-    const { log } = this.#options;
+    const { log, clock } = this.#options;
     let bytes = 0;
     let count = 0;
     for (const { change } of this.#changes.slice(0, changesMax)) {
@@ -1244,7 +1261,7 @@ export class ControlActor {
       count++;
     }
     let taken = this.#changes.splice(0, count);
-    this.#gathered = count;
+    this.#gathered = [count, this.#gathered[0]];
     try {
       // What earlier leaders have committed is the base of what this one builds.
       if (this.#caughtUpIn !== this.#raft.term) await this.#leadSurely();
@@ -1270,6 +1287,7 @@ export class ControlActor {
           log.info("a change of the cluster was refused", {
             change: taken[at]!.change.kind,
             reason: one.message,
+            ...traceFields(taken[at]!.trace),
           });
           taken[at]!.answer(errorOf(one));
         } else {
@@ -1278,7 +1296,9 @@ export class ControlActor {
         }
       }
       if (entries.length === 0) return;
+      const since = clock.monotonic();
       await this.#proposeTimed(encodeProposal({ type: "epochs", entries }));
+      this.#entryMs = clock.monotonic() - since;
       for (const one of asked) one.answer();
     } catch (error) {
       if (!(error instanceof DbError)) throw error;
@@ -1693,15 +1713,21 @@ export class ControlActor {
 
   #submitOwn(command: ControlCommand, reject: (error: DbError) => void): void {
     const origin = this.#ownOrigin();
-    this.#submit(origin, encodeProposal(command, origin), undefined, reject);
+    this.#submit(origin, encodeProposal(command, origin), undefined, undefined, reject);
   }
 
   #changeByself(change: ClusterChange, ended?: (made: boolean) => void): void {
     const name = this.state.cluster.members.get(this.#options.self.uuid)?.name ?? "";
-    const submitted = this.#submit(this.#ownOrigin(), undefined, { change, by: `node ${name}` }, (error) => {
-      this.#options.log.warn("a change by the node itself was not made", { change: change.kind, error });
-      ended?.(false);
-    });
+    const submitted = this.#submit(
+      this.#ownOrigin(),
+      undefined,
+      { change, by: `node ${name}` },
+      undefined,
+      (error) => {
+        this.#options.log.warn("a change by the node itself was not made", { change: change.kind, error });
+        ended?.(false);
+      },
+    );
     if (ended !== undefined) submitted.applied = () => ended(true);
   }
 
@@ -1877,7 +1903,7 @@ export class ControlActor {
   #addMember(member: NewMember, token: string, by: string): Promise<void> {
     return new Promise((resolve, reject) => {
       const change = { kind: "addMember", member, token } as const;
-      this.#submit(this.#ownOrigin(), undefined, { change, by }, reject).applied = resolve;
+      this.#submit(this.#ownOrigin(), undefined, { change, by }, undefined, reject).applied = resolve;
     });
   }
 
@@ -1988,6 +2014,34 @@ function isSamePeer(a: FirstPeer, b: FirstPeer): boolean {
 
 function otherTerm(): DbError {
   return new DbError("cannotConnectNow", "this node does not lead the cluster, or does so in another term");
+}
+
+/** A proposal for the leader of a term: that term, a trace context or none (length first), then the rest. */
+export function inTerm(term: number, trace: string | undefined, body: Uint8Array): Uint8Array {
+  const context = Buffer.from(trace ?? "", "latin1");
+  return new ByteWriter(body.length + context.length + 9)
+    .u64(term)
+    .u8(context.length)
+    .raw(context)
+    .raw(body)
+    .take();
+}
+/** @throws DbError 08P01 */
+function readAsked(payload: Uint8Array): {
+  readonly term: number;
+  readonly trace: string | undefined;
+  readonly body: Uint8Array;
+} {
+  const contextAt = 9;
+  const length = payload[contextAt - 1];
+  if (length === undefined || (length !== 0 && length !== traceparentLength))
+    throw new DbError("protocolViolation", "a proposal without a term or with a malformed trace context");
+  const bodyAt = contextAt + length;
+  const trace = traceparent(Buffer.from(payload.subarray(contextAt, bodyAt)).toString("latin1"));
+  return { term: new ByteReader(payload).u64(), trace, body: payload.subarray(bodyAt) };
+}
+function traceFields(trace: string | undefined): { readonly traceId?: string } {
+  return trace === undefined ? {} : { traceId: traceId(trace) };
 }
 
 /** The log has the secret's hash alone; whoever reads it does not know what to show. */

@@ -401,6 +401,28 @@ describe("a proposal", () => {
   });
 });
 
+/** A cluster of a and b, which is JOINING. */
+function memberB(): {
+  readonly state: ControlState;
+  readonly move: () => void;
+  readonly roles: (bits: number) => void;
+} {
+  const author = new Author();
+  const { state } = author;
+  const note = (bytes: Uint8Array): void => {
+    for (const { error } of state.apply(bytes)) expect(error).toBeUndefined();
+  };
+  const make = (change: ClusterChange): void => note(epochs(author.change(change)));
+  note(author.genesis());
+  make({ kind: "addMember", member: newMember("b") });
+  note(encodeProposal({ type: "attest", attestation: author.attestation("b") }, author.origin()));
+  return {
+    state,
+    move: () => make({ kind: "moveMember", node: uuidOf("b"), to: "ENABLED", reason: "r" }),
+    roles: (bits) => make({ kind: "setRoles", node: uuidOf("b"), roles: bits }),
+  };
+}
+
 describe("at the leader's door", () => {
   const author = new Author();
   author.state.apply(author.genesis());
@@ -462,6 +484,29 @@ describe("at the leader's door", () => {
     expect(asked({ ...request, change: { kind: "turn" } })).toBe("0A000");
     expect(asked({ ...request, epoch: "AAAA" })).toBe("0A000");
     expect(asked(7)).toBe("22023");
+  });
+
+  it("a member without a role to serve clients says what it is, ends what it had begun, and changes nothing", () => {
+    const { state, move, roles } = memberB();
+    const why = (refusal: { readonly error: DbError } | undefined): string | undefined =>
+      refusal?.error.fields.detail?.split(":")[0];
+    const asked = (command: ControlCommand): string | undefined =>
+      why(state.proposalByState(uuidOf("b"), encodeProposal(command, own)));
+    const changing = (change: ClusterChange): string | undefined =>
+      why(state.changeByState(uuidOf("b"), own, change));
+    const reset: ClusterChange = { kind: "reset", key: "replication.factor" };
+    const { addresses } = newMember("b");
+    const token = { id: tokenId(1), secretHash: "0".repeat(64), expiresAt: 99, by: "x", roles: usualRoles };
+    expect(changing(reset)).toBe("NOT_ENABLED");
+    move();
+    expect(changing(reset)).toBeUndefined();
+    expect(asked({ type: "token", token, at: 1 })).toBeUndefined();
+    roles(roleBits.LEARNER | roleBits.MONITOR);
+    expect(changing(reset)).toBe("WRONG_ROLE");
+    expect(asked({ type: "token", token, at: 1 })).toBe("WRONG_ROLE");
+    expect(changing({ kind: "setAddresses", node: uuidOf("b"), addresses })).toBeUndefined();
+    expect(asked(boot("b"))).toBeUndefined();
+    expect(asked({ type: "resolved", transactions: [] })).toBeUndefined();
   });
 });
 

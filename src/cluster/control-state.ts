@@ -23,6 +23,7 @@ import type {
   Origin,
   VerifySignature,
 } from "./contract.js";
+import { servesClients } from "./membership.js";
 import { type Command as CatalogCommand, CatalogState } from "./state.js";
 
 export type ControlCommand = CatalogCommand | ClusterCommand;
@@ -212,30 +213,35 @@ export class ControlState {
   }
 
   /**
-   * Why the leader takes no such proposal of a member that is not ENABLED: it may say what it is itself, so that it can come
-   * back, and has no say in anything else (MEM-9, MEM-15). Of what `foreignProposal` has passed.
+   * Why the leader takes no such proposal of a member that is not ENABLED, or has no role to serve clients: it may say what it
+   * is itself, so that it can come back, and end what it had begun; it has no say in anything else (MEM-9, MEM-15). Of what
+   * `foreignProposal` has passed.
    */
   proposalByState(node: string, bytes: Uint8Array): StateRefusal | undefined {
-    if (this.cluster.members.get(node)?.state === "ENABLED") return undefined;
+    const member = this.cluster.members.get(node);
+    if (member !== undefined && member.state === "ENABLED" && servesClients(member)) return undefined;
     const { command, origin } = decodeProposal(bytes);
     if (command.type === "boot" || command.type === "attest" || origin === undefined) return undefined;
-    return this.#byState(node, origin);
+    const ends = command.type === "abort" || command.type === "resolved" || command.type === "effective";
+    return ends && member?.state === "ENABLED" ? undefined : this.#byState(node, origin);
   }
   /** The same of a change, where `foreignChange` has passed it. */
   changeByState(node: string, origin: Origin, change: ClusterChange): StateRefusal | undefined {
-    if (this.cluster.members.get(node)?.state === "ENABLED") return undefined;
+    const member = this.cluster.members.get(node);
+    if (member !== undefined && member.state === "ENABLED" && servesClients(member)) return undefined;
     const isOwnAddress = change.kind === "setAddresses" && change.node === node;
     return isOwnAddress ? undefined : this.#byState(node, origin);
   }
   #byState(node: string, origin: Origin): StateRefusal {
     const member = this.cluster.members.get(node);
+    const [state, detail] =
+      member?.state === "ENABLED"
+        ? ["has no role to serve clients", "WRONG_ROLE: only a COORDINATOR or a SHARD_OWNER may."]
+        : [`is ${member?.state ?? "no member"}`, "NOT_ENABLED: only enabled nodes may."];
     const error = new DbError(
       "objectNotInPrerequisiteState",
-      `node ${member?.name ?? node} is ${member?.state ?? "no member"}, and changes nothing`,
-      {
-        detail: "NOT_ENABLED: only enabled nodes may.",
-        hint: "Connect to another node.",
-      },
+      `node ${member?.name ?? node} ${state}, and changes nothing`,
+      { detail, hint: "Connect to another node." },
     );
     return { origin, error };
   }

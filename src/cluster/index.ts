@@ -47,7 +47,6 @@ export { type JoinAnswer, type JoinRequest, readMessage } from "./control-messag
 export { ControlState } from "./control-state.js";
 export { brokenLink, convergence, epochStates, packVersion, versionText } from "./epochs.js";
 export {
-  hasRole,
   isVoting,
   type Member,
   memberStates,
@@ -56,6 +55,7 @@ export {
   roleNames,
   roleOf,
   rolesFrom,
+  servesClients,
   stabilityScore,
 } from "./membership.js";
 export { RaftCounts, type RaftNumbers } from "./raft-counts.js";
@@ -464,19 +464,19 @@ export class ControlPlane implements ClusterAdmin {
    * Resolves once applied, noted, and seen by the other nodes. @throws DbError 40001 (refused when applied), 57P03 (nothing was
    * changed), 08007 (not known)
    */
-  async propose(command: Command): Promise<void> {
+  async propose(command: Command, trace?: string): Promise<void> {
     const complete = this.#withResolved(command);
     const index = await this.#handIn((number) => {
       const bytes = encodeProposal(complete, this.#originOf(number));
-      this.#options.channel.send({ kind: "propose", number, command: bytes });
+      this.#options.channel.send({ kind: "propose", number, command: bytes, trace });
     });
     await this.#note(index);
     if (command.type === "catalog") await this.#everywhere(index);
   }
 
-  async change(change: ClusterChange, by: string): Promise<void> {
+  async change(change: ClusterChange, by: string, trace?: string): Promise<void> {
     const index = await this.#handIn((number) =>
-      this.#options.channel.send({ kind: "change", number, change, by }),
+      this.#options.channel.send({ kind: "change", number, change, by, trace }),
     );
     await this.#everywhere(index);
   }

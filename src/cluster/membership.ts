@@ -92,6 +92,11 @@ export function hasRole({ roles }: Pick<Member, "roles">, role: Role): boolean {
   return (roles & roleBits[role]) !== 0;
 }
 
+/** Whether clients are served there, and change things from there: MONITOR alone shows its status (MEM-15). */
+export function servesClients(member: Pick<Member, "roles">): boolean {
+  return hasRole(member, "COORDINATOR") || hasRole(member, "SHARD_OWNER");
+}
+
 /** Whether it counts for elections and quorum. */
 export function isVoting(member: Pick<Member, "roles" | "state">): boolean {
   return hasRole(member, "VOTER") && (member.state === "ENABLED" || member.state === "FAILED");

@@ -276,7 +276,7 @@ export async function runCluster(session: ServerSession, ast: ClusterStatement):
   if (action === undefined && head !== inviting) throw notSupported(head, ast.position);
   const target =
     ast.name ?? ast.clauses[0]?.values.flatMap((value) => ("text" in value ? [value.text] : []))[0];
-  const fields = { user: session.role.name, target, pid: session.pid };
+  const fields = { user: session.role.name, target, pid: session.pid, ...session.traceFields };
   try {
     session.refuseInBlock(ast.command);
     refuseReadOnly(session, ast.command);
@@ -295,8 +295,8 @@ export async function runCluster(session: ServerSession, ast: ClusterStatement):
 
 async function carryOut(call: Call, { change }: Action): Promise<undefined> {
   const wanted = change(call);
-  const { server, role } = call.session;
-  if (wanted !== undefined) await answered(call.session, () => server.admin.change(wanted, role.name));
+  const { server, role, trace } = call.session;
+  if (wanted !== undefined) await answered(call.session, () => server.admin.change(wanted, role.name, trace));
 }
 
 function refuseReadOnly(session: ServerSession, what: string): void {

@@ -8,7 +8,7 @@
  */
 import { DbError } from "../base/errors.js";
 import type { MemberState } from "../cluster/contract.js";
-import { hasRole, type Member } from "../cluster/index.js";
+import { type Member, servesClients } from "../cluster/index.js";
 import type { ObjectId } from "../model/schema.js";
 import type { Statement, StatementKind } from "../sql/ast.js";
 
@@ -49,7 +49,7 @@ export function servingProblem(
   if (own === undefined) return refusal("this node is not known to the cluster yet", waysBack.JOINING);
   const { name, state } = own;
   if (state !== "ENABLED") return refusal(`node ${name} is ${state} and serves no clients`, waysBack[state]);
-  if (hasRole(own, "COORDINATOR") || hasRole(own, "SHARD_OWNER")) return undefined;
+  if (servesClients(own)) return undefined;
   return refusal(`node ${name} has no role to serve clients`, waysBack.ENABLED);
 }
 

@@ -9,6 +9,7 @@
  * after the commit it reports is durable (V1).
  */
 import { assert, DbError, notSupported } from "../base/errors.js";
+import { traceId, traceparent, traceparentOf } from "../base/trace.js";
 import { decodeUtf8 } from "../base/utf8.js";
 import { isWait } from "../base/wait.js";
 import type { ControlPlane } from "../cluster/index.js";
@@ -222,6 +223,7 @@ export class ServerSession implements Session, DdlSession, RunningHost {
         lockTimeoutMs: () => this.lockTimeoutMs(),
         waitFor: (ready) => this.waitFor(ready, "Lock", "transactionid"),
         deadlockTimeoutMs: () => settings.number("deadlock_timeout"),
+        trace: () => this.trace,
         ended: () => this.#transactionEnded(),
       },
       pid,
@@ -426,7 +428,20 @@ export class ServerSession implements Session, DdlSession, RunningHost {
       pid: this.pid,
       user: this.eval.sessionUser,
       database: this.database.name,
+      ...this.traceFields,
     });
+  }
+
+  /** W3C traceparent of the statement: its own comment's, or what the session has set. */
+  get trace(): string | undefined {
+    return (
+      traceparentOf(this.activity.query) ?? traceparent(String(this.settings.get("scratchbird.traceparent")))
+    );
+  }
+  /** For log lines. */
+  get traceFields(): { readonly traceId?: string } {
+    const { trace } = this;
+    return trace === undefined ? {} : { traceId: traceId(trace) };
   }
 
   #end(): void {

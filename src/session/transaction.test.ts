@@ -81,6 +81,7 @@ function made(options: { waits: number; refuseResolve?: boolean; readerFails?: b
     lockTimeoutMs: () => 0,
     waitFor: (ready) => ready,
     deadlockTimeoutMs: () => 1000,
+    trace: () => undefined,
     ended: (committed) => ended.push(committed),
   };
   const transaction = new SessionTransaction(

@@ -41,6 +41,8 @@ export interface TransactionHooks {
   /** Waits, unless the statement is cancelled first. */
   waitFor(ready: Promise<void>): Promise<void>;
   deadlockTimeoutMs(): number;
+  /** W3C traceparent of the statement that runs. */
+  trace(): string | undefined;
   /** After the end, whichever: temporary state of the transaction goes. */
   ended(committed: boolean): void;
 }
@@ -451,7 +453,7 @@ export class SessionTransaction {
   /** A refusal is an answer; any other failure leaves open whether the entry is in the log. */
   async #propose(command: CatalogChange): Promise<void> {
     try {
-      await this.control.propose(command);
+      await this.control.propose(command, this.hooks.trace());
     } catch (error) {
       if (error instanceof DbError) {
         const { condition } = error;

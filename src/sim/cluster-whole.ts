@@ -118,7 +118,12 @@ export class WholeProcess extends ControlProcess {
     this.ready = false;
     const { core } = this;
     if (core === undefined) return;
-    await core.close();
+    try {
+      await core.close();
+    } catch (error) {
+      // Killed as it stopped: its storage says so to whoever waits.
+      if (!this.dead) throw error;
+    }
   }
 
   override kill(): void {

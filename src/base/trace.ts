@@ -4,29 +4,28 @@
  *
  * Invariant: what is not a valid traceparent is as if it were not there.
  */
-import type { Random } from "../platform/index.js";
 
-const pattern = /traceparent\s*=\s*'?(00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2})\b/;
+const pattern = /^00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}$/;
+const named = /traceparent\s*=\s*'?([0-9a-f-]{55})\b/;
 const comment = /\/\*[\s\S]*?\*\/|--[^\n]*/g;
 const isZero = (hex: string): boolean => /^0+$/.test(hex);
+/** Characters of one. */
+export const traceparentLength = 55;
+
+/** The text, if it is a trace context. */
+export function traceparent(text: string): string | undefined {
+  const match = text.length === traceparentLength ? pattern.exec(text) : null;
+  return match === null || isZero(match[1]!) || isZero(match[2]!) ? undefined : text;
+}
 
 /** The trace context that a statement's text carries. */
 export function traceparentOf(text: string): string | undefined {
   if (!text.includes("traceparent")) return undefined;
   for (const [part] of text.matchAll(comment)) {
-    const match = pattern.exec(part);
-    if (match !== null && !isZero(match[2]!) && !isZero(match[3]!)) return match[1];
+    const found = traceparent(named.exec(part)?.[1] ?? "");
+    if (found !== undefined) return found;
   }
   return undefined;
-}
-
-/** A span of its own in the parent's trace, or the first of a new one. */
-export function childTrace(parent: string | undefined, random: Random): string {
-  const bytes = new Uint8Array(24);
-  random.fill(bytes);
-  const hex = Buffer.from(bytes).toString("hex");
-  const trace = parent?.slice(3, 35) ?? hex.slice(0, 32);
-  return `00-${trace}-${hex.slice(32)}-${parent?.slice(53) ?? "01"}`;
 }
 
 /** What log lines say of it. */

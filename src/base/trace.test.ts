@@ -1,6 +1,5 @@
 import { expect, test } from "vitest";
-import { SimRandom } from "../sim/random.js";
-import { childTrace, traceId, traceparentOf } from "./trace.js";
+import { traceId, traceparent, traceparentOf } from "./trace.js";
 
 const parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
@@ -15,11 +14,10 @@ test("a traceparent is found in a comment, and only there and whole", () => {
   expect(traceparentOf("SELECT 1")).toBeUndefined();
 });
 
-test("a child keeps the trace and has a span of its own", () => {
-  const child = childTrace(parent, new SimRandom(1));
-  expect(child).toMatch(/^00-[0-9a-f]{32}-[0-9a-f]{16}-01$/);
-  expect(traceId(child)).toBe(traceId(parent));
-  expect(child).not.toBe(parent);
-  const first = childTrace(undefined, new SimRandom(2));
-  expect(traceparentOf(`/* traceparent='${first}' */`)).toBe(first);
+test("what is set is taken whole", () => {
+  expect(traceparent(parent)).toBe(parent);
+  expect(traceparent(`${parent} `)).toBeUndefined();
+  expect(traceparent(parent.replace("00-", "01-"))).toBeUndefined();
+  expect(traceparent("")).toBeUndefined();
+  expect(traceId(parent)).toBe("0af7651916cd43dd8448eb211c80319c");
 });
