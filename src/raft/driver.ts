@@ -54,7 +54,7 @@ export interface RaftDriverOptions {
   readonly limits?: RaftLimits | undefined;
   /** Milliseconds of one tick; 0: a group of one, in which nothing ever times out. */
   readonly tickMs?: number;
-  /** A snapshot is taken once so many bytes of records were written since the last. */
+  /** A snapshot is taken once so many bytes of records were written since the last: 2 MB, or as many as that one has. */
   readonly snapshotAfterBytes?: number;
   /** Entries kept behind a snapshot for members that are a little late, and how many bytes of them. */
   readonly entriesKept?: number;
@@ -68,7 +68,7 @@ export interface RaftDriverOptions {
 }
 
 export const raftTickMs = 50;
-const snapshotAfterBytesDefault = 8 << 20;
+const snapshotAfterBytesLeast = 2 << 20;
 const snapshotRetryBytes = 1 << 20;
 const entriesKeptDefault = 1000;
 const entriesKeptBytesDefault = 16 << 20;
@@ -140,7 +140,7 @@ export class RaftDriver {
     assert(found !== undefined, "a member has its log before it takes part");
     const { snapshot, commit, base, entries, hard, id } = found;
     this.#nextRead = options.readBase ?? (options.seed >>> 0) * readsOfOneStart;
-    this.#snapshotAt = options.snapshotAfterBytes ?? snapshotAfterBytesDefault;
+    this.#snapshotAt = this.#snapshotAfter(snapshot?.data.length ?? 0);
     if (snapshot !== undefined) options.machine.restore(snapshot.data, snapshot.index);
     this.#applied = snapshot?.index ?? base.index;
     this.node = new RaftNode({
@@ -522,7 +522,7 @@ export class RaftDriver {
   }
 
   #snapshotSometimes(): void {
-    const { machine, snapshotAfterBytes, entriesKept, entriesKeptBytes, onTrouble } = this.#options;
+    const { machine, entriesKept, entriesKeptBytes, onTrouble } = this.#options;
     if (this.#storage.bytesSinceSnapshot < this.#snapshotAt) return;
     const { log } = this.node;
     const index = this.#applied;
@@ -542,7 +542,12 @@ export class RaftDriver {
       return;
     }
     step(this.node, { kind: "compact", index, data, ...limits });
-    this.#snapshotAt = snapshotAfterBytes ?? snapshotAfterBytesDefault;
+    this.#snapshotAt = this.#snapshotAfter(data.length);
+  }
+
+  /** A start reads a snapshot and what is behind it; so it is no more than twice the state, and written no more than twice. */
+  #snapshotAfter(bytes: number): number {
+    return this.#options.snapshotAfterBytes ?? Math.max(snapshotAfterBytesLeast, bytes);
   }
 
   #fail(error: DbError): void {
