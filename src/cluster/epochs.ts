@@ -136,12 +136,13 @@ export const latestMs = 9_223_372_036_854;
 export function encodeEpoch(epoch: Epoch): Uint8Array {
   const writer = new ByteWriter(1024);
   const uuid = (text: string): unknown => writer.raw(uuidBytes(text));
-  const hash = (text: string): unknown => writer.raw(Buffer.from(text, "hex"));
   const signature = (text: string): unknown => writer.raw(Buffer.from(text, "base64"));
   writer.u64(epoch.number);
   uuid(epoch.clusterUuid);
-  hash(epoch.previousHash);
-  for (const type of partNames) hash(epoch.parts[type] ?? zeroHash);
+  // In one piece: a snapshot encodes every epoch there ever was.
+  let hashes = epoch.previousHash;
+  for (const type of partNames) hashes += epoch.parts[type] ?? zeroHash;
+  writer.raw(Buffer.from(hashes, "hex"));
   writer.u64(epoch.createdAt).u64(epoch.publishedAt);
   writer.list(epoch.administrators, uuid);
   writer.bytes(Buffer.from(epoch.description, "utf8")).u32(epoch.minNodeVersion);
@@ -150,7 +151,7 @@ export function encodeEpoch(epoch: Epoch): Uint8Array {
     signature(one.signature);
   });
   uuid(epoch.leader.node);
-  hash(epoch.leader.certFingerprint);
+  writer.raw(Buffer.from(epoch.leader.certFingerprint, "hex"));
   signature(epoch.leader.signature);
   return writer.take();
 }

@@ -22,6 +22,7 @@ import type {
   Message,
   RaftLimits,
   Refusal,
+  Snapshot,
 } from "./contract.js";
 import { baseBehind, RaftNode, step } from "./core.js";
 import { isVoter } from "./members.js";
@@ -71,7 +72,7 @@ export const raftTickMs = 50;
 const snapshotAfterBytesLeast = 2 << 20;
 const snapshotRetryBytes = 1 << 20;
 const entriesKeptDefault = 1000;
-const entriesKeptBytesDefault = 16 << 20;
+const entriesKeptBytesDefault = 2 << 20;
 /** Messages and events that wait for a write to end. */
 const inputsMax = 20_000;
 /** Numbers of reads of one start. */
@@ -130,6 +131,8 @@ export class RaftDriver {
   #appliedTerm = 0;
   #snapshotAt: number;
   #told = "";
+  /** A snapshot of the state as of its index: being written, or waiting to take the place of entries. */
+  #saving: { readonly snapshot: Snapshot; written: boolean } | undefined;
   /** Peers that were told of as senseless. */
   readonly #senseless = new Set<MemberId>();
 
@@ -521,28 +524,58 @@ export class RaftDriver {
     this.#options.onChange?.(this);
   }
 
+  /** Between two writes of the log. The state is taken at once, and written while the log goes on. */
   #snapshotSometimes(): void {
-    const { machine, entriesKept, entriesKeptBytes, onTrouble } = this.#options;
+    if (this.#saving !== undefined) {
+      if (this.#saving.written) this.#compact(this.#saving.snapshot);
+      return;
+    }
     if (this.#storage.bytesSinceSnapshot < this.#snapshotAt) return;
     const { log } = this.node;
     const index = this.#applied;
     if (index <= (log.snapshot?.index ?? 0)) return;
+    const saving = { snapshot: { ...log.baseAt(index), data: this.#options.machine.save() }, written: false };
+    this.#saving = saving;
+    this.#storage.prepare(saving.snapshot).then(
+      () => {
+        saving.written = true;
+        if (!this.#busy && this.#over === undefined) this.#snapshotSometimes();
+      },
+      (error: unknown) => this.#notSaved(error),
+    );
+  }
+
+  #compact(snapshot: Snapshot): void {
+    this.#saving = undefined;
+    const { entriesKept, entriesKeptBytes } = this.#options;
+    const { index, data } = snapshot;
+    const { log } = this.node;
     const limits = {
       keep: entriesKept ?? entriesKeptDefault,
       keepBytes: entriesKeptBytes ?? entriesKeptBytesDefault,
     };
-    const data = machine.save();
-    const base = baseBehind(this.node, { index, ...limits });
     try {
-      this.#storage.compact({ ...log.baseAt(index), data }, log.baseAt(base), log.behind(base));
+      if (index <= (log.snapshot?.index ?? 0)) {
+        // The leader's was newer.
+        this.#storage.discard();
+        return;
+      }
+      const base = baseBehind(this.node, { index, ...limits });
+      this.#storage.compact(log.baseAt(base), log.behind(base));
     } catch (error) {
-      // The log as it was still has everything.
-      this.#snapshotAt = this.#storage.bytesSinceSnapshot + snapshotRetryBytes;
-      onTrouble?.("a snapshot of the control plane could not be written", error);
+      this.#notSaved(error);
       return;
     }
     step(this.node, { kind: "compact", index, data, ...limits });
     this.#snapshotAt = this.#snapshotAfter(data.length);
+  }
+
+  /** The log as it was still has everything. */
+  #notSaved(error: unknown): void {
+    this.#saving = undefined;
+    this.#snapshotAt = this.#storage.bytesSinceSnapshot + snapshotRetryBytes;
+    if (this.#over === undefined)
+      this.#options.onTrouble?.("a snapshot of the control plane could not be written", error);
   }
 
   /** A start reads a snapshot and what is behind it; so it is no more than twice the state, and written no more than twice. */

@@ -135,10 +135,19 @@ class Follower {
   /** States between the last write's beginning and its end: it may be torn behind any of its records. */
   between: string[] = [];
   #installed: string[] = [];
+  /** A snapshot that is being written beside the log. */
+  #saving:
+    | { readonly snapshot: NonNullable<Recovered["snapshot"]>; readonly written: Promise<void> }
+    | undefined;
   constructor(
-    readonly storage: RaftStorage,
+    public storage: RaftStorage,
     readonly random: SimRandom,
   ) {}
+
+  restarted(storage: RaftStorage): void {
+    this.storage = storage;
+    this.#saving = undefined;
+  }
 
   get short(): string {
     const { hard, base, snapshot, entries, commit } = this;
@@ -154,16 +163,27 @@ class Follower {
     this.between = [];
     this.#installed = [];
     const before = this.short;
-    if (roll === 0 && this.commit > (this.snapshot?.index ?? 0)) {
+    if (roll === 0 && this.#saving === undefined && this.commit > (this.snapshot?.index ?? 0)) {
       const at = this.commit - this.base.index;
-      this.snapshot = this.#snapshot(this.commit, this.entries[at - 1]?.term ?? this.base.term);
+      const snapshot = this.#snapshot(this.commit, this.entries[at - 1]?.term ?? this.base.term);
+      this.#saving = { snapshot, written: this.storage.prepare(snapshot) };
+      return;
+    }
+    if (this.#saving !== undefined && random.below(2) === 0) {
+      const { snapshot, written } = this.#saving;
+      await written;
+      this.#saving = undefined;
+      if (snapshot.index <= (this.snapshot?.index ?? 0)) {
+        this.storage.discard();
+        return;
+      }
+      this.snapshot = snapshot;
       this.between.push(this.short);
-      const kept = random.below(3);
-      const index = Math.max(this.base.index, this.commit - kept);
+      const index = Math.max(this.base.index, snapshot.index - random.below(3));
       const term = this.entries[index - this.base.index - 1]?.term ?? this.base.term;
       this.entries = this.entries.slice(index - this.base.index);
       this.base = { index, term, members: this.base.members };
-      this.storage.compact(this.snapshot, this.base, this.entries);
+      this.storage.compact(this.base, this.entries);
       return;
     }
     const changes: Change[] = [];
@@ -264,7 +284,7 @@ describe("a member's folder", () => {
       expect(Buffer.from(storage.recovered!.snapshot?.data ?? [])).toEqual(
         Buffer.from(follower.snapshot?.data ?? []),
       );
-      Object.assign(follower, { storage });
+      follower.restarted(storage);
     }
   });
 });
@@ -357,7 +377,8 @@ test("a log that ends before what was committed, and a snapshot that is gone or 
   const storage = open(disk);
   const { entries } = storage.recovered!;
   const snapshot = { index: 15, term: 1, members: firstBase.members, data: new Uint8Array([1, 2, 3]) };
-  storage.compact(snapshot, { index: 15, term: 1, members: firstBase.members }, entries.slice(15));
+  await storage.prepare(snapshot);
+  storage.compact({ index: 15, term: 1, members: firstBase.members }, entries.slice(15));
   await storage.close();
   expect(disk.listSync(folder)).toEqual(["log-0000000000000002", "snapshot-0000000000000015"]);
   expect(open(disk).recovered!.entries.length).toBe(5);
@@ -403,8 +424,11 @@ describe("a folder that has no room", () => {
       disk.capacity = disk.bytesUsed + room;
       const noRoom = { sqlstate: "53100", message: expect.stringMatching(file) };
       for (let times = 0; times < 3; times++) {
-        const compacting = (): void => storage.compact(snapshotOf(15, 400), base, entries.slice(10));
-        expect(failure(compacting)).toMatchObject(noRoom);
+        const compacting = async (): Promise<void> => {
+          await storage.prepare(snapshotOf(15, 400));
+          storage.compact(base, entries.slice(10));
+        };
+        await expect(compacting()).rejects.toMatchObject(noRoom);
         await expect(storage.write([{ install: snapshotOf(30, 400) }])).rejects.toMatchObject(noRoom);
         expect(storage.isFenced).toBe(false);
         const names = disk.listSync(folder).filter((name) => !name.endsWith(".new"));
@@ -412,7 +436,8 @@ describe("a folder that has no room", () => {
       }
       disk.capacity = Number.POSITIVE_INFINITY;
       await storage.write([{ append: [entryOf(21)], commit: 20 }]);
-      storage.compact(snapshotOf(15, 400), base, [...entries.slice(10), entryOf(21)]);
+      await storage.prepare(snapshotOf(15, 400));
+      storage.compact(base, [...entries.slice(10), entryOf(21)]);
       expect(disk.listSync(folder)).toEqual(["log-0000000000000002", "snapshot-0000000000000015"]);
       await storage.close();
       const found = open(disk).recovered!;

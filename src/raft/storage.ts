@@ -6,7 +6,8 @@
  *     snapshot-0000000000001000    head, then the state machine's state as of entry 1000
  *
  * The first byte of a record is its kind. An entry at an index that is there already replaces it and all behind it. When a
- * snapshot makes entries superfluous, what is left goes to a new file under the next number, whole before it has its name.
+ * snapshot makes entries superfluous, what is left goes to a new file under the next number, whole before it has its name. An
+ * own snapshot is written while the log goes on; one of the leader's stands in for it.
  *
  * Invariants: nothing is answered before its sync returned; the snapshot that a log begins behind is durable before the
  * log; a torn end is dropped, damage with a whole later write behind it is XX001 and never guessed over; after a failed
@@ -78,6 +79,9 @@ export class RaftStorage {
   #commit = 0;
   #fenced: DbError | undefined;
   #writing: Promise<void> | undefined;
+  /** Written beside the log or being written, and without its name yet. */
+  #prepared: { readonly index: number; readonly draft: string } | undefined;
+  #preparing: Promise<void> | undefined;
   #bytesSinceSnapshot = 0;
   readonly recovered: Recovered | undefined;
   /** What `create` has written. */
@@ -134,7 +138,9 @@ export class RaftStorage {
     if (install !== undefined) {
       // What came before is in the snapshot, but for term and vote.
       const hard = changes.slice(0, at + 1).findLast((one) => one.hard !== undefined)?.hard ?? this.#hard;
-      this.#replaceLog(install, install, hard, install.index, append ?? []);
+      this.#removeDrafts();
+      this.#disk.writeFileSync(this.#snapshotPath(install.index), this.#encodeSnapshot(install));
+      this.#replaceLog(install.index, install, hard, install.index, append ?? []);
     }
     try {
       await this.#append(changes.slice(at + 1));
@@ -159,7 +165,15 @@ export class RaftStorage {
     const { bytes, chain } = encodeRecords(this.#hash, this.#number, 0, this.#chain, payloads.all());
     const file = this.#file;
     assert(file !== undefined, "a member has its log");
-    await file.write(bytes, this.#position);
+    try {
+      await file.write(bytes, this.#position);
+    } catch (error) {
+      // A write that met a full disk is begun anew once there is room; what a sync has met nobody can tell.
+      if (!(error instanceof DbError) || error.condition !== "diskFull" || this.#prepared === undefined)
+        throw error;
+      this.#dropPrepared();
+      await file.write(bytes, this.#position);
+    }
     await file.sync();
     this.#position += bytes.length;
     this.#bytesSinceSnapshot += bytes.length;
@@ -170,30 +184,77 @@ export class RaftStorage {
   }
 
   /**
-   * A snapshot of the own state machine: the log goes on behind `base` with `kept`. Blocks for as long as it takes.
-   * @throws what `write` throws
+   * Writes a snapshot of the own state machine beside the log, which is written on meanwhile; durable when it resolves. It takes
+   * the place of no entry before `compact`, and gives its room to the log where that finds none.
+   * @throws DbError ioError (58030), diskFull (53100): nothing is changed
    */
-  compact(snapshot: Snapshot, base: LogBase, kept: readonly Entry[]): void {
+  async prepare(snapshot: Snapshot): Promise<void> {
     if (this.#fenced !== undefined) throw this.#fenced;
-    assert(this.#writing === undefined, "one write at a time");
-    assert(base.index <= snapshot.index, "a log begins where its snapshot ends, or before");
-    this.#replaceLog(snapshot, base, this.#hard, Math.max(this.#commit, snapshot.index), kept);
+    assert(this.#prepared === undefined, "one snapshot at a time");
+    const draft = `${this.#snapshotPath(snapshot.index)}${draftEnd}`;
+    this.#removeDrafts();
+    this.#prepared = { index: snapshot.index, draft };
+    const file = this.#disk.openSync(draft, { create: true });
+    try {
+      // To the system at once: where there is no room for it, it takes none from the log's next write. The disk takes its time.
+      file.writeSync(this.#encodeSnapshot(snapshot), 0);
+      const syncing = file.sync();
+      this.#preparing = syncing.catch(() => {});
+      await syncing;
+      if (this.#prepared === undefined) throw this.#gaveWay();
+    } catch (error) {
+      this.#dropPrepared();
+      throw error;
+    } finally {
+      this.#preparing = undefined;
+      file.closeSync();
+    }
+  }
+  #gaveWay(): DbError {
+    return new DbError("diskFull", "a snapshot of the consensus log has given its room to the log");
+  }
+  #dropPrepared(): void {
+    if (this.#prepared === undefined) return;
+    this.#disk.removeSync(this.#prepared.draft);
+    this.#prepared = undefined;
   }
 
+  /** The snapshot that was prepared is not needed any more. @throws what the disk throws: nothing is changed */
+  discard(): void {
+    this.#dropPrepared();
+  }
+
+  /**
+   * The log goes on behind `base` with `kept`, and what was prepared has the rest. Blocks.
+   * @throws what `write` throws; diskFull (53100): what was prepared has given its room to the log
+   */
+  compact(base: LogBase, kept: readonly Entry[]): void {
+    if (this.#fenced !== undefined) throw this.#fenced;
+    assert(this.#writing === undefined, "one write at a time");
+    assert(this.#preparing === undefined, "a snapshot was prepared");
+    if (this.#prepared === undefined) throw this.#gaveWay();
+    const { index, draft } = this.#prepared;
+    assert(base.index <= index, "a log begins where its snapshot ends, or before");
+    this.#disk.renameSync(draft, this.#snapshotPath(index));
+    this.#prepared = undefined;
+    this.#disk.syncFolderSync(this.#folder);
+    this.#replaceLog(index, base, this.#hard, Math.max(this.#commit, index), kept);
+  }
+
+  /** Behind a snapshot that is there. */
   #replaceLog(
-    snapshot: Snapshot,
+    snapshotIndex: number,
     base: LogBase,
     hard: HardState,
     commit: number,
     entries: readonly Entry[],
   ): void {
     this.#removeDrafts();
-    this.#writeSnapshot(snapshot);
     this.#startFile(base, hard, commit, entries, () =>
-      this.#disk.removeSync(this.#snapshotPath(snapshot.index)),
+      this.#disk.removeSync(this.#snapshotPath(snapshotIndex)),
     );
     try {
-      this.#removeOthers(snapshot.index);
+      this.#removeOthers(snapshotIndex);
     } catch (cause) {
       throw this.#fence(cause);
     }
@@ -204,6 +265,7 @@ export class RaftStorage {
   async close(): Promise<void> {
     this.#fenced ??= new DbError("adminShutdown", "the consensus log is closed");
     if (this.#writing !== undefined) await this.#writing;
+    if (this.#preparing !== undefined) await this.#preparing;
     this.#file?.closeSync();
     this.#file = undefined;
   }
@@ -292,7 +354,7 @@ export class RaftStorage {
     return `${this.#folder}/snapshot-${padded(index)}`;
   }
 
-  #writeSnapshot(snapshot: Snapshot): void {
+  #encodeSnapshot(snapshot: Snapshot): Uint8Array {
     const writer = new ByteWriter(snapshot.data.length + 128);
     writer.u64(snapshot.index).u64(snapshot.term);
     memberSetField.write(writer, snapshot.members);
@@ -301,13 +363,14 @@ export class RaftStorage {
     head.writeUInt32LE(snapshotMagic, 0);
     head.writeUInt32LE(formatVersion, 4);
     head.writeBigUInt64LE(this.#hash.h64Raw(writer.written), 8);
-    this.#disk.writeFileSync(this.#snapshotPath(snapshot.index), Buffer.concat([head, writer.written]));
+    return Buffer.concat([head, writer.written]);
   }
 
   /** What a write that did not come to its end has left takes room, and nothing else. */
   #removeDrafts(): void {
     for (const name of this.#disk.listSync(this.#folder))
-      if (name.endsWith(draftEnd)) this.#disk.removeSync(`${this.#folder}/${name}`);
+      if (name.endsWith(draftEnd) && `${this.#folder}/${name}` !== this.#prepared?.draft)
+        this.#disk.removeSync(`${this.#folder}/${name}`);
   }
 
   /** Logs and snapshots that the newest ones replace. */
