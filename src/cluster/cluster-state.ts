@@ -127,6 +127,11 @@ export function recordOf(error: DbError): ErrorRecord {
   return fail(error.condition, error.message, detail, hint);
 }
 
+/** With its text, of which snapshots are made: encoding all of them anew would hold the group up. */
+interface KeptEpoch extends EpochRecord {
+  readonly text: string;
+}
+
 const empty: Core = {
   members: new Map(),
   settings: new Map(),
@@ -142,7 +147,7 @@ export class ClusterState implements ClusterView {
   clusterName = "";
   home = "";
   #core = empty;
-  #epochs: EpochRecord[] = [];
+  #epochs: KeptEpoch[] = [];
   #refused: EpochRefused[] = [];
   #attestations = new Map<string, Attestation>();
   /** Nodes that are not enabled and have said that they could be: the number of the epoch they had then. */
@@ -184,7 +189,7 @@ export class ClusterState implements ClusterView {
   get nextRaftId(): MemberId {
     return this.#core.nextRaftId;
   }
-  get latest(): EpochRecord | undefined {
+  get latest(): KeptEpoch | undefined {
     return this.#epochs.at(-1);
   }
   readyEpochOf(node: string): number | undefined {
@@ -406,9 +411,9 @@ export class ClusterState implements ClusterView {
     this.#core = core;
     this.#authorities = authoritiesOf(core);
     // One node converges on its own word.
-    this.#epochs = [
-      { epoch, hash: chainHash(epoch), state: "EFFECTIVE", effectiveAt: epoch.publishedAt, by: "genesis" },
-    ];
+    const { publishedAt } = epoch;
+    const facts = { state: "EFFECTIVE", effectiveAt: publishedAt, by: "genesis" } as const;
+    this.#epochs = [{ epoch, text: command.epoch, hash: chainHash(epoch), ...facts }];
     return undefined;
   }
 
@@ -444,7 +449,7 @@ export class ClusterState implements ClusterView {
     return { error };
   }
 
-  #publish({ change, by }: EpochEntry, { core, latest, converging, ready }: Base): void {
+  #publish({ change, by, epoch: text }: EpochEntry, { core, latest, converging, ready }: Base): void {
     const epoch = latest!;
     const before = this.latest!;
     this.#core = core;
@@ -455,6 +460,7 @@ export class ClusterState implements ClusterView {
     this.#attestations = new Map();
     this.#epochs.push({
       epoch,
+      text,
       hash: chainHash(epoch),
       state: converging ? "CONVERGING" : "EFFECTIVE",
       effectiveAt: converging ? undefined : epoch.publishedAt,
@@ -624,12 +630,12 @@ export class ClusterState implements ClusterView {
       policies: [...policies],
       tokens: [...tokens.values()],
       nextRaftId,
-      epochs: this.#epochs.map(({ epoch, hash, state, effectiveAt, by }) => ({
+      epochs: this.#epochs.map(({ text, hash, state, effectiveAt, by }) => ({
         hash,
         state,
         effectiveAt,
         by,
-        epoch: epochText(epoch),
+        epoch: text,
       })),
       refused: this.#refused,
       attestations: [...this.#attestations.values()],
@@ -678,7 +684,7 @@ export class ClusterState implements ClusterView {
     this.#epochs = state.epochs.map(({ epoch: text, hash, state, effectiveAt, by }) => {
       const epoch = decoded(text);
       if ("condition" in epoch) throw corrupted(epoch.message, epoch.detail);
-      return { epoch, hash, state, effectiveAt, by };
+      return { epoch, text, hash, state, effectiveAt, by };
     });
     this.#refused = [...state.refused];
     this.#attestations = new Map(state.attestations.map((one) => [one.node, one]));

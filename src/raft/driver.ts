@@ -578,9 +578,14 @@ export class RaftDriver {
       this.#options.onTrouble?.("a snapshot of the control plane could not be written", error);
   }
 
-  /** A start reads a snapshot and what is behind it; so it is no more than twice the state, and written no more than twice. */
+  /**
+   * A start reads a snapshot and what is behind it; so it is no more than about twice the state, and written no more than twice.
+   * Members take theirs at different times: while one is at it, the others go on.
+   */
   #snapshotAfter(bytes: number): number {
-    return this.#options.snapshotAfterBytes ?? Math.max(snapshotAfterBytesLeast, bytes);
+    const { snapshotAfterBytes, storage } = this.#options;
+    const own = ((storage.recovered ?? storage.created)!.id % 4) / 8;
+    return snapshotAfterBytes ?? Math.round(Math.max(snapshotAfterBytesLeast, bytes) * (1 + own));
   }
 
   #fail(error: DbError): void {
