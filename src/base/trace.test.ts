@@ -14,6 +14,14 @@ test("a traceparent is found in a comment, and only there and whole", () => {
   expect(traceparentOf("SELECT 1")).toBeUndefined();
 });
 
+test("text that is made to be searched for long is not", () => {
+  const started = process.cpuUsage().user;
+  for (const part of ["/*x", "--x\n", "--x\n/*y*/", "traceparent /*x", "traceparent=' "])
+    expect(traceparentOf(`SELECT 'traceparent ${part.repeat(300_000)}'`)).toBeUndefined();
+  expect((process.cpuUsage().user - started) / 1e6).toBeLessThan(5); // seconds; a square of it would be minutes
+  expect(traceparentOf(`/*a*/ -- b /* c\n SELECT 1 /*traceparent='${parent}'*/`)).toBe(parent);
+});
+
 test("what is set is taken whole", () => {
   expect(traceparent(parent)).toBe(parent);
   expect(traceparent(`${parent} `)).toBeUndefined();

@@ -463,6 +463,7 @@ export class RaftDriver {
       this.#options.machine.restore(data, index);
       this.#applied = index;
       this.#appliedTerm = effects.install.term;
+      this.#snapshotAt = this.#snapshotAfter(data.length);
       // Which of them are in the snapshot is not known any more.
       for (const [at, waiting] of this.#waiting) if (at <= index) this.#drop(at, waiting);
     }

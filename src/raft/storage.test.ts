@@ -166,7 +166,8 @@ class Follower {
     if (roll === 0 && this.#saving === undefined && this.commit > (this.snapshot?.index ?? 0)) {
       const at = this.commit - this.base.index;
       const snapshot = this.#snapshot(this.commit, this.entries[at - 1]?.term ?? this.base.term);
-      this.#saving = { snapshot, written: this.storage.prepare(snapshot) };
+      // One of the leader's may take its place.
+      this.#saving = { snapshot, written: this.storage.prepare(snapshot).catch(() => {}) };
       return;
     }
     if (this.#saving !== undefined && random.below(2) === 0) {
@@ -483,4 +484,76 @@ test("closing waits for a write that is under way, and refuses the next", async 
   await Promise.all([writing, closing]);
   expect(order).toEqual(["written", "closed"]);
   expect(open(disk).recovered!.entries.length).toBe(1);
+});
+
+describe("a snapshot that is written beside the log", () => {
+  const base = { index: 10, term: 1, members: firstBase.members };
+  const snapshotOf = (index: number, bytes: number): NonNullable<Recovered["snapshot"]> => ({
+    ...{ index, term: 1, members: firstBase.members, data: new Uint8Array(bytes).fill(7) },
+  });
+  const entryOf = (index: number): Entry => ({ kind: "command", index, term: 1, data: new Uint8Array(100) });
+
+  for (const call of ["openSync", "renameSync", "removeSync"] as const)
+    it(`is taken again after a failed ${call}`, async () => {
+      const disk = await writtenOneByOne();
+      const storage = open(disk);
+      const { entries } = storage.recovered!;
+      const works = disk[call].bind(disk) as (...args: unknown[]) => unknown;
+      let failures = 1;
+      const failing = (...args: unknown[]): unknown => {
+        if (failures-- > 0) throw new DbError("ioError", "not now");
+        return works(...args);
+      };
+      Object.assign(disk, { [call]: failing });
+      const saved = async (index: number): Promise<void> => {
+        await storage.prepare(snapshotOf(index, 400));
+        if (call === "removeSync") storage.discard();
+        else storage.compact(base, entries.slice(10));
+      };
+      await expect(saved(14)).rejects.toMatchObject({ sqlstate: "58030" });
+      Object.assign(disk, { [call]: works });
+      await storage.prepare(snapshotOf(15, 400));
+      storage.compact(base, entries.slice(10));
+      await storage.close();
+      expect(open(disk).recovered!.snapshot?.index).toBe(15);
+      expect(disk.listSync(folder).filter((name) => name.endsWith(".new"))).toEqual([]);
+    });
+
+  it("gives its room to the log, written or not, and leaves nothing when the member stops", async () => {
+    for (const isWritten of [false, true]) {
+      const clock = new SimClock();
+      const disk = new SimDisk({ clock, seed: 5, syncMs: 10 });
+      const storage = open(disk);
+      storage.create(1, firstBase);
+      for (let index = 1; index <= 20; index++)
+        await storage.write([{ append: [entryOf(index)], commit: index }]);
+      disk.capacity = disk.bytesUsed + 500;
+      const preparing = storage.prepare(snapshotOf(15, 380)).then(
+        () => "written",
+        (error: DbError) => error.sqlstate,
+      );
+      if (isWritten) expect(await preparing).toBe("written");
+      await storage.write([{ append: [entryOf(21)] }]);
+      expect(storage.isFenced).toBe(false);
+      if (!isWritten) expect(await preparing).toBe("53100");
+      expect(failure(() => storage.compact(base, []))).toMatchObject({ sqlstate: "53100" });
+      disk.capacity = Number.POSITIVE_INFINITY;
+      void storage.prepare(snapshotOf(16, 380)).catch(() => {});
+      await storage.close();
+      expect(disk.listSync(folder)).toEqual(["log-0000000000000001"]);
+      expect(open(disk).recovered!.entries.length).toBe(21);
+    }
+  });
+
+  it("makes room for the leader's, which is newer", async () => {
+    const disk = await writtenOneByOne();
+    const storage = open(disk);
+    const preparing = storage.prepare(snapshotOf(15, 400)).catch((error: DbError) => error.sqlstate);
+    await storage.write([{ install: snapshotOf(30, 400) }]);
+    expect(await preparing).toBe("53100");
+    storage.discard();
+    await storage.close();
+    expect(disk.listSync(folder)).toEqual(["log-0000000000000002", "snapshot-0000000000000030"]);
+    expect(open(disk).recovered!.snapshot?.index).toBe(30);
+  });
 });

@@ -138,6 +138,8 @@ export class RaftStorage {
     if (install !== undefined) {
       // What came before is in the snapshot, but for term and vote.
       const hard = changes.slice(0, at + 1).findLast((one) => one.hard !== undefined)?.hard ?? this.#hard;
+      // The leader's is newer than one of its own that is on its way.
+      this.#dropPrepared();
       this.#removeDrafts();
       this.#disk.writeFileSync(this.#snapshotPath(install.index), this.#encodeSnapshot(install));
       this.#replaceLog(install.index, install, hard, install.index, append ?? []);
@@ -172,6 +174,7 @@ export class RaftStorage {
       if (!(error instanceof DbError) || error.condition !== "diskFull" || this.#prepared === undefined)
         throw error;
       this.#dropPrepared();
+      if (this.#preparing !== undefined) await this.#preparing;
       await file.write(bytes, this.#position);
     }
     await file.sync();
@@ -190,33 +193,48 @@ export class RaftStorage {
    */
   async prepare(snapshot: Snapshot): Promise<void> {
     if (this.#fenced !== undefined) throw this.#fenced;
-    assert(this.#prepared === undefined, "one snapshot at a time");
-    const draft = `${this.#snapshotPath(snapshot.index)}${draftEnd}`;
+    assert(this.#preparing === undefined, "one snapshot at a time");
+    this.#dropPrepared();
     this.#removeDrafts();
-    this.#prepared = { index: snapshot.index, draft };
-    const file = this.#disk.openSync(draft, { create: true });
+    const preparing = this.#writeBeside(snapshot);
+    this.#preparing = preparing.catch(() => {});
     try {
-      // To the system at once: where there is no room for it, it takes none from the log's next write. The disk takes its time.
-      file.writeSync(this.#encodeSnapshot(snapshot), 0);
-      const syncing = file.sync();
-      this.#preparing = syncing.catch(() => {});
-      await syncing;
+      await preparing;
       if (this.#prepared === undefined) throw this.#gaveWay();
     } catch (error) {
       this.#dropPrepared();
       throw error;
     } finally {
       this.#preparing = undefined;
+    }
+  }
+
+  /** The file is closed when it resolves: one that is removed keeps its room until then. */
+  async #writeBeside(snapshot: Snapshot): Promise<void> {
+    const draft = `${this.#snapshotPath(snapshot.index)}${draftEnd}`;
+    const file = this.#disk.openSync(draft, { create: true });
+    this.#prepared = { index: snapshot.index, draft };
+    try {
+      // To the system at once: where there is no room for it, it takes none from the log's next write. The disk takes its time.
+      file.writeSync(this.#encodeSnapshot(snapshot), 0);
+    } catch (error) {
+      file.closeSync();
+      this.#dropPrepared();
+      throw error;
+    }
+    try {
+      await file.sync();
+    } finally {
       file.closeSync();
     }
   }
   #gaveWay(): DbError {
-    return new DbError("diskFull", "a snapshot of the consensus log has given its room to the log");
+    return new DbError("diskFull", "a snapshot has made room for the consensus log, or for a newer one");
   }
   #dropPrepared(): void {
-    if (this.#prepared === undefined) return;
-    this.#disk.removeSync(this.#prepared.draft);
+    const prepared = this.#prepared;
     this.#prepared = undefined;
+    if (prepared !== undefined) this.#disk.removeSync(prepared.draft);
   }
 
   /** The snapshot that was prepared is not needed any more. @throws what the disk throws: nothing is changed */
@@ -235,8 +253,8 @@ export class RaftStorage {
     if (this.#prepared === undefined) throw this.#gaveWay();
     const { index, draft } = this.#prepared;
     assert(base.index <= index, "a log begins where its snapshot ends, or before");
-    this.#disk.renameSync(draft, this.#snapshotPath(index));
     this.#prepared = undefined;
+    this.#disk.renameSync(draft, this.#snapshotPath(index));
     this.#disk.syncFolderSync(this.#folder);
     this.#replaceLog(index, base, this.#hard, Math.max(this.#commit, index), kept);
   }
@@ -266,6 +284,7 @@ export class RaftStorage {
     this.#fenced ??= new DbError("adminShutdown", "the consensus log is closed");
     if (this.#writing !== undefined) await this.#writing;
     if (this.#preparing !== undefined) await this.#preparing;
+    this.#dropPrepared();
     this.#file?.closeSync();
     this.#file = undefined;
   }
@@ -369,8 +388,7 @@ export class RaftStorage {
   /** What a write that did not come to its end has left takes room, and nothing else. */
   #removeDrafts(): void {
     for (const name of this.#disk.listSync(this.#folder))
-      if (name.endsWith(draftEnd) && `${this.#folder}/${name}` !== this.#prepared?.draft)
-        this.#disk.removeSync(`${this.#folder}/${name}`);
+      if (name.endsWith(draftEnd)) this.#disk.removeSync(`${this.#folder}/${name}`);
   }
 
   /** Logs and snapshots that the newest ones replace. */
@@ -385,6 +403,7 @@ export class RaftStorage {
   // --- opening ---------------------------------------------------------------------------------------------------
 
   #recover(): Recovered | undefined {
+    this.#removeDrafts();
     const names = this.#disk.listSync(this.#folder).filter((name) => /^log-\d{16}$/.test(name));
     const name = names.at(-1);
     if (name === undefined) return undefined;

@@ -115,6 +115,8 @@ class SimNode {
   syncFailed = false;
   /** Its writes are durable when they return. */
   durable = false;
+  /** Open ones. */
+  handles = 0;
 
   constructor(content: Content) {
     this.content = content;
@@ -177,6 +179,8 @@ export class SimDisk implements Disk {
   #nextId = 1;
   /** How many further syncs (or durable writes) of files whose path contains the key will fail. */
   readonly #failing = new Map<string, number>();
+  /** Removed, and still open somewhere: they keep their room. */
+  readonly #unnamed = new Set<SimNode>();
 
   constructor(options: SimDiskOptions = {}) {
     this.clock = options.clock ?? new SimClock();
@@ -253,6 +257,7 @@ export class SimDisk implements Disk {
   get bytesUsed(): number {
     let sum = 0;
     for (const node of this.#files.values()) sum += node.content.size;
+    for (const node of this.#unnamed) sum += node.content.size;
     return sum;
   }
 
@@ -430,7 +435,7 @@ export class SimDisk implements Disk {
   removeSync(path: string): void {
     for (const name of [...this.#files.keys()]) {
       if (name !== path && !name.startsWith(`${path}/`)) continue;
-      this.#files.delete(name);
+      this.#unname(name);
       this.#trace?.push({ kind: "remove", path: name });
     }
     for (const folder of [...this.#folders]) {
@@ -441,8 +446,19 @@ export class SimDisk implements Disk {
   renameSync(from: string, to: string): void {
     const node = this.#node(from);
     this.#files.delete(from);
+    this.#unname(to);
     this.#files.set(to, node);
     this.#trace?.push({ kind: "rename", path: from, to });
+  }
+
+  #unname(path: string): void {
+    const node = this.#files.get(path);
+    this.#files.delete(path);
+    if (node !== undefined && node.handles > 0) this.#unnamed.add(node);
+  }
+  closed(node: SimNode): void {
+    node.handles--;
+    if (node.handles === 0) this.#unnamed.delete(node);
   }
 
   syncFolderSync(_path: string): void {
@@ -508,12 +524,14 @@ class SimFile implements DiskFile {
   readonly #disk: SimDisk;
   readonly #node: SimNode;
   readonly #durable: boolean;
+  #closed = false;
 
   constructor(disk: SimDisk, path: string, node: SimNode, durable: boolean) {
     this.#disk = disk;
     this.path = path;
     this.#node = node;
     this.#durable = durable;
+    node.handles++;
   }
 
   size(): number {
@@ -565,7 +583,9 @@ class SimFile implements DiskFile {
   }
 
   closeSync(): void {
-    // Nothing is held per handle.
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#disk.closed(this.#node);
   }
 
   #later(ms: number): Promise<void> {

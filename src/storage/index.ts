@@ -376,7 +376,8 @@ export class Storage implements NodeStorage {
     this.#idle = clock.after(delayMs, () => {
       this.#idle = undefined;
       if (this.#closed || this.journal.fence !== undefined || this.frames.behindCount === 0) return;
-      const rest = this.#idleMs - (clock.monotonic() - this.journal.lastGroupAt);
+      // Whole milliseconds: a clock need not move within less, and then this would be asked for ever.
+      const rest = Math.ceil(this.#idleMs - (clock.monotonic() - this.journal.lastGroupAt));
       if (rest <= 0) this.checkpointer.want();
       else this.#armIdle(rest);
     });
