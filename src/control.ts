@@ -32,6 +32,7 @@ const clocks = new SharedClocks(buffer);
 const log = createLog({
   ...logOptions,
   clock: hostClock,
+  source: { node: start.self.name, component: "control" },
   write: (line) => writeSync(2, line),
 });
 

@@ -142,6 +142,7 @@ function logOf(config: Config): Log {
     format: config.logFormat,
     level: config.logLevel,
     clock: hostClock,
+    source: { node: config.nodeName ?? "node-1", component: "main" },
     write: (line) => process.stderr.write(line),
   });
 }

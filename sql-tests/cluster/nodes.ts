@@ -26,7 +26,7 @@ export interface NodePorts {
 export interface LogLine {
   readonly level: string;
   readonly time: string;
-  readonly msg: string;
+  readonly message: string;
   readonly [field: string]: unknown;
 }
 
@@ -200,7 +200,7 @@ export class ClusterNode {
     }
     this.logLines.push(line);
     if (this.logLines.length > logLinesMax) this.logLines.splice(0, logLinesMax / 2);
-    if (line.msg !== "this node leads the cluster" && line.msg !== "a node leads the cluster") return;
+    if (line.message !== "this node leads the cluster" && line.message !== "a node leads the cluster") return;
     const { term, leader } = line as unknown as { readonly term: number; readonly leader: string | number };
     this.leaderWords.push({ by: this.name, term, leader: String(leader), at: Date.parse(line.time) });
   }

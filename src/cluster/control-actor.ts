@@ -17,7 +17,7 @@ import { sha256 } from "@noble/hashes/sha2.js";
 import { ByteReader, ByteWriter, MalformedBytes } from "../base/bytes.js";
 import { DbError } from "../base/errors.js";
 import { traceId, traceparent, traceparentLength } from "../base/trace.js";
-import type { Log } from "../observe/index.js";
+import type { Log, LogFields } from "../observe/index.js";
 import type { Clock, Timer } from "../platform/index.js";
 import {
   decodeMessage,
@@ -1766,7 +1766,7 @@ export class ControlActor {
       const { uuid, state } = member;
       const facts = this.#peers.get(uuid);
       if (state === "JOINING" && this.#isJoinBrokenOff(member)) {
-        log.warn("a node that was admitted has not come: it is removed", { node: member.name });
+        log.warn("a node that was admitted has not come: it is removed", { member: member.name });
         this.#changeByself({
           kind: "removeMember",
           node: uuid,
@@ -1784,7 +1784,7 @@ export class ControlActor {
       if (uuid === this.#options.self.uuid) continue;
       const seen = Math.max(facts?.lastSeenMonotonic ?? 0, this.#leaderSince);
       if (state === "ENABLED" && now - seen > silence && uuid !== cluster.home) {
-        log.warn("POTENTIAL_FAILURE: a node is silent", { node: member.name, ms: Math.round(now - seen) });
+        log.warn("POTENTIAL_FAILURE: a node is silent", { member: member.name, ms: Math.round(now - seen) });
         this.#changeByself({ kind: "moveMember", node: uuid, to: "FAILED", reason: "silent for too long" });
         return;
       }
@@ -1855,7 +1855,7 @@ export class ControlActor {
     if (token === undefined || !isSecretOf(token, asked.secret) || token.expiresAt < clock.now()) {
       log.warn("a node was not admitted: its join token is not valid", {
         token: asked.token,
-        node: asked.name,
+        member: asked.name,
       });
       throw new DbError(
         "invalidAuthorizationSpecification",
@@ -2040,8 +2040,8 @@ function readAsked(payload: Uint8Array): {
   const trace = traceparent(Buffer.from(payload.subarray(contextAt, bodyAt)).toString("latin1"));
   return { term: new ByteReader(payload).u64(), trace, body: payload.subarray(bodyAt) };
 }
-function traceFields(trace: string | undefined): { readonly traceId?: string } {
-  return trace === undefined ? {} : { traceId: traceId(trace) };
+function traceFields(trace: string | undefined): LogFields {
+  return trace === undefined ? {} : { trace_id: traceId(trace) };
 }
 
 /** The log has the secret's hash alone; whoever reads it does not know what to show. */

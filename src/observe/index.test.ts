@@ -6,7 +6,8 @@ import { createLog, Durations, durationBounds } from "./index.js";
 function logInto(format: "json" | "pretty", level: "debug" | "info" = "info") {
   const lines: string[] = [];
   const clock = { ...hostClock, now: () => Date.UTC(2026, 0, 2, 3, 4, 5, 678) };
-  return { lines, log: createLog({ format, level, clock, write: (line) => lines.push(line) }) };
+  const source = { node: "node-7", component: "main" };
+  return { lines, log: createLog({ format, level, clock, source, write: (line) => lines.push(line) }) };
 }
 
 describe("log", () => {
@@ -20,8 +21,10 @@ describe("log", () => {
     expect(JSON.parse(lines[0]!)).toEqual({
       level: "warn",
       time: "2026-01-02T03:04:05.678Z",
+      node: "node-7",
+      component: "main",
       shard: 3,
-      msg: "slow\nread",
+      message: "slow\nread",
       ms: 12,
       password: "[hidden]",
       role: { password: "[hidden]" },

@@ -30,6 +30,8 @@ export interface LogOptions {
   readonly format: "json" | "pretty";
   readonly level: LogLevel;
   readonly clock: Clock;
+  /** On every line: whose it is (OBS-30). */
+  readonly source?: { readonly node: string; readonly component: string };
   /** Takes one line with its end. */
   readonly write: (line: string) => void;
 }
@@ -58,11 +60,12 @@ function serializeError(error: unknown): unknown {
 }
 
 export function createLog(options: LogOptions): Log {
-  const { clock, format, level, write } = options;
+  const { clock, format, level, source, write } = options;
   const logger = pino(
     {
       level,
-      base: null,
+      base: source ?? null,
+      messageKey: "message",
       timestamp: () => `,"time":"${isoTime(clock.now())}"`,
       formatters: { level: (label) => ({ level: label }) },
       serializers: { error: serializeError },
@@ -94,7 +97,11 @@ class PinoLog implements Log {
 
 /** `12:00:00.000 warn  message key=value`; an error's stack follows, indented. */
 function prettyLine(json: string): string {
-  const { level, time, msg, error, ...fields } = JSON.parse(json) as Record<string, unknown>;
+  // A terminal shows one node's lines, or a supervisor has put its name before them.
+  const { level, time, message, error, node, component, ...fields } = JSON.parse(json) as Record<
+    string,
+    unknown
+  >;
   const shown = Object.entries(fields).map(([key, value]) => {
     const text = typeof value === "string" && /^[\w.:/@-]+$/.test(value) ? value : JSON.stringify(value);
     return ` ${key}=${text}`;
@@ -105,7 +112,7 @@ function prettyLine(json: string): string {
     failure === undefined
       ? ""
       : `\n  ${(failure.stack ?? failure.message ?? JSON.stringify(failure)).replaceAll("\n", "\n  ")}`;
-  return `${clock} ${String(level).padEnd(5)} ${String(msg)}${shown.join("")}${detail}\n`;
+  return `${clock} ${String(level).padEnd(5)} ${String(message)}${shown.join("")}${detail}\n`;
 }
 
 /** A log that keeps nothing: for tests and code that is given none. */

@@ -98,7 +98,7 @@ export class PeerLinks {
       onHeard: (peer) => this.#heard(peer),
       onTrouble: (peer, what, malformed) => {
         if (malformed) this.counts.malformed++;
-        this.#log.info("link to a peer is down", { node: peer, reason: what });
+        this.#log.info("link to a peer is down", { peer, reason: what });
       },
     });
   }
@@ -194,12 +194,17 @@ export class PeerLinks {
       onHeard: () => {
         if (node !== undefined) this.#heard(node);
       },
-      onFault: (method, error) => this.#log.error("a request of a peer failed", { method, node, error }),
+      onFault: (method, error) =>
+        this.#log.error("a request of a peer failed", { method, peer: node, error }),
       onOver: (why, malformed) => {
         this.#incoming.delete(incoming);
         if (!malformed) return;
         this.counts.malformed++;
-        this.#log.warn("a connection that made no sense was closed", { node, remoteAddress, reason: why });
+        this.#log.warn("a connection that made no sense was closed", {
+          peer: node,
+          remoteAddress,
+          reason: why,
+        });
       },
     });
     this.#incoming.add(incoming);

@@ -246,7 +246,11 @@ function takeHead(
       if (!(error instanceof MalformedBytes)) throw error;
       const { peer, remoteAddress } = stream;
       const node = peer.kind === "member" ? peer.node : undefined;
-      log.warn("a stream that made no sense was closed", { node, remoteAddress, reason: error.message });
+      log.warn("a stream that made no sense was closed", {
+        peer: node,
+        remoteAddress,
+        reason: error.message,
+      });
       stream.destroy();
     }
   });

@@ -439,9 +439,9 @@ export class ServerSession implements Session, DdlSession, RunningHost {
     );
   }
   /** For log lines. */
-  get traceFields(): { readonly traceId?: string } {
+  get traceFields(): { readonly trace_id?: string } {
     const { trace } = this;
-    return trace === undefined ? {} : { traceId: traceId(trace) };
+    return trace === undefined ? {} : { trace_id: traceId(trace) };
   }
 
   #end(): void {
