@@ -198,7 +198,8 @@ export class Faults {
 
   async #stop(member: SimMember): Promise<void> {
     await this.#patients.stop(member);
-    await this.#sleep(this.#downtime());
+    // Whoever heals has started all others by then.
+    if (!this.#healing) await this.#sleep(this.#downtime());
     this.#patients.start(member);
   }
 

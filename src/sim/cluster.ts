@@ -239,8 +239,15 @@ class Cluster implements World, Patients {
           (one) => one.ready && one.isUp && !this.model.removedAt.has(one.member.uuid),
         );
         const process = able[this.random.below(able.length)];
-        if (process === undefined) await this.#sleep(50);
-        else if ((await this.#clients.setting(process)).outcome === "done") made = true;
+        if (process === undefined) {
+          await this.#sleep(50);
+          continue;
+        }
+        const asked = this.#clients.setting(process).then(({ outcome }) => {
+          made ||= outcome === "done";
+        });
+        // One that ends, since its disk had failed before, answers nobody.
+        await Promise.race([asked, this.#until(() => process.dead, limit)]);
       }
     })();
     if (!(await this.#until(() => made, limit)))
