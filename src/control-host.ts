@@ -216,6 +216,7 @@ export async function startControl(start: ControlStart, parts: ControlParts): Pr
     throw new DbError("dataCorrupted", "the consensus log in raft/ is of another node", {
       hint: "Restore raft/ and node.json from the same backup of this node.",
     });
+  if (storage.recovered !== undefined) storage.renew();
   const links =
     network === undefined ? undefined : new PeerLinks({ network, clock, random, hash, log, limits });
   const { firstPeers } = start;

@@ -268,8 +268,9 @@ class LocalLog implements ConsensusLog {
         );
       }
       file.truncateSync(at);
-      file.syncSync();
     }
+    // What a killed process had written and not synced is relied upon from here on.
+    if (last) file.syncSync();
     this.#position = at;
   }
 

@@ -285,7 +285,7 @@ export class ControlActor {
   #stateVersion = -1;
   #overdue = 0;
   #changingGroup = false;
-  /** Raft ids of voters whose votes are taken for the epoch that is being made. */
+  /** Raft ids of members whose votes are taken for the epoch that is being made: nobody raises them. */
   #losing: readonly number[] = [];
   /** Where this node is reached, when that is known; and whether it is being told to the others. */
   #addresses:
@@ -1273,7 +1273,7 @@ export class ControlActor {
         taken = this.#news(taken);
         made = this.#draft(taken);
       }
-      const losing = this.#votersLost(taken, made);
+      const losing = this.#votesLost(taken, made);
       if (losing.length > 0) {
         await this.#takeVotes(losing);
         await this.#leadSurely();
@@ -1341,13 +1341,12 @@ export class ControlActor {
     this.#caughtUpIn = term;
   }
 
-  /** Raft ids of those whose votes the changes take that are to be made. */
-  #votersLost(changes: readonly WaitingChange[], made: readonly (EpochEntry | ErrorRecord)[]): number[] {
+  /** Raft ids of those whose votes the changes take that are to be made, whether the group counts them already or would soon. */
+  #votesLost(changes: readonly WaitingChange[], made: readonly (EpochEntry | ErrorRecord)[]): number[] {
     const { members } = this.state.cluster;
-    const lost = changes.flatMap(({ change }, at) =>
-      "condition" in made[at]! ? [] : votesTakenBy(change).map((uuid) => members.get(uuid)?.raftId ?? 0),
+    return changes.flatMap(({ change }, at) =>
+      "condition" in made[at]! ? [] : votesTakenBy(change).flatMap((uuid) => members.get(uuid)?.raftId ?? []),
     );
-    return this.#raft.members.voters.filter((id) => lost.includes(id));
   }
 
   /**
@@ -1371,7 +1370,13 @@ export class ControlActor {
       for (;;) {
         const { voters, learners, outgoing } = this.#raft.members;
         const next = voters.find((id) => losing.includes(id));
-        if (outgoing.length > 0 || next === undefined) return;
+        if (outgoing.length > 0) {
+          // An earlier leader's change is not over.
+          await new Promise<void>((resolve) => clock.after(10, resolve));
+          if (!this.#raft.isLeader || this.#raft.term !== term) throw otherTerm();
+          continue;
+        }
+        if (next === undefined) return;
         const left = voters.filter((id) => id !== next);
         await this.#raft.changeMembers({ voters: left, learners: sorted([...learners, next]) });
       }
@@ -1824,9 +1829,15 @@ export class ControlActor {
     );
   }
 
-  /** The Raft group follows the members, one step at a time. */
+  /** The Raft group follows the members, one step at a time: as they are once all is applied that an earlier leader had begun. */
   #alignGroup(): void {
     if (this.#changingGroup || this.#losing.length > 0) return;
+    if (this.#caughtUpIn !== this.#raft.term) {
+      this.#leadSurely().catch((error: unknown) =>
+        this.#options.log.debug("the voters cannot be looked at yet", { error }),
+      );
+      return;
+    }
     const target = groupOf(this.state.cluster.members.values());
     const { voters, learners, outgoing } = this.#raft.members;
     if (outgoing.length > 0 || target.voters.length === 0) return;

@@ -557,3 +557,53 @@ describe("a snapshot that is written beside the log", () => {
     expect(open(disk).recovered!.snapshot?.index).toBe(30);
   });
 });
+
+describe("what an earlier process has left unsynced", () => {
+  const change: Change = { hard: { term: 7, vote: 2 }, append: [{ kind: "empty", index: 21, term: 7 }] };
+  const found = (disk: SimDisk): string => {
+    const { hard, entries } = open(disk).recovered!;
+    return `term ${hard.term} vote ${hard.vote}, ${entries.length} entries`;
+  };
+  const all = "term 7 vote 2, 21 entries";
+
+  for (const [what, leave] of [
+    [
+      "since it was killed",
+      (storage: RaftStorage, disk: SimDisk) => {
+        void storage.write([change]).catch(() => {});
+        disk.processKilled();
+      },
+    ],
+    [
+      "since a sync has failed",
+      async (storage: RaftStorage, disk: SimDisk) => {
+        disk.failSync("raft/");
+        await expect(storage.write([change])).rejects.toMatchObject({ sqlstate: "58030" });
+      },
+    ],
+  ] as const)
+    it(`${what} is durable once it is relied upon`, async () => {
+      const disk = await writtenOneByOne();
+      await leave(open(disk), disk);
+      const next = open(disk);
+      expect(found(disk)).toBe(all);
+      // Without it a power failure takes it all back.
+      const lost = new Set(Array.from({ length: 20 }, () => found(disk.crash())));
+      expect(lost).toContain("term 0 vote 0, 20 entries");
+      next.renew();
+      for (let times = 0; times < 20; times++) expect(found(disk.crash())).toBe(all);
+      expect(disk.listSync(folder)).toEqual(["log-0000000000000002"]);
+    });
+
+  it("is synced in its place where there is no room for another file", async () => {
+    const disk = await writtenOneByOne();
+    const storage = open(disk);
+    void storage.write([change]).catch(() => {});
+    disk.processKilled();
+    const next = open(disk);
+    disk.capacity = disk.bytesUsed + 10;
+    next.renew();
+    expect(next.isFenced).toBe(false);
+    for (let times = 0; times < 20; times++) expect(found(disk.crash())).toBe(all);
+  });
+});

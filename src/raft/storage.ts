@@ -116,6 +116,30 @@ export class RaftStorage {
   }
 
   /**
+   * Writes anew what was read, before anybody relies on it: a process that was killed as it wrote, or whose sync had failed, has
+   * left bytes in the system's memory that a later power failure takes back, and a vote or an acknowledgement with them. A
+   * second sync of the same file may say that all is well; it has to do where there is no room for another file.
+   * @throws DbError ioError (58030): nothing is accepted
+   */
+  renew(): void {
+    assert(this.recovered !== undefined && this.#file !== undefined, "there is a log");
+    const { base, snapshot, entries } = this.recovered;
+    try {
+      this.#startFile(base, this.#hard, this.#commit, entries);
+      this.#removeOthers(snapshot?.index ?? 0);
+    } catch (error) {
+      if (this.#fenced !== undefined || !(error instanceof DbError) || error.condition !== "diskFull")
+        throw this.#fence(error);
+      try {
+        this.#removeDrafts();
+        this.#file.syncSync();
+      } catch (cause) {
+        throw this.#fence(cause);
+      }
+    }
+  }
+
+  /**
    * Makes changes durable, in order. Resolves when they are.
    * @throws DbError ioError (58030): nothing is accepted any more. Whatever a snapshot's files met before they had their
    *   names (53100: no room): then nothing is changed, and more is accepted (`isFenced`)

@@ -10,6 +10,7 @@ import type { EpochEntry } from "../cluster/contract.js";
 import { encodeProposal } from "../cluster/control-state.js";
 import { decodeEpoch } from "../cluster/epochs.js";
 import { CatalogState, ClusterState, type ControlActor, ControlState, errorOf } from "../cluster/index.js";
+import { RaftStorage } from "../raft/index.js";
 import type { ControlProcess, World } from "./cluster-process.js";
 import type { Swarm } from "./cluster-swarm.js";
 import { simTrust } from "./trust.js";
@@ -71,6 +72,11 @@ const copies: Partial<Swarm> = {
 const skipping = new WeakSet<ControlProcess>();
 
 export const mutations: readonly Mutation[] = [
+  {
+    name: "what a killed process had not synced is relied upon",
+    swarm: { ...busy, syncMs: 30, faults: ["kill", "power", "failSync", "stop"], faultEveryMs: 400 },
+    install: () => replaced(RaftStorage.prototype, "renew", () => () => {}),
+  },
   { name: "a lease is longer than those who wait for it believe", leaseTooLongMs: 3000, swarm: busy },
   {
     name: "a change is answered before the others have applied it",
