@@ -30,6 +30,7 @@ import {
 } from "../raft/index.js";
 import type { FromControl, LogEntry, ToControl } from "./channel.js";
 import { errorOf, recordOf } from "./cluster-state.js";
+import { epochEntryProblem } from "./commands.js";
 import type {
   Attestation,
   ClusterChange,
@@ -48,7 +49,13 @@ import type {
   VerifySignature,
 } from "./contract.js";
 import { type Hello, type JoinAnswer, readMessage, type Status } from "./control-messages.js";
-import { type ControlCommand, ControlState, encodeProposal, type StateRefusal } from "./control-state.js";
+import {
+  type ControlCommand,
+  ControlState,
+  decodeProposal,
+  encodeProposal,
+  type StateRefusal,
+} from "./control-state.js";
 import { attestationDigest, versionText } from "./epochs.js";
 import {
   groupOf,
@@ -296,6 +303,8 @@ export class ControlActor {
     | { readonly now: Member["addresses"]; readonly before: readonly Member["addresses"][] }
     | undefined;
   #moving = false;
+  /** Control addresses of peers that the log may have, by uuid. */
+  readonly #hints = new Map<string, string>();
   #behindSince: number | undefined;
   #epochMismatch = false;
 
@@ -390,6 +399,7 @@ export class ControlActor {
     }
     this.#opened = true;
     this.#flush();
+    this.#noteHints();
     this.#trustChanged();
     this.#raft.start();
     if (genesis !== undefined && this.state.cluster.latest === undefined) this.#found(genesis);
@@ -1024,6 +1034,31 @@ export class ControlActor {
     this.#trustChanged();
   }
 
+  /**
+   * Entries that this start does not know to be committed may say where others are: two that have both moved would look for each
+   * other in vain, and never commit them.
+   */
+  #noteHints(): void {
+    const { entries = [] } = this.#options.storage.recovered ?? {};
+    for (const one of entries) {
+      if (one.kind !== "command" || one.index <= this.#raft.appliedIndex) continue;
+      const { command } = decodeProposal(one.data);
+      if (command.type !== "epochs") continue;
+      for (const entry of command.entries) {
+        if (epochEntryProblem(entry) !== undefined || entry.change.kind !== "setAddresses") continue;
+        this.#hints.set(entry.change.node, entry.change.addresses.control);
+      }
+    }
+  }
+  #followHints(): void {
+    for (const [node, to] of this.#hints) {
+      const from = this.#addressInLog(node);
+      if (from === undefined || from === to || this.#options.links?.isConnected(node) === true)
+        this.#hints.delete(node);
+      else this.#noteHearsay(node, from, to);
+    }
+  }
+
   /** A peer that nobody can call any more has called: it is found before the log knows where it went. */
   #noteMoved(node: string, facts: PeerFacts, to: string | undefined): void {
     const from = this.#addressInLog(node);
@@ -1580,6 +1615,7 @@ export class ControlActor {
   #tick(): void {
     if (this.#endIfRemoved()) return;
     if (this.#mainKeepsUp()) this.#sendStatus();
+    if (this.#hints.size > 0) this.#followHints();
     this.#handAll();
     this.#tryBarriers();
     this.#ownDuties();

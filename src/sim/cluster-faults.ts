@@ -383,11 +383,14 @@ export class Faults {
     if (image === undefined || !this.#isCalm() || !this.#patients.mayLose(member))
       return this.crash(member, true);
     this.#proving = member;
+    // It may be lost for good, and no other vote with it.
+    this.#world.quietUntil = Number.POSITIVE_INFINITY;
     this.#patients.crash(member, true);
     await this.#sleep(random.below(2) === 0 ? 0 : this.#downtime());
     const facts = member.process?.dead === true ? this.#factsOf(member.disk) : undefined;
     if (facts === undefined) {
       this.#proving = undefined;
+      this.#world.quietUntil = 0;
       return this.#patients.start(member);
     }
     const disk = image.disk.crash();

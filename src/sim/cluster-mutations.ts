@@ -74,7 +74,7 @@ const skipping = new WeakSet<ControlProcess>();
 export const mutations: readonly Mutation[] = [
   {
     name: "what a killed process had not synced is relied upon",
-    swarm: { ...busy, syncMs: 30, faults: ["kill", "power", "failSync", "stop"], faultEveryMs: 400 },
+    swarm: { ...busy, syncMs: 8, faults: ["failSync", "stop", "stallMain", "isolateLeader"], faultEveryMs: 300 },
     install: () => replaced(RaftStorage.prototype, "renew", () => () => {}),
   },
   { name: "a lease is longer than those who wait for it believe", leaseTooLongMs: 3000, swarm: busy },

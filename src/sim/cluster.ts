@@ -239,10 +239,8 @@ class Cluster implements World, Patients {
           (one) => one.ready && one.isUp && !this.model.removedAt.has(one.member.uuid),
         );
         const process = able[this.random.below(able.length)];
-        if (process === undefined) {
-          await this.#sleep(50);
-          continue;
-        }
+        await this.#sleep(50);
+        if (process === undefined) continue;
         const asked = this.#clients.setting(process).then(({ outcome }) => {
           made ||= outcome === "done";
         });
@@ -496,8 +494,7 @@ class Cluster implements World, Patients {
     if (process === undefined || process.dead) return;
     this.log.note(`${power ? "power off" : "kill"} ${name}`);
     process.kill();
-    // A disk that has failed is mended, and what was not synced is gone.
-    if (power || member.failing === member.disk) {
+    if (power) {
       this.wire.powerOff(name);
       member.disk = member.disk.crash();
     } else {
@@ -600,7 +597,8 @@ class Cluster implements World, Patients {
     void (async () => {
       await this.#sleep(20);
       if (process.dead) return;
-      this.crash(member, true);
+      // The next start may read from the system's memory what the disk has refused.
+      this.crash(member, !again || this.random.below(2) === 0);
       await this.#sleep(500);
       if (again) this.start(member);
     })();
