@@ -321,6 +321,51 @@ function inWorld(what: string, body: (world: World) => Promise<void>): void {
   });
 }
 
+describe("a vote", () => {
+  inWorld(
+    "is given to nobody who is away: not by the group, and by no epoch that would end the quorum",
+    async (world) => {
+      const [a, b, c] = await world.three();
+      const leader = (): Process => world.processes.find(({ half }) => half.actor.group.voters.includes(1))!;
+      expect(await world.move(a, "c", "DISABLED")).toBe("made");
+      world.kill(c);
+      await world.sleep(3000);
+      // Two of three would still decide; and do, for it has no vote before it is back.
+      expect(await world.move(a, "c", "ENABLED")).toBe("made");
+      await world.sleep(2000);
+      expect(leader().half.actor.group.voters).toEqual([1, 2]);
+      expect(await world.move(a, "c", "DISABLED")).toBe("made");
+      expect(await world.move(a, "b", "DISABLED")).toBe("made");
+      world.kill(b);
+      await world.sleep(3000);
+      for (const name of ["b", "c"] as const)
+        expect(await world.move(a, name, "ENABLED")).toBe("objectNotInPrerequisiteState");
+      await world.start("b");
+      await world.until("b is heard", () => a.half.actor.status().peers[0]?.connected === true);
+      await world.sleep(1000);
+      expect(await world.move(a, "b", "ENABLED")).toBe("made");
+      await world.until("b votes", () => a.half.actor.group.voters.length === 2);
+    },
+  );
+
+  inWorld("that was given and is taken at once does not stay with one that was removed", async (world) => {
+    const [a, , c] = await world.three();
+    const node = uuidOf("c");
+    const learner = roleBits.LEARNER | roleBits.COORDINATOR;
+    expect(await world.change(a, { kind: "setRoles", node, roles: learner })).toBe("made");
+    await world.until("c only learns", () => a.half.actor.group.voters.length === 2);
+    const removal = { kind: "removeMember", node, reason: "t", force: true, allowDataLoss: true } as const;
+    const answers = [world.change(a, { kind: "setRoles", node, roles: voter }), world.change(a, removal)];
+    expect(await Promise.all(answers)).toEqual(["made", "made"]);
+    await world.until("c has heard of it", () => c.fault?.kind === "fault");
+    await world.until("the group is without c", () => {
+      const { voters, learners } = a.half.actor.group;
+      return ![...voters, ...learners].includes(3);
+    });
+    expect(await world.change(a, setting("7min"))).toBe("made");
+  });
+});
+
 describe("trace context", () => {
   inWorld("goes along with a change to whoever leads, and into its log", async (world) => {
     const [a, b] = await world.three();

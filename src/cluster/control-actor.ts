@@ -106,6 +106,8 @@ const changesBytesMax = 4 << 20;
 /** How long an entry waits for as many changes as the two before it had: as long as one of them takes, within these bounds. */
 const gatherLeastMs = 5;
 const gatherMostMs = 20;
+/** A learner that is no further behind may vote. */
+const keptUpEntries = 100;
 /** Of one proposal: a frame between nodes has room for it. */
 const proposalBytesMax = 16 << 20;
 
@@ -1442,20 +1444,24 @@ export class ControlActor {
       const member = members.get(uuid);
       return member !== undefined && isVoting(member) ? [member] : [];
     });
-    if (voters.length === 0) return undefined;
-    const left = [...members.values()].filter((one) => !leaving.has(one.uuid) && !voters.includes(one));
+    const newcomer = voteGivenBy(change, members);
+    if (voters.length === 0 && newcomer === undefined) return undefined;
+    const left = [...members.values()].filter(
+      (one) => !leaving.has(one.uuid) && !voters.includes(one) && one.uuid !== newcomer?.uuid,
+    );
+    if (newcomer !== undefined) left.push(newcomer);
     if (keepsQuorum(left, "", (uuid) => this.#isReachable(uuid))) {
       for (const { uuid } of voters) leaving.add(uuid);
       return undefined;
     }
-    return new DbError(
-      "objectNotInPrerequisiteState",
-      `without node ${voters.map((one) => one.name).join(", ")} the reachable voters would be no quorum`,
-      {
-        detail: "NO_QUORUM: the cluster could not decide anything any more.",
-        hint: "Bring other nodes back first.",
-      },
-    );
+    const how =
+      newcomer === undefined
+        ? `without node ${voters.map((one) => one.name).join(", ")}`
+        : `with node ${newcomer.name} as a voter`;
+    return new DbError("objectNotInPrerequisiteState", `${how} the reachable voters would be no quorum`, {
+      detail: "NO_QUORUM: the cluster could not decide anything any more.",
+      hint: "Bring other nodes back first.",
+    });
   }
 
   #isReachable(uuid: string): boolean {
@@ -1861,7 +1867,7 @@ export class ControlActor {
       facts !== undefined &&
       this.#isReachable(member.uuid) &&
       facts.epoch === cluster.latest?.epoch.number &&
-      facts.appliedNow + 100 >= this.#raft.commitIndex
+      facts.appliedNow + keptUpEntries >= this.#raft.commitIndex
     );
   }
 
@@ -1877,6 +1883,13 @@ export class ControlActor {
     const target = groupOf(this.state.cluster.members.values());
     const { voters, learners, outgoing } = this.#raft.members;
     if (outgoing.length > 0 || target.voters.length === 0) return;
+    // Who is away, or far behind, is asked for its vote once it is there: until then it would count and not answer.
+    const late = target.voters.filter((id) => !voters.includes(id) && !this.#keepsUp(id));
+    if (late.length > 0) {
+      target.voters = target.voters.filter((id) => !late.includes(id));
+      target.learners = sorted([...target.learners, ...late]);
+    }
+    if (target.voters.length === 0) return;
     if (same(voters, target.voters) && same(learners, target.learners)) return;
     this.#changingGroup = true;
     this.#raft.changeMembers(nextGroup({ voters, learners }, target)).then(
@@ -1889,6 +1902,13 @@ export class ControlActor {
         this.#options.log.debug("the voters could not be changed yet", { error });
       },
     );
+  }
+
+  #keepsUp(raftId: number): boolean {
+    const progress = this.#raft.matchOf(raftId);
+    // Not in the group at all yet: it learns first.
+    if (progress === undefined) return true;
+    return progress.recentlyActive && progress.match + keptUpEntries >= this.#raft.commitIndex;
   }
 
   // --- joining -----------------------------------------------------------------------------------------------------
@@ -2130,6 +2150,16 @@ function votesTakenBy(change: ClusterChange): readonly string[] {
     default:
       return [];
   }
+}
+
+/** A member as it would be that has no vote now, and would have one. */
+function voteGivenBy(change: ClusterChange, members: ReadonlyMap<string, Member>): Member | undefined {
+  if (change.kind !== "moveMember" && change.kind !== "setRoles") return undefined;
+  const member = members.get(change.node);
+  if (member === undefined || isVoting(member)) return undefined;
+  const after =
+    change.kind === "setRoles" ? { ...member, roles: change.roles } : { ...member, state: change.to };
+  return isVoting(after) ? after : undefined;
 }
 
 function same(a: readonly number[], b: readonly number[]): boolean {

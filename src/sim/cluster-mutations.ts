@@ -74,7 +74,12 @@ const skipping = new WeakSet<ControlProcess>();
 export const mutations: readonly Mutation[] = [
   {
     name: "what a killed process had not synced is relied upon",
-    swarm: { ...busy, syncMs: 8, faults: ["failSync", "stop", "stallMain", "isolateLeader"], faultEveryMs: 300 },
+    swarm: {
+      ...busy,
+      syncMs: 8,
+      faults: ["failSync", "stop", "stallMain", "isolateLeader"],
+      faultEveryMs: 300,
+    },
     install: () => replaced(RaftStorage.prototype, "renew", () => () => {}),
   },
   { name: "a lease is longer than those who wait for it believe", leaseTooLongMs: 3000, swarm: busy },

@@ -244,7 +244,7 @@ export class SimDisk implements Disk {
   /** The process that used it was killed: durable writes that were under way are the system's by then, and end. */
   processKilled(): void {
     for (const [path, node] of this.#files)
-      if (node.durable && !node.syncFailed) this.makeStable(path, node, node.pending);
+      if (node.durable && !node.syncFailed && node.pending.length > 0) this.#placed(path, node, node.pending);
   }
 
   /** Whether a file whose path begins so has writes that are not durable yet. */
@@ -507,7 +507,10 @@ export class SimDisk implements Disk {
       }
     }
     if (node.syncFailed) throw new DbError("ioError", `could not sync file "${path}": input/output error`);
-    if (writes.length === 0) return;
+    if (writes.length > 0) this.#placed(path, node, writes);
+  }
+
+  #placed(path: string, node: SimNode, writes: readonly PendingWrite[]): void {
     const ids = new Set(writes.map((write) => write.id));
     for (const write of writes) node.stable.write(write.bytes, write.position);
     node.pending = node.pending.filter((write) => !ids.has(write.id));
