@@ -196,7 +196,7 @@ export class ControlPlane implements ClusterAdmin {
     });
     this.#options.channel.send({ kind: "open", seen });
     await opened;
-    await this.#until(() => !this.#working && this.#queue.length === 0);
+    await this.#until(() => this.#hasAppliedAll);
   }
 
   /** Resolves once the condition holds behind some entry, or some change of status. */
@@ -531,7 +531,10 @@ export class ControlPlane implements ClusterAdmin {
   async catchUp(): Promise<void> {
     if (this.#over !== undefined) throw this.#over;
     await this.#ask((ticket) => this.#options.channel.send({ kind: "catchUp", ticket }));
-    await this.#until(() => !this.#working);
+    await this.#until(() => this.#hasAppliedAll);
+  }
+  get #hasAppliedAll(): boolean {
+    return !this.#working && this.#queue.length === 0 && this.#restoring === undefined;
   }
 
   #ask(send: (ticket: number) => void): Promise<void> {
