@@ -16,6 +16,7 @@
  */
 import {
   type AuditEvent,
+  type AuditLine,
   auditFormat,
   type ChainHead,
   emptyChain,
@@ -107,57 +108,66 @@ export class ChainVerifier {
   }
 
   #line(text: string): void {
-    const { cluster, node } = this.#options;
     const line = readLine(text);
-    if (line === undefined) this.#fail("MALFORMED", "a line is neither head, event nor signature");
-    else if (line.kind === "head") {
-      if (line.format !== auditFormat) this.#fail("MALFORMED", `format ${line.format} is not known`);
-      else if (line.cluster !== cluster || line.node !== node)
-        this.#fail("WRONG_CHAIN", `a file of node ${line.node} of cluster ${line.cluster}`);
-    } else if (line.kind === "event") this.#event(line.previous, line.hash, line.text);
-    else this.#run(line.sequence, line.certificate, line.signature);
+    if (line === undefined) {
+      this.#fail("MALFORMED", "a line is neither head, event nor signature");
+      return;
+    }
+    const problem =
+      line.kind === "head"
+        ? this.#headProblem(line)
+        : line.kind === "event"
+          ? this.#event(line)
+          : this.#run(line);
+    // A signature is of events that are there already.
+    if (problem !== undefined) this.#fail(...problem, this.#head.sequence + (line.kind === "run" ? 0 : 1));
   }
 
-  #event(previous: Uint8Array | undefined, hash: Uint8Array, text: string): void {
+  #headProblem(line: AuditLine & { readonly kind: "head" }): Problem | undefined {
+    const { cluster, node } = this.#options;
+    if (line.format !== auditFormat) return ["MALFORMED", `format ${line.format} is not known`];
+    if (line.cluster !== cluster || line.node !== node)
+      return ["WRONG_CHAIN", `a file of node ${line.node} of cluster ${line.cluster}`];
+    return undefined;
+  }
+
+  #event({ previous, hash, text }: AuditLine & { readonly kind: "event" }): Problem | undefined {
     const { node, known, onEvent } = this.#options;
     const next = this.#head.sequence + 1;
     const event = readEvent(text);
-    if (event === undefined)
-      return this.#fail("HASH_INVALID", `what stands in place of event ${next} is none`);
+    if (event === undefined) return ["HASH_INVALID", `what stands in place of event ${next} is none`];
     if (event.event_sequence !== next)
-      return this.#fail("SEQUENCE_GAP", `event ${event.event_sequence} follows event ${next - 1}`);
+      return ["SEQUENCE_GAP", `event ${event.event_sequence} follows event ${next - 1}`];
     if (!isEqual(previous, this.#head.hash))
-      return this.#fail("HASH_MISMATCH", `event ${next} does not name the hash of event ${next - 1}`);
+      return ["HASH_MISMATCH", `event ${next} does not name the hash of event ${next - 1}`];
     if (!isEqual(hash, eventHash(text, previous)))
-      return this.#fail("HASH_INVALID", `event ${next} is not what its hash says`);
-    if (eventText(event) !== text)
-      return this.#fail("MALFORMED", `event ${next} is not in its canonical form`);
-    if (event.node_uuid !== node)
-      return this.#fail("WRONG_CHAIN", `event ${next} is of node ${event.node_uuid}`);
+      return ["HASH_INVALID", `event ${next} is not what its hash says`];
+    if (eventText(event) !== text) return ["MALFORMED", `event ${next} is not in its canonical form`];
+    if (event.node_uuid !== node) return ["WRONG_CHAIN", `event ${next} is of node ${event.node_uuid}`];
     const vouched = known?.get(next);
     if (vouched !== undefined && !isEqual(vouched, hash))
-      return this.#fail("HASH_MISMATCH", `event ${next} is another one than the cluster was told of`);
+      return ["HASH_MISMATCH", `event ${next} is another one than the cluster was told of`];
     this.#head = { sequence: next, hash };
     onEvent?.(event, hash);
+    return undefined;
   }
 
-  #run(sequence: number, certificate: string, signature: string): void {
+  #run({ sequence, certificate, signature }: AuditLine & { readonly kind: "run" }): Problem | undefined {
     const { node, keyOf, verify } = this.#options;
-    const { sequence: last } = this.#head;
+    const { sequence: last, hash } = this.#head;
     if (sequence !== last)
-      return this.#fail(
-        "SIGNATURE_INVALID",
-        `a signature of events up to ${sequence} stands behind event ${last}`,
-        last,
-      );
+      return ["SIGNATURE_INVALID", `a signature of events up to ${sequence} stands behind event ${last}`];
     const key = keyOf(certificate);
     if (key === undefined)
-      return this.#fail("SIGNATURE_INVALID", `node ${node} never had the certificate ${certificate}`, last);
-    if (this.#head.hash === undefined || !verify(key, runDigest(node, this.#head), signature))
-      return this.#fail("SIGNATURE_INVALID", `the signature of events up to ${last} does not verify`, last);
+      return ["SIGNATURE_INVALID", `node ${node} never had the certificate ${certificate}`];
+    if (hash === undefined || !verify(key, runDigest(node, this.#head), signature))
+      return ["SIGNATURE_INVALID", `the signature of events up to ${last} does not verify`];
     this.#signed = last;
+    return undefined;
   }
 }
+
+type Problem = readonly [kind: FaultKind, reason: string];
 
 function isEqual(a: Uint8Array | undefined, b: Uint8Array | undefined): boolean {
   return a === undefined || b === undefined ? a === b : Buffer.compare(a, b) === 0;
