@@ -11,8 +11,9 @@
  *
  * Invariants: nothing is answered before its sync returned; the snapshot that a log begins behind is durable before the
  * log; a torn end is dropped, damage with a whole later write behind it is XX001 and never guessed over; after a failed
- * write or sync of the log nothing is accepted any more (MGA-52): whether the bytes arrived only a restart can tell. What
- * fails before a snapshot and its new log have their names costs nothing: the old log goes on.
+ * write or sync of the log nothing is accepted any more (MGA-52): whether the bytes arrived only a restart can tell, and it
+ * writes what it has read anew before it relies on it (`renew`). What fails before a snapshot and its new log have their names
+ * costs nothing: the old log goes on.
  */
 import type { XXHashAPI } from "xxhash-wasm";
 import { ByteReader, ByteWriter, MalformedBytes } from "../base/bytes.js";
