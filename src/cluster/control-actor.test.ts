@@ -464,6 +464,18 @@ describe("a message that is none", () => {
   });
 });
 
+describe("a lease", () => {
+  inWorld("ends with the member that has it, whatever is left of it", async (world) => {
+    const [, b, c] = await world.three();
+    for (const one of [b, c])
+      await world.until("it has a lease", () => one.leaseUntil > world.clock.monotonic() + 500);
+    b.half.receive({ kind: "stop" });
+    await world.sleep(50);
+    expect(b.leaseUntil).toBe(Number.NEGATIVE_INFINITY);
+    expect(c.leaseUntil).toBeGreaterThan(world.clock.monotonic());
+  });
+});
+
 describe("a member that is not enabled", () => {
   inWorld("may say what it is, and changes nothing", async (world) => {
     const { a, c } = await world.withStranger();

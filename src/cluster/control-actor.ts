@@ -473,6 +473,8 @@ export class ControlActor {
   #end(error: DbError): void {
     this.#over = true;
     this.#timer?.cancel();
+    // Nobody hands it entries any more: from here on it is behind, while what it was granted may still run.
+    this.#options.publishLease?.(Number.NEGATIVE_INFINITY);
     this.#raft.stop(error);
     for (const pending of [...this.#pending.values()]) this.#giveUp(pending, error);
     for (const one of this.#barriers) one.reject(error);

@@ -380,8 +380,9 @@ export class Faults {
     const old = images.filter(({ atMs }) => atMs < clock.monotonic() - oldMs);
     const image =
       random.below(3) === 0 && !member.founder ? this.#imageOf(member) : old[random.below(old.length)];
-    if (image === undefined || !this.#isCalm() || !this.#patients.mayLose(member))
-      return this.crash(member, true);
+    // Where nobody has heard yet of where it has moved, none of those whom its old folder knows would meet it, to refuse it.
+    const mayBe = this.#isCalm() && this.#patients.areFound() && this.#patients.mayLose(member);
+    if (image === undefined || !mayBe) return this.crash(member, true);
     this.#proving = member;
     // It may be lost for good, and no other vote with it.
     this.#world.quietUntil = Number.POSITIVE_INFINITY;
