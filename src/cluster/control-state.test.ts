@@ -404,7 +404,7 @@ describe("a proposal", () => {
 /** A cluster of a and b, which is JOINING. */
 function memberB(): {
   readonly state: ControlState;
-  readonly move: () => void;
+  readonly move: (to?: "ENABLED" | "DISABLED" | "FAILED") => void;
   readonly roles: (bits: number) => void;
 } {
   const author = new Author();
@@ -415,10 +415,15 @@ function memberB(): {
   const make = (change: ClusterChange): void => note(epochs(author.change(change)));
   note(author.genesis());
   make({ kind: "addMember", member: newMember("b") });
-  note(encodeProposal({ type: "attest", attestation: author.attestation("b") }, author.origin()));
+  const attest = (): void =>
+    note(encodeProposal({ type: "attest", attestation: author.attestation("b") }, author.origin()));
+  attest();
   return {
     state,
-    move: () => make({ kind: "moveMember", node: uuidOf("b"), to: "ENABLED", reason: "r" }),
+    move: (to = "ENABLED") => {
+      make({ kind: "moveMember", node: uuidOf("b"), to, reason: "r" });
+      if (to === "FAILED") attest();
+    },
     roles: (bits) => make({ kind: "setRoles", node: uuidOf("b"), roles: bits }),
   };
 }
@@ -507,6 +512,19 @@ describe("at the leader's door", () => {
     expect(changing({ kind: "setAddresses", node: uuidOf("b"), addresses })).toBeUndefined();
     expect(asked(boot("b"))).toBeUndefined();
     expect(asked({ type: "resolved", transactions: [] })).toBeUndefined();
+  });
+
+  it("of a member that is FAILED waits until it is back; of one that was disabled it is refused", () => {
+    const { state, move } = memberB();
+    const changing = (): string | undefined =>
+      state.changeByState(uuidOf("b"), own, { kind: "reset", key: "replication.factor" })?.error.sqlstate;
+    move();
+    move("FAILED");
+    expect(changing()).toBe("57P03");
+    move();
+    expect(changing()).toBeUndefined();
+    move("DISABLED");
+    expect(changing()).toBe("55000");
   });
 });
 

@@ -238,11 +238,12 @@ export class ControlState {
       member?.state === "ENABLED"
         ? ["has no role to serve clients", "WRONG_ROLE: only a COORDINATOR or a SHARD_OWNER may."]
         : [`is ${member?.state ?? "no member"}`, "NOT_ENABLED: only enabled nodes may."];
-    const error = new DbError(
-      "objectNotInPrerequisiteState",
-      `node ${member?.name ?? node} ${state}, and changes nothing`,
-      { detail, hint: "Connect to another node." },
-    );
+    // It was out of reach, and comes back by itself: what it asks for waits for that.
+    const condition = member?.state === "FAILED" ? "cannotConnectNow" : "objectNotInPrerequisiteState";
+    const error = new DbError(condition, `node ${member?.name ?? node} ${state}, and changes nothing`, {
+      detail,
+      hint: "Connect to another node.",
+    });
     return { origin, error };
   }
 
