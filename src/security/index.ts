@@ -1,8 +1,38 @@
 /**
- * Security: who a client is (SCRAM-SHA-256), what the client port shows (certificate), what a role may do (privileges).
+ * Security: who a client is (SCRAM-SHA-256), what the client port shows (certificate), what a role may do (privileges),
+ * and the cluster's certificates: what its CA issues and takes back (`authority.ts`), and whom a peer's names.
  * Other folders import from here.
  */
 
+export {
+  Authority,
+  type AuthorityOptions,
+  createAuthority,
+  type IssuedCertificate,
+  type NewAuthority,
+  type Validity,
+} from "./authority.js";
+export {
+  type CaAlgorithm,
+  type CaSigner,
+  caAlgorithmOf,
+  generateSoftwareKey,
+  softwareSigner,
+} from "./ca-signer.js";
+export {
+  type ClientKind,
+  type Identity,
+  identityOf,
+  identityUri,
+  parseIdentityUri,
+} from "./certificate-names.js";
+export {
+  type CertificateRequest,
+  type KeyKind,
+  makeRequest,
+  type RequestWish,
+  readRequest,
+} from "./certificate-request.js";
 export {
   checkPeer,
   createCa,
@@ -29,6 +59,17 @@ export {
   storeNodeMaterial,
   verifySignature,
 } from "./node-material.js";
+export {
+  type Revocation,
+  type RevocationFacts,
+  type RevocationList,
+  type RevocationReason,
+  type RevokedCertificate,
+  readCertificate,
+  readCrl,
+  revocationReasons,
+  revokedMax,
+} from "./revocation-list.js";
 export {
   createVerifier,
   defaultIterations,
