@@ -277,6 +277,8 @@ export class ControlActor {
   #leaderChanges = 0;
   /** As of when leases and barriers were begun anew. */
   #noted = { leader: 0, term: 0 };
+  /** Of this leader: who led in the term just before, and longer than leases are; 0: that is not known. */
+  #deposed = 0;
   #committed = 0;
   #failed = 0;
   #timer: Timer | undefined;
@@ -1558,11 +1560,22 @@ export class ControlActor {
       if (applied >= index) continue;
       // A new leader waits one lease for those whose leases it does not know.
       const seen = member.uuid === self.uuid ? this.#leasedAt : (facts?.leasedAt ?? Number.NEGATIVE_INFINITY);
-      const isGone = this.#dead.has(member.uuid) || now - Math.max(seen, this.#leaderSince) >= leaseMs;
+      const isGone =
+        now - Math.max(seen, this.#leaderSince) >= leaseMs ||
+        (this.#dead.has(member.uuid) && this.#isDeathCertain(member, now));
       if (isGone) leftOut++;
       else behind++;
     }
     return { behind, leftOut };
+  }
+
+  /**
+   * A process that was found dead may run again, and have a lease of an earlier leader that this one has not heard of. None can
+   * have given it one once this node has led for as long as leases are; nor to the leader just before this one, whose death made
+   * the election: in no term between could anybody lead.
+   */
+  #isDeathCertain({ raftId }: Member, now: number): boolean {
+    return now - this.#leaderSince >= leaseMs || raftId === this.#deposed;
   }
 
   #tryBarriers(): void {
@@ -1587,9 +1600,12 @@ export class ControlActor {
   #noteLeader(): void {
     const { leader, isLeader, term } = this.#raft;
     if (leader === 0 || (leader === this.#noted.leader && term === this.#noted.term)) return;
+    const now = this.#options.clock.monotonic();
+    const wasNext = this.#noted.term === term - 1 && now - this.#leaderSince >= leaseMs;
+    this.#deposed = isLeader && wasNext ? this.#noted.leader : 0;
     this.#noted = { leader, term };
     this.#leaderChanges++;
-    this.#leaderSince = this.#options.clock.monotonic();
+    this.#leaderSince = now;
     // Leases are the leader's, and what was heard before it led asks it for none.
     for (const facts of this.#peers.values()) {
       facts.heard = Number.NEGATIVE_INFINITY;
