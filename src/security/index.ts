@@ -20,6 +20,15 @@ export {
   softwareSigner,
 } from "./ca-signer.js";
 export {
+  CaStore,
+  type CaStoreOptions,
+  keptPassphrasePath,
+  type PassphrasePlaces,
+  type PassphraseSource,
+  passphraseFrom,
+  passphraseVariable,
+} from "./ca-store.js";
+export {
   type ClientKind,
   type Identity,
   identityOf,
@@ -80,4 +89,12 @@ export {
   ScramServer,
   type ScramVerifier,
 } from "./scram.js";
+export {
+  combineShares,
+  readShare,
+  type ShareFacts,
+  type SharePlan,
+  splitKey,
+  usualShares,
+} from "./shares.js";
 export { type CertificateNames, readServerCertificate, serverCertificate } from "./tls.js";
