@@ -553,9 +553,12 @@ class Cluster implements World, Patients {
     const voters = [...members.values()].filter(
       (one) => (one.state === "ENABLED" || one.state === "FAILED") && (one.roles & roleBits.VOTER) !== 0,
     );
-    // The group follows the members, and may be behind; what is being asked for may be about to shrink it.
-    const group = this.leader()?.process?.actor?.group;
-    if (group === undefined || group.voters.length < 3 || group.outgoing.length > 0) return false;
+    // The group follows the members, and may be behind; what is being asked for may be about to shrink it. What the leader alone
+    // has of it may be lost with the leader.
+    for (const { process } of following) {
+      const group = process?.actor?.group;
+      if (group === undefined || group.voters.length < 3 || group.outgoing.length > 0) return false;
+    }
     const lately = this.model.asked.slice(-8);
     if (lately.some(({ what, outcome }) => outcome === "open" && takesVotes.test(what))) return false;
     return !member.founder && voters.length >= 3 && voters.every((one) => one.state === "ENABLED");
