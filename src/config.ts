@@ -314,6 +314,8 @@ export interface Config extends OptionValues {
   readonly explicit: ReadonlySet<OptionName>;
   /** Of the first user, when the cluster is created (SCRATCHBIRD_PASSWORD); absent: a random one. */
   readonly password: string | undefined;
+  /** That opens the sealed CA keys (SCRATCHBIRD_CA_PASSPHRASE); absent: one that was drawn and is kept beside them. */
+  readonly caPassphrase: string | undefined;
 }
 
 export type ConfigValue = string | number | boolean;
@@ -522,6 +524,7 @@ export function loadConfig(sources: ConfigSources): Config {
     ...values,
     explicit,
     password: password === "" ? undefined : password,
+    caPassphrase: sources.environment["SCRATCHBIRD_CA_PASSPHRASE"] || undefined,
   } as unknown as Config;
   for (const name of names) {
     const optional =

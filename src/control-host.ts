@@ -4,36 +4,28 @@
  *
  * Invariant: what crosses between the two halves is plain data; each reads the node's trust from the data folder by itself.
  */
-import { X509Certificate } from "node:crypto";
 import type { XXHashAPI } from "xxhash-wasm";
 import { DbError } from "./base/errors.js";
-import type { FirstPeer, Genesis, NewMember, Signer, VerifySignature } from "./cluster/contract.js";
+import type { FirstPeer, Genesis, NewMember } from "./cluster/contract.js";
 import {
   ClusterState,
   ControlActor,
   type ControlChannel,
   type ControlState,
   type FromControl,
-  type IssueCertificate,
   type Member,
   method,
   recordOf,
   type ToControl,
 } from "./cluster/index.js";
+import type { NodeTrust, TrustOptions } from "./node-trust.js";
 import type { Log } from "./observe/index.js";
 import type { Clock, Disk, Random } from "./platform/index.js";
 import { RaftStorage } from "./raft/index.js";
-import type { PeerCredentials, PeerNetwork, PeerVerdict } from "./rpc/contract.js";
+import type { PeerNetwork } from "./rpc/contract.js";
 import { PeerLinks } from "./rpc/index.js";
-import {
-  checkPeer,
-  fingerprintOf,
-  issuerOf,
-  type NodeMaterial,
-  signerOf,
-  type TrustedCa,
-  verifySignature,
-} from "./security/index.js";
+
+export type { NodeTrust, TrustOptions } from "./node-trust.js";
 
 /** All that the control half is told when it starts. */
 export interface ControlStart {
@@ -50,101 +42,17 @@ export interface ControlStart {
   /** Takes any port when that one is in use. */
   readonly anyPort: boolean;
   /** Of who founds the cluster in this start. */
-  readonly founds: { readonly clusterName: string; readonly member: NewMember } | undefined;
+  readonly founds:
+    | { readonly clusterName: string; readonly member: NewMember; readonly crl: string | undefined }
+    | undefined;
   /** The log must be there: the node has promised things. */
   readonly established: boolean;
   readonly firstPeers: readonly FirstPeer[];
   readonly joinFacts: unknown;
 }
 
-/** A node's trust, as the control plane and the rpc port use it. The simulator has its own. */
-export interface NodeTrust {
-  readonly signer: Signer;
-  readonly verify: VerifySignature;
-  readonly authorityPem: string;
-  readonly issue: IssueCertificate | undefined;
-  /** What to show, and whom to believe, while the state is as it is. */
-  credentials(cluster: ClusterState, options: TrustOptions): PeerCredentials;
-}
-
-export interface TrustOptions {
-  /** Removed a moment ago: still spoken to. */
-  readonly leaving: ReadonlyMap<string, number>;
-  /**
-   * Members that the state does not name yet, as it is of a log on its way: when this node joined, or by the word of another
-   * member. Each with its certificate's fingerprint.
-   */
-  readonly told: ReadonlyMap<string, string>;
-}
-
 /** Room for the largest proposal, and for what a slow peer has not taken yet. */
 const limits = { frameBytesMax: 24 << 20, queueBytesMax: 64 << 20 };
-/** Clocks of two hosts are never equal (CA-10). */
-const toleranceMs = 5 * 60_000;
-
-export function hostTrust(
-  material: NodeMaterial,
-  clusterUuid: string,
-  nodeUuid: string,
-  clock: Clock,
-  random: Random,
-): NodeTrust {
-  const authorities = new Map<string, TrustedCa[]>();
-  /** None: what cannot be read is trusted by nobody, and keeps nobody from trusting the others. */
-  const authorityOf = (pem: string): TrustedCa[] => {
-    let trusted = authorities.get(pem);
-    if (trusted === undefined) {
-      try {
-        trusted = [{ certificate: new X509Certificate(pem) }];
-      } catch {
-        trusted = [];
-      }
-      authorities.set(pem, trusted);
-    }
-    return trusted;
-  };
-  checkOwn(material, clusterUuid, nodeUuid);
-  return {
-    signer: signerOf(material),
-    verify: verifySignature,
-    authorityPem: material.authorityPem,
-    issue: material.authority === undefined ? undefined : issuerOf(material.authority, clock, random),
-    credentials: (cluster, { leaving, told }) => {
-      const known = cluster.authorities.map((one) => one.certificatePem);
-      const pems = known.length === 0 ? [material.authorityPem] : known;
-      return {
-        own: {
-          // With the CA behind it: who joins has nothing to check it by but the CA's fingerprint.
-          certificatePem: `${material.own.certificatePem}${material.authorityPem}`,
-          keyPem: material.own.keyPem,
-        },
-        check: (der): PeerVerdict => {
-          const certificate = new X509Certificate(der);
-          const verdict = checkPeer(certificate, {
-            clusterUuid,
-            now: clock.now(),
-            toleranceMs,
-            authorities: pems.flatMap(authorityOf),
-            isRevoked: () => false,
-            member: (uuid) => {
-              const member = cluster.members.get(uuid);
-              if (member !== undefined) {
-                const removed = member.state === "REMOVED" && !leaving.has(uuid);
-                return { fingerprints: [member.certFingerprint], removed };
-              }
-              const known = told.get(uuid);
-              return known === undefined ? undefined : { fingerprints: [known], removed: false };
-            },
-          });
-          return "condition" in verdict
-            ? verdict
-            : { node: verdict.node, certFingerprint: fingerprintOf(certificate) };
-        },
-      };
-    },
-  };
-}
-
 /**
  * Keeps a network's credentials as the state has them. New ones cost milliseconds (keys, a check of every open stream), and most
  * epochs change nothing that they depend on: members and authorities are replaced, never written to.
@@ -160,25 +68,6 @@ export function trustFollower(
     network.use(trust.credentials(cluster, { leaving, told }));
     last = now;
   };
-}
-
-/** Whether the certificate is this node's, as a peer would see it. When it ends is the peers' business: alone it does no harm. */
-function checkOwn({ own, authorityPem }: NodeMaterial, clusterUuid: string, nodeUuid: string): void {
-  const certificate = new X509Certificate(own.certificatePem);
-  const verdict = checkPeer(certificate, {
-    clusterUuid,
-    now: Date.parse(certificate.validFrom),
-    toleranceMs,
-    authorities: [{ certificate: new X509Certificate(authorityPem) }],
-    isRevoked: () => false,
-    member: (uuid) =>
-      uuid === nodeUuid ? { fingerprints: [fingerprintOf(certificate)], removed: false } : undefined,
-  });
-  if ("condition" in verdict)
-    throw new DbError("configFileError", "the certificate in tls/node.crt is not this node's", {
-      detail: `${verdict.condition}: ${verdict.message}.`,
-      hint: "Put back the tls/ folder of this node; without it the node has to join the cluster anew.",
-    });
 }
 
 export interface ControlParts {
@@ -225,7 +114,7 @@ export async function startControl(start: ControlStart, parts: ControlParts): Pr
   );
   const follow = network === undefined ? undefined : trustFollower(network, trust);
   const told = new Map(firstPeers.map((one) => [one.uuid, one.certFingerprint]));
-  follow?.(new ClusterState(trust.verify), new Map(), told);
+  follow?.(new ClusterState(trust.pki), new Map(), told);
   const seedBytes = new Uint8Array(4);
   random.fill(seedBytes);
   const actor = new ControlActor({
@@ -234,14 +123,19 @@ export async function startControl(start: ControlStart, parts: ControlParts): Pr
     log,
     storage,
     seed: Buffer.from(seedBytes).readUInt32LE(0),
+    random,
     signer: trust.signer,
-    verify: trust.verify,
+    pki: trust.pki,
     links,
     genesis: genesisOf(start, trust, clock),
     firstPeers,
-    issue: trust.issue,
+    authority: trust.authority,
+    store: trust.store,
     joinFacts: start.joinFacts,
-    onTrust: (state: ControlState, leaving, now) => follow?.(state.cluster, leaving, now),
+    onTrust: (state: ControlState, leaving, now) => {
+      trust.follow(state.cluster);
+      follow?.(state.cluster, leaving, now);
+    },
     toMain,
     publishLease: parts.publishLease,
     mainIsAlive: parts.mainIsAlive,
@@ -274,6 +168,7 @@ export async function startControl(start: ControlStart, parts: ControlParts): Pr
       });
     ofGreeted(method.propose, async (node, payload) => actor.propose(node, payload));
     ofGreeted(method.change, async (node, payload) => actor.change(node, payload));
+    ofGreeted(method.authority, async (node, payload) => actor.authority(node, payload));
     ofGreeted(method.barrier, async (_node, payload) => actor.barrier(payload));
     links.onRequest(method.join, async (_peer, payload) => actor.join(payload), { strangers: true });
     const port = await listen(links, start, log);
@@ -310,10 +205,11 @@ function genesisOf(start: ControlStart, trust: NodeTrust, clock: Clock): Genesis
       member: founds.member,
       boot: { count: self.boot.count, nonce: self.boot.nonce },
       authority: trust.authorityPem,
+      crl: founds.crl,
       at: Math.floor(clock.now()),
     },
     trust.signer,
-    trust.verify,
+    trust.pki,
   );
 }
 

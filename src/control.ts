@@ -9,12 +9,13 @@ import { writeSync } from "node:fs";
 import xxhash from "xxhash-wasm";
 import { DbError } from "./base/errors.js";
 import { recordOf, type ToControl } from "./cluster/index.js";
-import { type ControlHalf, type ControlStart, hostTrust, startControl } from "./control-host.js";
+import { type ControlHalf, type ControlStart, startControl } from "./control-host.js";
+import { hostTrust } from "./node-trust.js";
 import { createLog, type LogLevel } from "./observe/index.js";
 import { HostDisk, hostClock, hostRandom } from "./platform/host.js";
 import { HostPeerNetwork } from "./platform/peers.js";
 import { hostMilliseconds, SharedClocks, workerEnd } from "./platform/worker.js";
-import { readNodeMaterial } from "./security/index.js";
+import { CaStore, passphraseFrom, passphraseVariable } from "./security/index.js";
 
 export interface ControlWorkerData {
   readonly start: ControlStart;
@@ -38,16 +39,24 @@ const log = createLog({
 
 async function run(): Promise<ControlHalf> {
   const disk = new HostDisk(root);
-  const material = readNodeMaterial(disk);
-  if (material === undefined)
-    throw new DbError("configFileError", "the folder tls/ holds no node certificate");
+  const kept = { disk, random: hostRandom };
+  const passphrase = passphraseFrom({ variable: process.env[passphraseVariable], kept });
+  const caStore = new CaStore(disk, hostRandom, passphrase);
+  if ((await caStore.adoptPlain(disk)) !== undefined)
+    log.info("the key of the CA, which lay in the clear, is sealed");
+  const subject = {
+    clusterUuid: start.clusterUuid,
+    nodeUuid: start.self.uuid,
+    nodeName: start.self.name,
+  };
+  const trust = hostTrust({ disk, clock: hostClock, random: hostRandom, subject, writes: true, caStore });
   return startControl(start, {
     clock: hostClock,
     random: hostRandom,
     disk,
     hash: await xxhash(),
     log,
-    trust: hostTrust(material, start.clusterUuid, start.self.uuid, hostClock, hostRandom),
+    trust,
     network: new HostPeerNetwork(),
     toMain: (message) => {
       end.post(message);

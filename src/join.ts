@@ -23,7 +23,7 @@ import {
 import type { Clock, Disk, Random } from "./platform/index.js";
 import type { PeerNetwork } from "./rpc/contract.js";
 import { requestOnce } from "./rpc/index.js";
-import { createRequest, storeNodeMaterial } from "./security/index.js";
+import { nodeRequest, storeNodeMaterial } from "./security/index.js";
 
 const answerMs = 30_000;
 
@@ -68,7 +68,7 @@ export async function joinCluster(options: JoinOptions): Promise<void> {
     rpc: await options.freePort(config.rpcPort, config.explicit.has("rpc-port")),
     control: await options.freePort(config.controlPort, config.explicit.has("control-port")),
   };
-  const { requestPem, keyPem } = await createRequest({
+  const { requestPem, keyPem } = nodeRequest({
     clusterUuid: token.cluster,
     nodeUuid: nodeId,
     nodeName,

@@ -27,13 +27,7 @@ import {
   roleBits,
 } from "./cluster/index.js";
 import type { Config } from "./config.js";
-import {
-  type ControlStart,
-  controlInLoop,
-  hostTrust,
-  type NodeTrust,
-  trustFollower,
-} from "./control-host.js";
+import { type ControlStart, controlInLoop, type NodeTrust, trustFollower } from "./control-host.js";
 import { useKernels } from "./exec/index.js";
 import {
   addressesOf,
@@ -63,6 +57,7 @@ import {
   sysSchemaId,
 } from "./model/schema.js";
 import type { OpenNode, RunningNode, VerifyFinding, VerifyNode } from "./node-contract.js";
+import { foundTrust, hostPki, hostTrust } from "./node-trust.js";
 import { type Log, LoopDelay } from "./observe/index.js";
 import { PgWire, type Relay, type RelayHead } from "./pgwire/index.js";
 import { reserveHttp } from "./platform/http.js";
@@ -73,11 +68,11 @@ import { RaftStorage } from "./raft/index.js";
 import type { PeerNetwork, PeerStream } from "./rpc/contract.js";
 import { acceptStreams, openStream } from "./rpc/index.js";
 import {
-  createNodeMaterial,
+  CaStore,
   createVerifier,
-  readNodeMaterial,
+  passphraseFrom,
+  readNodeMaterials,
   serverCertificate,
-  verifySignature,
 } from "./security/index.js";
 import {
   type Metric,
@@ -168,8 +163,12 @@ export async function openCore(
   emptySpillFolder(platform);
 
   // Control plane: its other half begins to read the log while storage is opened here.
-  const trust = doors.trust?.(identity) ?? (await trustOf(platform, identity));
-  const start = controlStart(config, identity, boot, known, trust);
+  const simulated = doors.trust?.(identity);
+  const { trust, crl } =
+    simulated === undefined
+      ? await trustOf(platform, identity, config)
+      : { trust: simulated, crl: undefined };
+  const start = controlStart(config, identity, boot, known, trust, crl);
   const started = doors.startControl?.(start) ?? (await inLoop(start, platform, log, trust, doors));
   let closing = false;
   let controlPort = 0;
@@ -179,7 +178,7 @@ export async function openCore(
   const control = new ControlPlane({
     channel: started.channel,
     virtuals: virtualRelations,
-    verify: trust.verify,
+    pki: trust.pki,
     clock,
     random,
     self: { uuid: identity.nodeId, raftId: identity.raftId, boot: boot.count },
@@ -546,6 +545,9 @@ class RpcPort {
    * it knows: who waits for an answer from there is told, and what sessions from there hold is given back.
    */
   #dropLost({ peers }: ControlStatus): void {
+    const { control, trust } = this.core;
+    if (control.cluster.rotation !== undefined)
+      control.noteSeen(trust.signer.certFingerprint, this.network.standing());
     const now = this.core.clock.monotonic();
     for (const { node, connected } of peers) {
       if (connected) {
@@ -715,21 +717,27 @@ function identify(
   return whole;
 }
 
-async function trustOf({ disk, clock, random }: Platform, identity: NodeIdentity): Promise<NodeTrust> {
+/** Main's half. The worker has its own, which writes and signs as a CA. `crl`: of who founds the cluster in this start. */
+async function trustOf(
+  { disk, clock, random }: Platform,
+  identity: NodeIdentity,
+  config: Config,
+): Promise<{ readonly trust: NodeTrust; readonly crl: string | undefined }> {
   const subject = {
     clusterUuid: identity.clusterId,
     nodeUuid: identity.nodeId,
     nodeName: identity.nodeName,
   };
-  let material = readNodeMaterial(disk);
-  if (material === undefined) {
-    if (identity.established || !identity.founder)
-      throw new DbError("configFileError", "this node's certificate and key, in tls/, are missing", {
-        hint: "Restore tls/ from a backup of this node; without it the node has to join the cluster anew.",
-      });
-    material = await createNodeMaterial(disk, subject, clock, random);
-  }
-  return hostTrust(material, identity.clusterId, identity.nodeId, clock, random);
+  const founds = identity.founder && !identity.established;
+  if (!founds && readNodeMaterials(disk).length === 0)
+    throw new DbError("configFileError", "this node's certificate and key, in tls/, are missing", {
+      hint: "Restore tls/ from a backup of this node; without it the node has to join the cluster anew.",
+    });
+  const passphrase = passphraseFrom({ variable: config.caPassphrase, kept: { disk, random } });
+  const caStore = new CaStore(disk, random, passphrase);
+  const parts = { disk, clock, random, subject };
+  const crl = founds ? await foundTrust({ ...parts, caStore }) : undefined;
+  return { trust: hostTrust({ ...parts, writes: false, caStore: undefined }), crl };
 }
 
 function controlStart(
@@ -738,6 +746,7 @@ function controlStart(
   boot: Boot,
   known: NodeIdentity | undefined,
   trust: NodeTrust,
+  crl: string | undefined,
 ): ControlStart {
   const { nodeId, nodeName, raftId, clusterId, host, ports, creation } = identity;
   const version = packVersion(productVersion);
@@ -752,11 +761,13 @@ function controlStart(
         ? undefined
         : {
             clusterName: identity.clusterName,
+            crl,
             member: {
               uuid: nodeId,
               name: nodeName,
               certFingerprint: trust.signer.certFingerprint,
               publicKey: trust.signer.publicKey,
+              certificate: trust.certificate,
               addresses: addressesOf(identity, ports),
               hostLabel: identity.hostLabel,
               roles: roleBits.VOTER | roleBits.SHARD_OWNER | roleBits.COORDINATOR,
@@ -774,9 +785,23 @@ async function inLoop(
   { clock, random, disk }: Platform,
   log: Log,
   trust: NodeTrust,
-  { controlNetwork: network }: NodeDoors,
+  doors: NodeDoors,
 ): Promise<StartedControl> {
-  return controlInLoop(start, { clock, random, disk, hash: await xxhash(), log, trust, network });
+  const { controlNetwork: network } = doors;
+  // In one loop there is one half: it signs and writes for both.
+  const half = doors.trust === undefined ? await inLoopTrust(start, { clock, random, disk }) : trust;
+  return controlInLoop(start, { clock, random, disk, hash: await xxhash(), log, trust: half, network });
+}
+
+async function inLoopTrust(
+  start: ControlStart,
+  { clock, random, disk }: Pick<Platform, "clock" | "random" | "disk">,
+): Promise<NodeTrust> {
+  const caStore = new CaStore(disk, random, passphraseFrom({ kept: { disk, random } }));
+  await caStore.adoptPlain(disk);
+  const { uuid: nodeUuid, name: nodeName } = start.self;
+  const subject = { clusterUuid: start.clusterUuid, nodeUuid, nodeName };
+  return hostTrust({ disk, clock, random, subject, writes: true, caStore });
 }
 
 function emptySpillFolder({ disk }: Platform): void {
@@ -1190,7 +1215,7 @@ async function readControl(
   seen: number,
 ): Promise<{ state: ControlState; lastIndex: number; close: () => Promise<void> }> {
   const storage = new RaftStorage({ disk: platform.disk, hash: await xxhash(), folder: "raft" });
-  const state = new ControlState(virtualRelations, verifySignature);
+  const state = new ControlState(virtualRelations, hostPki);
   const found = storage.recovered;
   if (found === undefined)
     throw new DbError("dataCorrupted", "the consensus log of this node, raft/, is missing");

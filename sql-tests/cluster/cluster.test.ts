@@ -8,10 +8,9 @@ import { join } from "node:path";
 import type pg from "pg";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { hostClock, hostRandom } from "../../src/platform/host.js";
-import { createCa } from "../../src/security/index.js";
 import { isBuilt } from "../server.js";
 import { ClusterNode, freePorts, until } from "./nodes.js";
-import { forge } from "./refusals.js";
+import { anotherCa, forge } from "./refusals.js";
 import { SupervisedCluster } from "./supervised.js";
 
 const args = ["--shards", "2", "--buffer-pool", "32MB", "--journal-size", "8MB", "--log-format", "json"];
@@ -77,7 +76,7 @@ describe.skipIf(!isBuilt)("a cluster under its supervisor", () => {
     mkdirSync(logs);
     const impostor = new ClusterNode("impostor", copy, await freePorts(), [], join(logs, "impostor.log"));
     try {
-      await forge(copy, await createCa(impostor.identity.clusterId, hostClock, hostRandom));
+      await forge(copy, await anotherCa(impostor.identity.clusterId));
       void impostor.launch();
       await until(
         async () => cluster.logged(["a peer was refused", "UNTRUSTED_CA"])[0],

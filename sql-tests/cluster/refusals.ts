@@ -5,12 +5,13 @@
  */
 import { cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { hostClock, hostRandom } from "../../src/platform/host.js";
+import { HostDisk, hostClock, hostRandom } from "../../src/platform/host.js";
 import {
-  createCa,
-  createRequest,
-  issueNodeCertificate,
-  type KeyAndCertificate,
+  Authority,
+  CaStore,
+  createAuthority,
+  nodeRequest,
+  passphraseFrom,
 } from "../../src/security/index.js";
 import { ask, ClusterNode, type Ended, freePorts, isListening, sleep, TestCluster, until } from "./nodes.js";
 import { findEpoch, tamperEach, tamperLog } from "./tamper.js";
@@ -94,18 +95,31 @@ async function strangerOn(cluster: TestCluster, folder: string, name: string): P
 }
 
 /** A certificate for the node of a folder, of a CA, in place of its own. */
-export async function forge(folder: string, authority: KeyAndCertificate): Promise<void> {
+export async function forge(folder: string, authority: Authority): Promise<void> {
   const { nodeId, clusterId, nodeName } = JSON.parse(readFileSync(join(folder, "node.json"), "utf8")) as {
     readonly nodeId: string;
     readonly clusterId: string;
     readonly nodeName: string;
   };
   const subject = { clusterUuid: clusterId, nodeUuid: nodeId, nodeName };
-  const { requestPem, keyPem } = await createRequest(subject);
-  const certificatePem = await issueNodeCertificate(authority, requestPem, subject, hostClock, hostRandom);
+  const { requestPem, keyPem } = nodeRequest(subject);
+  const { certificatePem } = await authority.issueNode(requestPem, subject, { days: 365 });
   writeFileSync(join(folder, "tls/node.key"), keyPem, { mode: 0o600 });
   writeFileSync(join(folder, "tls/node.crt"), certificatePem);
   writeFileSync(join(folder, "tls/ca.crt"), authority.certificatePem);
+}
+
+/** Not one that anybody trusts. */
+export async function anotherCa(clusterUuid: string): Promise<Authority> {
+  return (await createAuthority({ clusterUuid, clock: hostClock, random: hostRandom })).authority;
+}
+/** That of the cluster, by the key that its founder keeps. */
+async function ownCa(folder: string): Promise<Authority> {
+  const disk = new HostDisk(folder);
+  const store = new CaStore(disk, hostRandom, passphraseFrom({ kept: { disk, random: hostRandom } }));
+  const [fingerprint] = store.list();
+  const signer = await store.open(fingerprint!);
+  return new Authority(store.certificateOf(fingerprint!), signer, { clock: hostClock, random: hostRandom });
 }
 
 async function joined(cluster: TestCluster, place: number): Promise<ClusterNode> {
@@ -159,7 +173,7 @@ const cases: Readonly<Record<string, (test: Case) => Promise<void>>> = {
     const folder = join(cluster.folder, "impostor-ca");
     cpSync(cluster.node(3).folder, folder, { recursive: true });
     rmSync(join(folder, "lock"), { force: true });
-    await forge(folder, await createCa(cluster.node(3).identity.clusterId, hostClock, hostRandom));
+    await forge(folder, await anotherCa(cluster.node(3).identity.clusterId));
     const impostor = await strangerOn(cluster, folder, "impostor-ca");
     void impostor.launch();
     await test.othersSay(["a peer was refused", "UNTRUSTED_CA"]);
@@ -173,12 +187,7 @@ const cases: Readonly<Record<string, (test: Case) => Promise<void>>> = {
     const folder = join(cluster.folder, "impostor-key");
     cpSync(cluster.node(3).folder, folder, { recursive: true });
     rmSync(join(folder, "lock"), { force: true });
-    const tls = join(cluster.node(1).folder, "tls");
-    const authority = {
-      certificatePem: readFileSync(join(tls, "ca.crt"), "utf8"),
-      keyPem: readFileSync(join(tls, "ca.key"), "utf8"),
-    };
-    await forge(folder, authority);
+    await forge(folder, await ownCa(cluster.node(1).folder));
     const impostor = await strangerOn(cluster, folder, "impostor-key");
     void impostor.launch();
     await test.othersSay(["a peer was refused", "NOT_PINNED"]);

@@ -8,9 +8,9 @@ import xxhash from "xxhash-wasm";
 import { assert } from "../../src/base/errors.js";
 import { decodeProposal, encodeProposal } from "../../src/cluster/control-state.js";
 import { ControlState } from "../../src/cluster/index.js";
+import { hostPki } from "../../src/node-trust.js";
 import { HostDisk } from "../../src/platform/host.js";
 import { RaftStorage, type Recovered } from "../../src/raft/index.js";
-import { verifySignature } from "../../src/security/node-material.js";
 
 export interface EpochPlace {
   /** Of the entry in the log. */
@@ -105,7 +105,7 @@ export async function tamperEach(folder: string, place: EpochPlace): Promise<Tam
   const { entries } = await readLog(folder);
   const conditions = new Map<string, number>();
   const problems: string[] = [];
-  const state = new ControlState([], verifySignature);
+  const state = new ControlState([], hostPki);
   for (const entry of entries)
     if (entry.kind === "command" && entry.index < place.index) state.apply(entry.data);
   const before = state.save();

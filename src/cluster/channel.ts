@@ -3,6 +3,7 @@
  * real machine, and a queue in the simulator. Each direction keeps its order.
  */
 import type { ClusterChange, ControlStatus, ErrorRecord, Member } from "./contract.js";
+import type { AuthorityAnswer, AuthorityRequest } from "./control-messages.js";
 import type { RaftNumbers } from "./raft-counts.js";
 
 export type ToControl =
@@ -35,6 +36,15 @@ export type ToControl =
       readonly addresses: Member["addresses"];
       readonly before: readonly Member["addresses"][];
     }
+  /** Answered by `authorized` or `notAuthorized`. */
+  | { readonly kind: "authority"; readonly ticket: number; readonly request: AuthorityRequest }
+  /** The certificates by which main's own connections with other nodes stand, where all with one stand by the same. */
+  | {
+      readonly kind: "seen";
+      /** By which main shows itself. */
+      readonly own: string;
+      readonly certificates: ReadonlyMap<string, string | undefined>;
+    }
   | { readonly kind: "stop" };
 
 /** A committed entry. Signatures are checked once a node: by the worker, which says whether all of them held. */
@@ -53,6 +63,8 @@ export type FromControl =
   | { readonly kind: "opened"; readonly lastIndex: number }
   | { readonly kind: "refused"; readonly number: number; readonly error: ErrorRecord }
   | { readonly kind: "passed"; readonly ticket: number }
+  | { readonly kind: "authorized"; readonly ticket: number; readonly answer: AuthorityAnswer }
+  | { readonly kind: "notAuthorized"; readonly ticket: number; readonly error: ErrorRecord }
   | { readonly kind: "status"; readonly status: ControlStatus; readonly raft: RaftNumbers }
   /** It is over with this node: what it promised is lost, or it was removed. */
   | { readonly kind: "fault"; readonly error: ErrorRecord }

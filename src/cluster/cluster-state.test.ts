@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { ed25519Key } from "../security/index.js";
 import { ClusterState } from "./cluster-state.js";
-import type { ClusterChange, EpochEntry, ErrorRecord, Signer } from "./contract.js";
+import type { ClusterChange, EpochEntry, ErrorRecord, Pki, Signer } from "./contract.js";
 import { chainDigest, decodeEpoch, type Epoch, encodeEpoch, hashOf, partNames, zeroHash } from "./epochs.js";
 import {
   Author,
@@ -18,12 +18,12 @@ import {
   epochs,
   newMember,
   newState,
+  pki,
   restored,
   runScript,
   signerOf,
   textOf,
   uuidOf,
-  verify,
 } from "./script-testing.js";
 
 const folder = fileURLToPath(new URL("testdata/", import.meta.url));
@@ -391,10 +391,13 @@ describe("a snapshot", () => {
       [/BUNDLE_UNAVAILABLE/, ({ members }) => void (members[2].publicKey = signerOf("z").publicKey)],
       [/BUNDLE_UNAVAILABLE/, ({ members }) => members.pop()],
       [/BUNDLE_UNAVAILABLE/, ({ settings }) => settings.push(["replication.factor", "7"])],
-      [/BUNDLE_UNAVAILABLE/, ({ policies }) => void (policies[1][1] = "")],
+      [/BUNDLE_UNAVAILABLE/, ({ policies }) => void (policies[0][1] = "")],
+      [/BUNDLE_UNAVAILABLE/, ({ trust }) => void (trust.authorities[0].trustedUntil = 7)],
+      [/BUNDLE_UNAVAILABLE/, ({ trust }) => void (trust.version = 7)],
       [/SIGNATURE_INVALID/, ({ nodeKeys }) => nodeKeys.shift()],
       [/SIGNATURE_INVALID/, ({ administrators }) => administrators.pop()],
-      [/undefined/, ({ policies }) => void (policies[0][1] = base64(Buffer.from("{}")))],
+      [/undefined/, ({ trust }) => void (trust.authorities[0].primary = false)],
+      [/undefined/, ({ trust }) => void trust.authorities.pop()],
       [/undefined/, ({ ready }) => ready.push([uuidOf("d"), 99])],
     ];
     for (const [condition, change] of changes) {
@@ -423,8 +426,11 @@ describe("with real keys", () => {
       publicKey: base64(raw),
       sign: (digest) => base64(sign(null, digest, privateKey)),
     };
-    const check = (key: Uint8Array, digest: Uint8Array, signature: string): boolean =>
-      verifyBytes(null, digest, ed25519Key(key), Buffer.from(signature, "base64"));
+    const check: Pki = {
+      ...pki,
+      verify: (key, digest, signature) =>
+        verifyBytes(null, digest, ed25519Key(key), Buffer.from(signature, "base64")),
+    };
     const { certFingerprint } = signer;
     const member = newMember("a", { certFingerprint, publicKey: signer.publicKey });
     const facts = {
@@ -471,7 +477,7 @@ describe("a genesis", () => {
         at: 1,
       },
       signerOf("a"),
-      verify,
+      pki,
     );
     const empty = JSON.stringify(author.state.cluster.save());
     for (const change of [

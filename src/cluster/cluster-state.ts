@@ -15,12 +15,30 @@ import { assert, DbError } from "../base/errors.js";
 import { sharedByObject, sharedByText } from "../base/shared.js";
 import type { MemberId } from "../raft/index.js";
 import {
-  changeProblem,
-  epochEntryProblem,
-  isCaPolicy,
-  type SavedAdministrator,
-  type SavedCluster,
-} from "./commands.js";
+  type CaTrust,
+  type CertificateSighting,
+  certificateKey,
+  certificatesMax,
+  certificatesOf,
+  countsForGate,
+  cutOver,
+  cutOverProblem,
+  type FormerAuthority,
+  genesisTrust,
+  type IssuedCertificate,
+  listOf,
+  type PastRotation,
+  type Pki,
+  recertified,
+  registered,
+  rotationProgress,
+  sightingDigest,
+  trustText,
+  withList,
+  withOverlap,
+  withoutOverlap,
+} from "./certificates.js";
+import { changeProblem, epochEntryProblem, type SavedAdministrator, type SavedCluster } from "./commands.js";
 import type {
   ClusterChange,
   ClusterCommand,
@@ -34,9 +52,13 @@ import type {
   NewMember,
   NoteAdministrator,
   NoteBoot,
+  NoteCertificate,
+  NoteSighting,
   NoteToken,
+  RevocationList,
+  Rotation,
+  RotationProgress,
   Signer,
-  VerifySignature,
 } from "./contract.js";
 import {
   type AdministratorSignature,
@@ -79,12 +101,21 @@ interface Core {
   readonly policies: ReadonlyMap<PartType, string>;
   readonly parts: { readonly [Type in PartType]?: Hash };
   readonly partSizes: { readonly [Type in PartType]?: number };
+  readonly trust: CaTrust;
+  readonly former: readonly FormerAuthority[];
+  readonly certificates: ReadonlyMap<string, IssuedCertificate>;
+  readonly pastRotations: readonly PastRotation[];
   readonly tokens: ReadonlyMap<string, JoinToken>;
   readonly nextRaftId: MemberId;
 }
 
 /** What a change is made on: the applied state, or what earlier changes of the same entry will have made of it. */
 interface Base {
+  readonly clusterUuid: string;
+  readonly pki: Pki;
+  /** Whether somebody has the key or ever had it. */
+  isKeyKnown(publicKey: string): boolean;
+  readonly sightings: ReadonlyMap<string, CertificateSighting>;
   readonly home: string;
   readonly core: Core;
   readonly latest: Epoch | undefined;
@@ -136,6 +167,10 @@ const empty: Core = {
   members: new Map(),
   settings: new Map(),
   policies: new Map(),
+  trust: { version: 0, authorities: [], rotation: undefined },
+  former: [],
+  certificates: new Map(),
+  pastRotations: [],
   parts: {},
   partSizes: {},
   tokens: new Map(),
@@ -152,16 +187,19 @@ export class ClusterState implements ClusterView {
   #attestations = new Map<string, Attestation>();
   /** Nodes that are not enabled and have said that they could be: the number of the epoch they had then. */
   #ready = new Map<string, number>();
-  #authorities: { readonly fingerprint: Hash; readonly certificatePem: string }[] = [];
+  /** Whose certificates each node sees, of the rotation under way. */
+  #sightings = new Map<string, CertificateSighting>();
   #administrators = new Map<string, SavedAdministrator>();
   /** Keys of members by uuid and certificate, past ones too (spec/01, R4). */
   #nodeKeys = new Map<string, Uint8Array>();
-  readonly #verify: VerifySignature;
+  /** Of which rotation the sightings are. */
+  #sightedRotation: string | undefined;
+  readonly #pki: Pki;
   /** Counts every applied change, so that readers know when to look again. */
   version = 0;
 
-  constructor(verify: VerifySignature) {
-    this.#verify = verify;
+  constructor(pki: Pki) {
+    this.#pki = pki;
   }
 
   get members(): ReadonlyMap<string, Member> {
@@ -180,7 +218,33 @@ export class ClusterState implements ClusterView {
     return this.#core.settings;
   }
   get authorities(): ClusterView["authorities"] {
-    return this.#authorities;
+    return this.#core.trust.authorities;
+  }
+  get formerAuthorities(): readonly FormerAuthority[] {
+    return this.#core.former;
+  }
+  get certificates(): ReadonlyMap<string, IssuedCertificate> {
+    return this.#core.certificates;
+  }
+  get rotation(): Rotation | undefined {
+    return this.#core.trust.rotation;
+  }
+  get pastRotations(): readonly PastRotation[] {
+    return this.#core.pastRotations;
+  }
+  get sightings(): ReadonlyMap<string, CertificateSighting> {
+    return this.#sightings;
+  }
+  rotationProgress(at: number): RotationProgress | undefined {
+    const { rotation } = this;
+    return rotation && rotationProgress(rotation, this.members.values(), this.#sightings, at);
+  }
+  revocations(fingerprint: Hash): RevocationList | undefined {
+    const authority = this.authorities.find((one) => one.fingerprint === fingerprint);
+    return authority && listOf(authority, this.#pki);
+  }
+  isRevoked(issuer: Hash, serial: string): boolean {
+    return this.revocations(issuer)?.revoked.has(serial) === true;
   }
   get tokens(): ReadonlyMap<string, JoinToken> {
     return this.#core.tokens;
@@ -221,8 +285,8 @@ export class ClusterState implements ClusterView {
   // --- building ----------------------------------------------------------------------------------------------------
 
   /** The first entry: one node, an empty security bundle, all shards on it (MEM-40). */
-  static genesis(facts: Omit<Genesis, "type" | "epoch">, signer: Signer, verify: VerifySignature): Genesis {
-    const state = new ClusterState(verify);
+  static genesis(facts: Omit<Genesis, "type" | "epoch">, signer: Signer, pki: Pki): Genesis {
+    const state = new ClusterState(pki);
     const core = state.#coreOfGenesis(facts);
     const content = contentOf(core, undefined, facts.clusterUuid, "genesis", facts.at);
     const epoch = sign(content, facts.member.uuid, signer);
@@ -288,6 +352,10 @@ export class ClusterState implements ClusterView {
     const ready = new Map<string, Epoch>();
     for (const [node, number] of this.#ready) ready.set(node, this.#epochs[number - 1]!.epoch);
     return {
+      clusterUuid: this.clusterUuid,
+      pki: this.#pki,
+      isKeyKnown: (publicKey) => this.#hadKey(publicKey),
+      sightings: this.#sightings,
       home: this.home,
       core: this.#core,
       latest: latest?.epoch,
@@ -297,7 +365,13 @@ export class ClusterState implements ClusterView {
     };
   }
 
-  #coreOfGenesis({ member, boot, authority, at }: Omit<Genesis, "type" | "epoch">): Core {
+  #hadKey(publicKey: string): boolean {
+    const key = Buffer.from(publicKey, "base64");
+    for (const known of this.#nodeKeys.values()) if (Buffer.compare(known, key) === 0) return true;
+    return false;
+  }
+
+  #coreOfGenesis({ member, boot, authority, crl, at }: Omit<Genesis, "type" | "epoch">): Core {
     const first: Member = {
       ...memberOf(member, 1, at, "genesis"),
       state: "ENABLED",
@@ -307,8 +381,9 @@ export class ClusterState implements ClusterView {
       {
         ...empty,
         members: new Map([[member.uuid, first]]),
+        trust: genesisTrust(authority, crl, at),
+        certificates: withNodeCertificate(new Map(), member, at, "genesis"),
         policies: new Map<PartType, string>([
-          ["caPolicy", base64(JSON.stringify({ authorities: [authority] }))],
           ["securityBundle", base64("{}")],
           ["shardMap", base64(JSON.stringify({ home: member.uuid }))],
         ]),
@@ -342,7 +417,44 @@ export class ClusterState implements ClusterView {
         return this.#noteToken(command);
       case "administrator":
         return this.#noteAdministrator(command);
+      case "certificate":
+        return this.#noteCertificate(command);
+      case "sighting":
+        return this.#noteSighting(command);
     }
+  }
+
+  #noteCertificate({ certificate }: NoteCertificate): ErrorRecord | undefined {
+    const { trust, certificates } = this.#core;
+    if (certificate.kind === "node")
+      return fail("invalidParameterValue", "a node's certificate is noted with the node");
+    if (!trust.authorities.some((one) => one.fingerprint === certificate.issuer))
+      return fail("undefinedObject", `certificate authority ${certificate.issuer} is not trusted`);
+    if (certificates.has(certificateKey(certificate)))
+      return fail("duplicateObject", `a certificate with the serial number ${certificate.serial} exists`);
+    const next = registered(certificates, certificate);
+    if (next.size > certificatesMax)
+      return fail("configurationLimitExceeded", "too many certificates are valid");
+    this.#core = { ...this.#core, certificates: next };
+    return undefined;
+  }
+
+  #noteSighting({ sighting }: NoteSighting): ErrorRecord | undefined {
+    const { rotation } = this;
+    if (rotation === undefined || rotation.id !== sighting.rotation)
+      return fail("objectNotInPrerequisiteState", `rotation ${sighting.rotation} is not under way`);
+    const member = this.members.get(sighting.node);
+    if (member === undefined || member.state === "REMOVED")
+      return fail("undefinedObject", `node ${sighting.node} is no member`);
+    const key = Buffer.from(member.publicKey, "base64");
+    if (!this.#pki.verify(key, sightingDigest(sighting), sighting.signature))
+      return fail(
+        "invalidAuthorizationSpecification",
+        `what node ${member.name} says of certificates is not signed with its key`,
+        "SIGNATURE_INVALID: it does not count.",
+      );
+    this.#sightings.set(sighting.node, sighting);
+    return undefined;
   }
 
   #noteBoot({ node, boot, version }: NoteBoot): ErrorRecord | undefined {
@@ -409,7 +521,6 @@ export class ClusterState implements ClusterView {
     this.clusterName = command.clusterName;
     this.home = command.member.uuid;
     this.#core = core;
-    this.#authorities = authoritiesOf(core);
     // One node converges on its own word.
     const { publishedAt } = epoch;
     const facts = { state: "EFFECTIVE", effectiveAt: publishedAt, by: "genesis" } as const;
@@ -454,7 +565,9 @@ export class ClusterState implements ClusterView {
     const before = this.latest!;
     this.#core = core;
     if (change.kind === "addMember") this.#pin(change.member);
-    if (change.kind === "policy" && change.part === "caPolicy") this.#authorities = authoritiesOf(core);
+    if (change.kind === "recertify") this.#pin(core.members.get(change.node)!);
+    if (core.trust.rotation?.id !== this.#sightedRotation) this.#sightings = new Map();
+    this.#sightedRotation = core.trust.rotation?.id;
     this.#ready = new Map([...ready].map(([node, one]) => [node, one.number]));
     this.#epochs[this.#epochs.length - 1] = { ...before, state: "SUPERSEDED" };
     this.#attestations = new Map();
@@ -497,12 +610,9 @@ export class ClusterState implements ClusterView {
         const key = this.#administrators.get(uuid)?.keys.at(-1);
         return key === undefined ? undefined : Buffer.from(key, "base64");
       },
-      // What a removed node signs counts no more (MEM-27).
       nodeKey: (uuid, fingerprint) =>
-        base.core.members.get(uuid)?.state === "REMOVED"
-          ? undefined
-          : this.#nodeKeys.get(`${uuid} ${fingerprint}`),
-      verify: this.#verify,
+        maySign(base, uuid, fingerprint) ? this.#nodeKeys.get(`${uuid} ${fingerprint}`) : undefined,
+      verify: this.#pki.verify,
     });
     if (refusal !== undefined) return epochError(refusal.condition, refusal.message);
     for (const type of partNames)
@@ -513,7 +623,11 @@ export class ClusterState implements ClusterView {
     return undefined;
   }
 
-  #pin({ uuid, certFingerprint, publicKey }: NewMember): void {
+  #pin({
+    uuid,
+    certFingerprint,
+    publicKey,
+  }: Pick<NewMember, "uuid" | "certFingerprint" | "publicKey">): void {
     this.#nodeKeys.set(`${uuid} ${certFingerprint}`, Buffer.from(publicKey, "base64"));
   }
 
@@ -527,7 +641,7 @@ export class ClusterState implements ClusterView {
     if (member.version < latest.epoch.minNodeVersion)
       return tooOld(member.name, member.version, latest.epoch.minNodeVersion);
     const key = Buffer.from(member.publicKey, "base64");
-    if (!this.#verify(key, attestationDigest(attestation), attestation.signature))
+    if (!this.#pki.verify(key, attestationDigest(attestation), attestation.signature))
       return fail(
         "invalidAuthorizationSpecification",
         `the attestation of node ${member.name} does not verify`,
@@ -592,7 +706,7 @@ export class ClusterState implements ClusterView {
       if (epoch.clusterUuid !== this.clusterUuid)
         yield ["CLUSTER_UUID_MISMATCH", `epoch ${number} is of another cluster`];
       const key = this.#nodeKeys.get(`${leader.node} ${leader.certFingerprint}`);
-      if (key === undefined || !this.#verify(key, digest, leader.signature))
+      if (key === undefined || !this.#pki.verify(key, digest, leader.signature))
         yield ["SIGNATURE_INVALID", `the signature of epoch ${number} does not verify`];
       if (!this.#isSigned(epoch, administratorKeys))
         yield ["SIGNATURE_INVALID", `a signature of an administrator of epoch ${number} does not verify`];
@@ -612,14 +726,15 @@ export class ClusterState implements ClusterView {
       ({ administrator, signature }, at) =>
         administrator === administrators[at] &&
         // Which of its keys it had then is not written anywhere.
-        keys.get(administrator)?.some((key) => this.#verify(key, digest, signature)) === true,
+        keys.get(administrator)?.some((key) => this.#pki.verify(key, digest, signature)) === true,
     );
   }
 
   // --- snapshots ---------------------------------------------------------------------------------------------------
 
   save(): unknown {
-    const { members, settings, policies, tokens, nextRaftId } = this.#core;
+    const { members, settings, policies, trust, former, certificates, pastRotations, tokens, nextRaftId } =
+      this.#core;
     // Field by field: the same bytes, whether the state was restored or not.
     const saved: SavedCluster = {
       clusterUuid: this.clusterUuid,
@@ -628,6 +743,15 @@ export class ClusterState implements ClusterView {
       members: [...members.values()],
       settings: [...settings],
       policies: [...policies],
+      trust: {
+        version: trust.version,
+        authorities: trust.authorities,
+        rotation: trust.rotation,
+        former,
+        certificates: [...certificates.values()],
+        pastRotations,
+        sightings: [...this.#sightings.values()],
+      },
       tokens: [...tokens.values()],
       nextRaftId,
       epochs: this.#epochs.map(({ text, hash, state, effectiveAt, by }) => ({
@@ -648,7 +772,7 @@ export class ClusterState implements ClusterView {
 
   /** Of what `snapshotProblem` has passed. @throws DbError dataCorrupted (XX001), and the state is as it was */
   restore(saved: unknown): void {
-    const next = new ClusterState(this.#verify);
+    const next = new ClusterState(this.#pki);
     next.#load(saved as SavedCluster);
     for (const [condition, message] of next.#problems())
       throw corrupted(message, `${condition}: a snapshot of the control plane was tampered with.`);
@@ -660,7 +784,8 @@ export class ClusterState implements ClusterView {
     this.#refused = next.#refused;
     this.#attestations = next.#attestations;
     this.#ready = next.#ready;
-    this.#authorities = next.#authorities;
+    this.#sightings = next.#sightings;
+    this.#sightedRotation = next.#sightedRotation;
     this.#administrators = next.#administrators;
     this.#nodeKeys = next.#nodeKeys;
     this.version++;
@@ -676,6 +801,14 @@ export class ClusterState implements ClusterView {
         members: new Map(state.members.map((one) => [one.uuid, one])),
         settings: new Map(state.settings),
         policies: new Map(state.policies as readonly (readonly [PartType, string])[]),
+        trust: {
+          version: state.trust.version,
+          authorities: state.trust.authorities,
+          rotation: state.trust.rotation,
+        },
+        former: state.trust.former,
+        certificates: new Map(state.trust.certificates.map((one) => [certificateKey(one), one])),
+        pastRotations: state.trust.pastRotations,
         tokens: new Map(state.tokens.map((one) => [one.id, one])),
         nextRaftId: state.nextRaftId,
       },
@@ -694,10 +827,13 @@ export class ClusterState implements ClusterView {
     for (const [node, epoch] of this.#ready)
       if (epoch < 1 || epoch > this.#epochs.length)
         throw corrupted(`node ${node} was ready at epoch ${epoch}`);
-    const policy = this.#core.policies.get("caPolicy");
-    if (policy !== undefined && caPolicyOf(policy) === undefined)
-      throw corrupted("the CA policy cannot be read");
-    this.#authorities = authoritiesOf(this.#core);
+    this.#sightings = new Map(state.trust.sightings.map((one) => [one.node, one]));
+    this.#sightedRotation = state.trust.rotation?.id;
+    if (state.epochs.length > 0 && state.trust.authorities.filter((one) => one.primary).length !== 1)
+      throw corrupted("the CA policy does not name one CA that issues");
+    for (const one of state.trust.authorities)
+      if (one.crlPem !== undefined && listOf(one, this.#pki) === undefined)
+        throw corrupted(`the revocation list of CA ${one.fingerprint} cannot be read`);
   }
 }
 
@@ -745,28 +881,16 @@ function sign(
 
 const base64 = (text: string): string => Buffer.from(text).toString("base64");
 
-/** Undefined: it is none. */
-function caPolicyOf(content: string): { readonly authorities: readonly string[] } | undefined {
-  try {
-    const policy: unknown = JSON.parse(Buffer.from(content, "base64").toString());
-    return isCaPolicy(policy) ? policy : undefined;
-  } catch (error) {
-    if (!(error instanceof SyntaxError)) throw error;
-    return undefined;
-  }
-}
-
-function authoritiesOf(core: Core): { fingerprint: Hash; certificatePem: string }[] {
-  const policy = caPolicyOf(core.policies.get("caPolicy") ?? "");
-  return (policy?.authorities ?? []).map((certificatePem) => ({
-    certificatePem,
-    fingerprint: fingerprintOfPem(certificatePem),
-  }));
-}
-
-function fingerprintOfPem(pem: string): Hash {
-  const der = Buffer.from(pem.replace(/-----[^-]+-----|\s/g, ""), "base64");
-  return hashWith("sha256", der, "hex");
+/** Whose signature on an epoch counts: not that of a removed node (MEM-27), nor one by a key that was taken back. */
+function maySign({ core, pki }: Base, uuid: string, fingerprint: Hash): boolean {
+  const member = core.members.get(uuid);
+  if (member === undefined) return true; // nobody has its key
+  if (member.state === "REMOVED") return false;
+  const known = certificatesOf(member).find((one) => one.certFingerprint === fingerprint);
+  if (known === undefined) return false;
+  const { certificate } = known;
+  const issuer = core.trust.authorities.find((one) => one.fingerprint === certificate?.issuer);
+  return issuer === undefined || listOf(issuer, pki)?.revoked.has(certificate!.serial) !== true;
 }
 
 // --- changes ---------------------------------------------------------------------------------------------------------
@@ -811,7 +935,7 @@ function after(base: Base, epoch: Epoch, core: Core, change: ClusterChange): Bas
       ready.set(uuid, base.latest!);
   }
   return {
-    home: base.home,
+    ...base,
     core,
     latest: epoch,
     converging,
@@ -845,6 +969,18 @@ function descriptionOf(change: ClusterChange): string {
       return `addresses of node ${change.node}`;
     case "policy":
       return `publish ${change.part}`;
+    case "recertify":
+      return `certificate of node ${change.node}`;
+    case "revoke":
+      return change.serials.length === 0
+        ? `revocation list of CA ${change.authority}`
+        : `revoke ${change.serials.join(", ")} of CA ${change.authority}`;
+    case "beginOverlap":
+      return `begin overlap ${change.id}`;
+    case "cutOver":
+      return `cut over ${change.id}`;
+    case "cancelOverlap":
+      return `cancel overlap ${change.id}`;
     case "forceCutover":
       return `force cutover to epoch ${change.epoch}`;
   }
@@ -905,6 +1041,22 @@ function changed(base: Base, change: ClusterChange, by: string, at: number): Cor
     }
     case "policy":
       return withPolicy(core, change.part, change.content);
+    case "recertify":
+      return withCertificate(base, change, by, at);
+    case "revoke": {
+      const { trust, certificates } = core;
+      const next = withList(trust, base.pki, change.authority, change.crlPem, certificates);
+      return "condition" in next ? next : withTrust(core, next);
+    }
+    case "beginOverlap": {
+      const { trust, former } = core;
+      const next = withOverlap(trust, former, base.pki, change, { ...change, by }, at);
+      return "condition" in next ? next : withTrust(core, next);
+    }
+    case "cutOver":
+      return withNewCa(base, change, by, at);
+    case "cancelOverlap":
+      return withoutNewCa(core, change.id, at);
     case "forceCutover":
       return withCutover(base, change, by, at);
   }
@@ -930,11 +1082,118 @@ function onlyCopy(member: Member, why: string, hint?: string): ErrorRecord {
 
 /** Only what administrators sign for; where shards lie and what settings say has changes of its own. */
 function withPolicy(core: Core, part: PartType, content: string): Core | ErrorRecord {
-  if (part !== "caPolicy" && part !== "securityBundle")
-    return fail("featureNotSupported", `publishing a ${part} is not supported yet`);
-  if (part === "caPolicy" && caPolicyOf(content) === undefined)
-    return fail("invalidParameterValue", "a CA policy names one certificate authority at least, in PEM");
+  if (part !== "securityBundle") return fail("featureNotSupported", `publishing a ${part} is not supported`);
   return withParts({ ...core, policies: new Map(core.policies).set(part, content) }, [part]);
+}
+
+function withTrust(core: Core, trust: CaTrust): Core {
+  return withParts({ ...core, trust }, ["caPolicy"]);
+}
+
+/** The register with a member's certificate, where the cluster has issued it. */
+function withNodeCertificate(
+  certificates: ReadonlyMap<string, IssuedCertificate>,
+  { uuid, certFingerprint, certificate }: Pick<Member, "uuid" | "certFingerprint" | "certificate">,
+  at: number,
+  by: string,
+): ReadonlyMap<string, IssuedCertificate> {
+  if (certificate === undefined) return certificates;
+  const one = { ...certificate, kind: "node", subject: uuid, fingerprint: certFingerprint } as const;
+  return registered(certificates, { ...one, issuedAt: at, by });
+}
+
+function withCertificate(
+  { core, pki, clusterUuid, isKeyKnown }: Base,
+  { node, certificatePem }: ClusterChange & { kind: "recertify" },
+  by: string,
+  at: number,
+): Core | ErrorRecord {
+  const member = present(core, node);
+  if ("condition" in member) return member;
+  const next = recertified(core.trust, pki, clusterUuid, member, certificatePem, isKeyKnown);
+  if ("condition" in next) return next;
+  const certificates = withNodeCertificate(core.certificates, next, at, by);
+  return withParts({ ...replaced(core, next), certificates }, ["capabilityMatrix"]);
+}
+
+/** Rotations that are over and still shown. */
+const pastRotationsMax = 100;
+
+function withPast(core: Core, rotation: Rotation, outcome: PastRotation["outcome"], at: number): Core {
+  const past = { ...rotation, endedAt: at, outcome };
+  return { ...core, pastRotations: [...core.pastRotations, past].slice(-pastRotationsMax) };
+}
+
+function runningRotation({ trust: { rotation } }: Core, id: string): Rotation | ErrorRecord {
+  return rotation?.id === id
+    ? rotation
+    : fail("objectNotInPrerequisiteState", `rotation ${id} of the certificate authority is not under way`);
+}
+
+/** CA-34: the gate is open, or those are named who are left behind (CA-35). */
+function withNewCa(
+  base: Base,
+  { id, leaving }: ClusterChange & { kind: "cutOver" },
+  by: string,
+  at: number,
+): Core | ErrorRecord {
+  const { core, sightings } = base;
+  const rotation = runningRotation(core, id);
+  if ("condition" in rotation) return rotation;
+  const progress = rotationProgress(rotation, core.members.values(), sightings, at);
+  const nameOf = (node: string): string => core.members.get(node)?.name ?? node;
+  let next = core;
+  if (leaving === undefined) {
+    const problem = cutOverProblem(rotation, progress, nameOf, at);
+    if (problem !== undefined) return problem;
+  } else {
+    const behind = [...core.members.values()].filter(
+      (one) => countsForGate(one) && one.certificate?.issuer !== rotation.to,
+    );
+    const named = new Set(leaving);
+    if (named.size !== behind.length || behind.some((one) => !named.has(one.uuid)))
+      return fail(
+        "objectNotInPrerequisiteState",
+        "the nodes to leave behind must be just those without a certificate of the new CA",
+        `CONVERGENCE_TIMEOUT: they are ${behind.map((one) => one.name).join(", ") || "none"}.`,
+      );
+    for (const member of behind) {
+      if (member.state !== "ENABLED") continue;
+      const moved = withMove(
+        { ...base, core: next },
+        member,
+        "DISABLED",
+        `left behind by rotation ${id}`,
+        by,
+        at,
+      );
+      if ("condition" in moved) return moved;
+      next = moved;
+    }
+  }
+  const { trust, former } = cutOver(next.trust, next.former, at);
+  // Certificates of the older CA are believed by nobody any more.
+  const members = new Map<string, Member>();
+  for (const [uuid, member] of next.members) members.set(uuid, { ...member, former: undefined });
+  return withParts(withPast({ ...next, trust, former, members }, rotation, "DONE", at), [
+    "caPolicy",
+    "capabilityMatrix",
+  ]);
+}
+
+function withoutNewCa(core: Core, id: string, at: number): Core | ErrorRecord {
+  const rotation = runningRotation(core, id);
+  if ("condition" in rotation) return rotation;
+  for (const { name, state, certificate } of core.members.values())
+    if (state !== "REMOVED" && certificate?.issuer === rotation.to)
+      return fail(
+        "objectNotInPrerequisiteState",
+        `node ${name} has a certificate of the new CA already`,
+        "ROTATION_RUNNING: from here on the exchange can only go on.",
+        "Cut over once all nodes have one.",
+      );
+  const { trust, former } = withoutOverlap(core.trust, core.former, rotation, at);
+  return withParts(withPast({ ...core, trust, former }, rotation, "CANCELED", at), ["caPolicy"]);
 }
 
 function withSetting(core: Core, key: string, value: string | undefined): Core | ErrorRecord {
@@ -1001,6 +1260,7 @@ function withNewMember(
       ...core,
       tokens,
       members: new Map(core.members).set(member.uuid, record),
+      certificates: withNodeCertificate(core.certificates, record, at, by),
       nextRaftId: core.nextRaftId + 1,
     },
     ["capabilityMatrix"],
@@ -1149,7 +1409,7 @@ function partContent(core: Core, type: PartType): string {
   const settings: (readonly [string, string])[] = [];
   for (const one of core.settings) if (settingDef(one[0])?.part === type) settings.push(one);
   if (settings.length > 1) settings.sort(([a], [b]) => (a < b ? -1 : 1));
-  const policy = core.policies.get(type) ?? null;
+  const policy = type === "caPolicy" ? trustText(core.trust) : (core.policies.get(type) ?? null);
   const members = type === "capabilityMatrix" ? matrixRows(core.members) : "[]";
   return `{"type":"${type}","policy":${JSON.stringify(policy)},"settings":${JSON.stringify(settings)},"members":${members}}`;
 }

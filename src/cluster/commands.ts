@@ -10,16 +10,30 @@
  */
 import type { Condition } from "../base/errors.js";
 import type { CatalogObject } from "../model/schema.js";
+import {
+  authoritiesMax,
+  certificateKinds,
+  certificatesMax,
+  crlCharsMax,
+  formerAuthoritiesMax,
+} from "./certificates.js";
 import type {
   Attestation,
+  Authority,
+  CertificateFacts,
+  CertificateSighting,
   ClusterChange,
   ClusterCommand,
   EpochEntry,
   EpochRecord,
   EpochRefused,
   ErrorRecord,
+  FormerAuthority,
+  IssuedCertificate,
   JoinToken,
   NewMember,
+  PastRotation,
+  Rotation,
 } from "./contract.js";
 import { epochStates, latestMs, type Observation, partNames } from "./epochs.js";
 import { type Member, memberStates, roleBits } from "./membership.js";
@@ -65,7 +79,7 @@ export function whole(min: number, max: number): Check {
 }
 const flag: Check = (value, at) =>
   typeof value === "boolean" ? undefined : wrong(at, value, "true or false");
-function oneOf(...words: readonly string[]): Check {
+export function oneOf(...words: readonly string[]): Check {
   return (value, at) =>
     typeof value === "string" && words.includes(value) ? undefined : wrong(at, value, words.join(" or "));
 }
@@ -119,7 +133,7 @@ export const fields = <T>(checks: ChecksOf<T>): Check => withFields(checks, "ref
 export const atLeast = (checks: Checks): Check => withFields(checks, "kept");
 
 /** An object of which one field says what the others are. */
-function tagged(tag: string, cases: Readonly<Record<string, Check>>): Check {
+export function tagged(tag: string, cases: Readonly<Record<string, Check>>): Check {
   return (value, at) => {
     if (!isObject(value)) return wrong(at, value, "an object");
     const name = Object.hasOwn(value, tag) ? value[tag] : undefined;
@@ -161,7 +175,7 @@ export const version = whole(0, 0xffff_ffff);
 export const uuid = text(36, /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/, "a uuid");
 export const hash = text(64, /^[0-9a-f]{64}$/, "a SHA-256 hash");
 const anyText = text(Number.MAX_SAFE_INTEGER);
-const who = text(300);
+export const who = text(300);
 const reason = text(4096);
 export const nodeName = text(63, /^[A-Za-z0-9][A-Za-z0-9_.-]*$/, "a node's name");
 export const address = text(300, /^\S+:\d{1,5}$/, "host:port");
@@ -176,7 +190,7 @@ function base64(bytes: number | undefined, max: number): Check {
     return content.toString("base64") === value ? undefined : wrong(at, value, "base64");
   };
 }
-const publicKey = base64(32, 44);
+export const publicKey = base64(32, 44);
 const signature = base64(64, 88);
 /** Larger than any epoch may be; how large that is the epoch's own check says. */
 const content = base64(undefined, 200_000_000);
@@ -189,6 +203,19 @@ export const pem: Check = (value, at) => {
     ? wrong(at, value, "a certificate in PEM")
     : undefined;
 };
+
+/** A certificate revocation list. */
+const crlPem: Check = (value, at) => {
+  const body = /^-----BEGIN X509 CRL-----\s([A-Za-z0-9+/=\s]+)-----END X509 CRL-----\s*$/.exec(
+    typeof value === "string" && value.length <= crlCharsMax ? value : "",
+  )?.[1];
+  return body === undefined || base64(undefined, crlCharsMax)(body.replace(/\s/g, ""), at) !== undefined
+    ? wrong(at, value, "a revocation list in PEM")
+    : undefined;
+};
+export const serial = text(40, /^[0-9a-f]{2,40}$/, "a certificate's serial number");
+/** Of a stability window. */
+export const windowMs = whole(0, 366 * 86_400_000);
 
 const allRoles = Object.values(roleBits).reduce((all, bit) => all | bit, 0);
 const roles: Check = (value, at) => {
@@ -203,11 +230,36 @@ const roles: Check = (value, at) => {
 
 const boot = fields<Member["boot"]>({ count, nonce: text(100) });
 export const addresses = fields<Member["addresses"]>({ control: address, rpc: address, pg: address });
+const certificateFields: ChecksOf<CertificateFacts> = {
+  serial,
+  issuer: hash,
+  notBefore: time,
+  notAfter: time,
+};
+export const certificateFacts = fields<CertificateFacts>(certificateFields);
+const issuedCertificate = fields<IssuedCertificate>({
+  ...certificateFields,
+  kind: oneOf(...certificateKinds),
+  subject: text(300),
+  fingerprint: hash,
+  issuedAt: time,
+  by: who,
+});
+const sighting = fields<CertificateSighting>({
+  node: uuid,
+  rotation: uuid,
+  seen: list(
+    fields<CertificateSighting["seen"][number]>({ peer: uuid, certFingerprint: hash, observedAt: time }),
+    1000,
+  ),
+  signature,
+});
 const newMember: ChecksOf<NewMember> = {
   uuid,
   name: nodeName,
   certFingerprint: hash,
   publicKey,
+  certificate: optional(certificateFacts),
   addresses,
   hostLabel: text(300),
   roles,
@@ -237,6 +289,11 @@ const change = union<ClusterChange, "kind">("kind", {
   setRoles: { node: uuid, roles },
   setAddresses: { node: uuid, addresses },
   policy: { part: oneOf(...partNames), content },
+  recertify: { node: uuid, certificatePem: pem },
+  revoke: { authority: hash, serials: list(serial, 10_000), crlPem },
+  beginOverlap: { id: uuid, certificatePem: pem, crlPem, windowMs, automatic: flag },
+  cutOver: { id: uuid, leaving: optional(list(uuid, 1000)) },
+  cancelOverlap: { id: uuid },
   forceCutover: { epoch: count, disabling: list(uuid, 1000) },
 });
 
@@ -343,6 +400,7 @@ const command = union<CatalogCommand | ClusterCommand, "type">("type", {
     member: fields<NewMember>(newMember),
     boot,
     authority: pem,
+    crl: optional(crlPem),
     epoch: content,
     at: time,
   },
@@ -353,6 +411,8 @@ const command = union<CatalogCommand | ClusterCommand, "type">("type", {
   boot: { node: uuid, boot, version },
   token: { token, at: time },
   administrator: { uuid, name: who, publicKey: optional(publicKey) },
+  certificate: { certificate: issuedCertificate },
+  sighting: { sighting },
 });
 
 // --- snapshots ---------------------------------------------------------------------------------------------------
@@ -371,6 +431,7 @@ export interface SavedCluster {
   readonly members: readonly Member[];
   readonly settings: readonly (readonly [key: string, value: string])[];
   readonly policies: readonly (readonly [part: string, content: string])[];
+  readonly trust: SavedTrust;
   readonly tokens: readonly JoinToken[];
   readonly nextRaftId: number;
   readonly epochs: readonly (Omit<EpochRecord, "epoch"> & { readonly epoch: string })[];
@@ -380,6 +441,53 @@ export interface SavedCluster {
   readonly administrators: readonly SavedAdministrator[];
   readonly nodeKeys: readonly (readonly [name: string, key: string])[];
 }
+export interface SavedTrust {
+  readonly version: number;
+  readonly authorities: readonly Authority[];
+  readonly rotation: Rotation | undefined;
+  readonly former: readonly FormerAuthority[];
+  readonly certificates: readonly IssuedCertificate[];
+  readonly pastRotations: readonly PastRotation[];
+  readonly sightings: readonly CertificateSighting[];
+}
+
+const rotationFields: ChecksOf<Rotation> = {
+  id: uuid,
+  from: hash,
+  to: hash,
+  startedAt: time,
+  windowMs,
+  automatic: flag,
+  by: who,
+};
+const savedTrust = fields<SavedTrust>({
+  version: count,
+  authorities: list(
+    fields<Authority>({
+      fingerprint: hash,
+      certificatePem: pem,
+      primary: flag,
+      trustedFrom: time,
+      trustedUntil: optional(time),
+      crlPem: optional(crlPem),
+    }),
+    authoritiesMax,
+  ),
+  rotation: optional(fields<Rotation>(rotationFields)),
+  former: list(
+    fields<FormerAuthority>({ fingerprint: hash, certificatePem: pem, trustedFrom: time, until: time }),
+    formerAuthoritiesMax,
+  ),
+  certificates: list(issuedCertificate, certificatesMax),
+  pastRotations: list(
+    fields<PastRotation>({
+      ...rotationFields,
+      endedAt: time,
+      outcome: oneOf("DONE", "CANCELED", "EMERGENCY"),
+    }),
+  ),
+  sightings: list(sighting, 1000),
+});
 
 const savedCluster = fields<SavedCluster>({
   clusterUuid: text(36),
@@ -388,6 +496,13 @@ const savedCluster = fields<SavedCluster>({
   members: list(
     fields<Member>({
       ...newMember,
+      former: optional(
+        fields<NonNullable<Member["former"]>>({
+          certFingerprint: hash,
+          publicKey,
+          certificate: optional(certificateFacts),
+        }),
+      ),
       raftId: whole(1, Number.MAX_SAFE_INTEGER),
       state: oneOf(...memberStates),
       joinedAt: time,
@@ -400,6 +515,7 @@ const savedCluster = fields<SavedCluster>({
   ),
   settings: list(tuple(text(200), text(1000))),
   policies: list(tuple(oneOf(...partNames), content)),
+  trust: savedTrust,
   tokens: list(token),
   nextRaftId: whole(1, Number.MAX_SAFE_INTEGER),
   epochs: list(
@@ -462,13 +578,6 @@ export function changeProblem(value: unknown): ErrorRecord | undefined {
 }
 export function isOrigin(value: unknown): value is EpochEntry["origin"] {
   return origin(value, "") === undefined;
-}
-export function isCaPolicy(value: unknown): value is { readonly authorities: readonly string[] } {
-  const authorities = list(pem, 16);
-  return (
-    fields<{ authorities: unknown }>({ authorities })(value, "") === undefined &&
-    (value as { authorities: unknown[] }).authorities.length > 0
-  );
 }
 export function snapshotProblem(value: unknown): ErrorRecord | undefined {
   return asError(savedControl(value, "the snapshot"), "dataCorrupted");

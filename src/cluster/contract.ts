@@ -7,9 +7,34 @@
  * attestation, a start of a node) is an entry without one.
  */
 import type { DbError } from "../base/errors.js";
+import type {
+  Authority,
+  CertificateFacts,
+  CertificateSighting,
+  FormerAuthority,
+  IssuedCertificate,
+  PastRotation,
+  RevocationList,
+  Rotation,
+  RotationProgress,
+} from "./certificates.js";
+import type { AuthorityAnswer, AuthorityRequest } from "./control-messages.js";
 import type { Attestation, Epoch, EpochState, Hash, PartType } from "./epochs.js";
 import type { Member, MemberState } from "./membership.js";
 
+export type {
+  Authority,
+  CertificateFacts,
+  CertificateSighting,
+  FormerAuthority,
+  IssuedCertificate,
+  PastRotation,
+  Pki,
+  RevocationList,
+  Rotation,
+  RotationProgress,
+} from "./certificates.js";
+export type { AuthorityAnswer, AuthorityRequest } from "./control-messages.js";
 export type { Attestation, Epoch, EpochState, Hash, PartType } from "./epochs.js";
 export type { Member, MemberState, Role } from "./membership.js";
 
@@ -21,6 +46,7 @@ export interface NewMember {
   readonly certFingerprint: string;
   /** Raw Ed25519 key, base64. */
   readonly publicKey: string;
+  readonly certificate?: CertificateFacts | undefined;
   readonly addresses: Member["addresses"];
   readonly hostLabel: string;
   /** Bits, `roleBits`. */
@@ -67,6 +93,28 @@ export type ClusterChange =
   | { readonly kind: "setAddresses"; readonly node: string; readonly addresses: Member["addresses"] }
   /** A part of the epoch that administrators own; base64. */
   | { readonly kind: "policy"; readonly part: PartType; readonly content: string }
+  /** A member has a new key and a certificate for it, of the CA that issues now (CA-17). */
+  | { readonly kind: "recertify"; readonly node: string; readonly certificatePem: string }
+  /** A newer list of what a CA has revoked, signed by it: `serials` are new on it. */
+  | {
+      readonly kind: "revoke";
+      readonly authority: Hash;
+      readonly serials: readonly string[];
+      readonly crlPem: string;
+    }
+  /** A second CA is trusted, and issues from here on (CA-27). `automatic`: the leader goes on by itself. */
+  | {
+      readonly kind: "beginOverlap";
+      readonly id: string;
+      readonly certificatePem: string;
+      readonly crlPem: string;
+      readonly windowMs: number;
+      readonly automatic: boolean;
+    }
+  /** The older CA goes (CA-34). `leaving`: those who have no certificate of the new one become DISABLED; undefined: nobody may. */
+  | { readonly kind: "cutOver"; readonly id: string; readonly leaving: readonly string[] | undefined }
+  /** The newer CA goes again: while nobody has a certificate of it (CA-35). */
+  | { readonly kind: "cancelOverlap"; readonly id: string }
   /** The nodes that have not converged become DISABLED, and the epoch effective (CCE-34). */
   | { readonly kind: "forceCutover"; readonly epoch: number; readonly disabling: readonly string[] };
 
@@ -135,8 +183,17 @@ export interface ClusterView {
   setting(key: string): string;
   /** UUID of the node that holds all shards, until there is a shard map. */
   readonly home: string;
-  /** Hex SHA-256 of the CA certificate and its PEM. */
-  readonly authorities: readonly { readonly fingerprint: Hash; readonly certificatePem: string }[];
+  /** The CAs that are trusted; one is primary. */
+  readonly authorities: readonly Authority[];
+  readonly formerAuthorities: readonly FormerAuthority[];
+  /** What a CA has revoked; undefined: nothing, or it is none of ours. */
+  revocations(authority: Hash): RevocationList | undefined;
+  /** By issuer and serial (`certificateKey`). */
+  readonly certificates: ReadonlyMap<string, IssuedCertificate>;
+  readonly rotation: Rotation | undefined;
+  readonly pastRotations: readonly PastRotation[];
+  /** Of the rotation under way. */
+  rotationProgress(at: number): RotationProgress | undefined;
 }
 
 export type RaftRole = "leader" | "follower" | "candidate" | "preCandidate" | "learner";
@@ -190,6 +247,8 @@ export interface ClusterAdmin {
    * `trace`: W3C traceparent of the request behind it.
    */
   change(change: ClusterChange, by: string, trace?: string): Promise<void>;
+  /** Of whoever keeps the CA's key. @throws DbError 55000: nobody who does can be reached; and what the request deserves */
+  authority(request: AuthorityRequest): Promise<AuthorityAnswer>;
   /** The text for `scratchbird join --token`; valid once, for `ttlMs`. */
   createJoinToken(options: {
     readonly by: string;
@@ -223,8 +282,9 @@ export interface Genesis {
   readonly clusterName: string;
   readonly member: NewMember;
   readonly boot: Member["boot"];
-  /** PEM of the first certificate authority. */
+  /** PEM of the first certificate authority, and its first list of revocations. */
   readonly authority: string;
+  readonly crl?: string | undefined;
   /** `encodeEpoch`, base64. */
   readonly epoch: string;
   readonly at: number;
@@ -263,6 +323,16 @@ export interface NoteAdministrator {
   /** Raw Ed25519, base64; undefined: may not sign any more. */
   readonly publicKey: string | undefined;
 }
+/** A user's, a service's or a server's certificate was issued. Those of nodes are noted with the member. */
+export interface NoteCertificate {
+  readonly type: "certificate";
+  readonly certificate: IssuedCertificate;
+}
+/** Whose certificates a node sees while CAs are exchanged. */
+export interface NoteSighting {
+  readonly type: "sighting";
+  readonly sighting: CertificateSighting;
+}
 export type ClusterCommand =
   | Genesis
   | PublishEpochs
@@ -270,4 +340,6 @@ export type ClusterCommand =
   | MakeEffective
   | NoteBoot
   | NoteToken
-  | NoteAdministrator;
+  | NoteAdministrator
+  | NoteCertificate
+  | NoteSighting;

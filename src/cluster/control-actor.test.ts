@@ -86,9 +86,8 @@ class World {
     const count = earlier.length + 1;
     const nonce = `${name}${count}`;
     this.boots.set(name, [...earlier, nonce]);
-    const trust = simTrust(clusterUuid, uuidOf(name));
+    const trust = simTrust(clusterUuid, uuidOf(name), { disk, keepsCa: name === "a" });
     const member = memberOf(name);
-    const issue = async () => ({ ...memberOf("d"), certificatePem: trust.authorityPem });
     let process: Process;
     let begin = (): void => {};
     const begun = new Promise<void>((resolve) => {
@@ -121,7 +120,7 @@ class World {
         host: name,
         port: 1,
         anyPort: false,
-        founds: name === "a" && count === 1 ? { clusterName: "c", member } : undefined,
+        founds: name === "a" && count === 1 ? { clusterName: "c", member, crl: undefined } : undefined,
         established: count > 1,
         firstPeers: name === "a" ? [] : firstPeers,
         joinFacts: { a: 1 },
@@ -132,7 +131,7 @@ class World {
         disk,
         hash,
         log: this.#logOf(name),
-        trust: { ...trust, issue: name === "a" ? issue : undefined },
+        trust,
         network: this.wire.network(name),
         toMain,
         publishLease: (until) => {

@@ -18,7 +18,7 @@ import { ByteReader, ByteWriter, MalformedBytes } from "../base/bytes.js";
 import { DbError } from "../base/errors.js";
 import { traceId, traceparent, traceparentLength } from "../base/trace.js";
 import type { Log, LogFields } from "../observe/index.js";
-import type { Clock, Timer } from "../platform/index.js";
+import type { Clock, Random, Timer } from "../platform/index.js";
 import {
   decodeMessage,
   encodeMessage,
@@ -28,6 +28,8 @@ import {
   RaftDriver,
   type RaftStorage,
 } from "../raft/index.js";
+import { CertificateKeeper } from "./certificate-keeper.js";
+import { type CaService, type CertificateStore, primaryOf } from "./certificates.js";
 import type { FromControl, LogEntry, ToControl } from "./channel.js";
 import { errorOf, recordOf } from "./cluster-state.js";
 import { epochEntryProblem } from "./commands.js";
@@ -45,10 +47,17 @@ import type {
   NewMember,
   Origin,
   PeerStatus,
+  Pki,
   Signer,
-  VerifySignature,
 } from "./contract.js";
-import { type Hello, type JoinAnswer, readMessage, type Status } from "./control-messages.js";
+import {
+  type AuthorityAnswer,
+  type AuthorityRequest,
+  type Hello,
+  type JoinAnswer,
+  readMessage,
+  type Status,
+} from "./control-messages.js";
 import {
   type ControlCommand,
   ControlState,
@@ -72,7 +81,7 @@ import { durationMs } from "./settings.js";
 
 /** Messages and methods between control workers. */
 export const messageKind = { raft: 1, status: 2 } as const;
-export const method = { hello: 1, propose: 2, change: 3, barrier: 4, join: 5 } as const;
+export const method = { hello: 1, propose: 2, change: 3, barrier: 4, join: 5, authority: 6 } as const;
 
 /** Rule C3. */
 export const leaseMs = 1200;
@@ -116,19 +125,11 @@ export interface ControlLinks {
   setPeers(peers: ReadonlyMap<string, string>): void;
   isConnected(node: string): boolean;
   roundTripMs(node: string): number | undefined;
+  /** The certificate by which all connections with a node stand; undefined: there are none, or not all by the same. */
+  certificateOf(node: string): string | undefined;
   send(node: string, kind: number, payload: Uint8Array): boolean;
   request(node: string, method: number, payload: Uint8Array, timeoutMs: number): Promise<Uint8Array>;
 }
-
-/** Issues certificates for those who join; only where the CA's key is. */
-export type IssueCertificate = (
-  requestPem: string,
-  subject: { readonly clusterUuid: string; readonly nodeUuid: string; readonly nodeName: string },
-) => Promise<{
-  readonly certificatePem: string;
-  readonly certFingerprint: string;
-  readonly publicKey: string;
-}>;
 
 export interface ControlActorOptions {
   readonly self: {
@@ -141,14 +142,17 @@ export interface ControlActorOptions {
   readonly log: Log;
   readonly storage: RaftStorage;
   readonly seed: number;
+  readonly random: Random;
   readonly signer: Signer;
-  readonly verify: VerifySignature;
+  readonly pki: Pki;
   readonly links: ControlLinks | undefined;
   /** Of those who found a cluster; everybody else finds it in the log. */
   readonly genesis?: Genesis | undefined;
   /** Until the log says more: who may be spoken to. */
   readonly firstPeers?: readonly FirstPeer[] | undefined;
-  readonly issue?: IssueCertificate | undefined;
+  /** Where CA keys are kept. */
+  readonly authority?: CaService | undefined;
+  readonly store?: CertificateStore | undefined;
   readonly joinFacts?: unknown;
   /** Members or trust have changed. */
   readonly onTrust: (
@@ -220,6 +224,8 @@ interface PeerFacts {
   granted: number;
   /** It has sent what makes no sense, and was told of. */
   senseless: boolean;
+  /** CA keys that it says it keeps. */
+  caKeys: readonly string[];
 }
 
 const json = (value: unknown): Uint8Array => Buffer.from(JSON.stringify(value));
@@ -229,6 +235,12 @@ export class ControlActor {
   readonly #options: ControlActorOptions;
   readonly #raft: RaftDriver;
   readonly #counts: RaftCounts;
+  readonly #keeper: CertificateKeeper;
+  /** Certificates by which main's connections stand. */
+  #seenByMain: Pick<ToControl & { readonly kind: "seen" }, "own" | "certificates"> = {
+    own: "",
+    certificates: new Map(),
+  };
   /** Of main: number in main's stream; of the actor: in its own. */
   readonly #pending = new Map<string, Pending>();
   #ownNumber = 0;
@@ -316,10 +328,44 @@ export class ControlActor {
     this.#options = options;
     const { storage, self, clock, log } = options;
     for (const one of options.firstPeers ?? []) this.#told.set(one.uuid, one);
-    this.state = new ControlState([], (key, digest, signature) => {
-      const holds = options.verify(key, digest, signature);
-      if (!holds) this.#signaturesHold = false;
-      return holds;
+    this.state = new ControlState([], {
+      ...options.pki,
+      verify: (key, digest, signature) => {
+        const holds = options.pki.verify(key, digest, signature);
+        if (!holds) this.#signaturesHold = false;
+        return holds;
+      },
+    });
+    this.#keeper = new CertificateKeeper({
+      self: self.uuid,
+      clock,
+      random: options.random,
+      log,
+      pki: options.pki,
+      signer: options.signer,
+      authority: options.authority,
+      store: options.store,
+      cluster: () => this.state.cluster,
+      isLeader: () => this.#raft.isLeader,
+      catchUp: async () => {
+        await this.#raft.read();
+      },
+      change: (change, by) => this.#makeChange(change, by),
+      command: (command) => this.#makeCommand(command),
+      isReachable: (node) => this.#isReachable(node),
+      keysOf: (node) => this.#peers.get(node)?.caKeys ?? [],
+      ask: async (node, request) =>
+        readMessage(
+          "answer of the CA",
+          await options.links!.request(node, method.authority, json(request), proposeTimeoutMs),
+        ),
+      seenWith: (node) => {
+        const { own, certificates } = this.#seenByMain;
+        // Main goes over to a new certificate by itself, a moment later.
+        if (own !== options.signer.certFingerprint) return undefined;
+        const ours = options.links?.certificateOf(node);
+        return certificates.has(node) && certificates.get(node) !== ours ? undefined : ours;
+      },
     });
     this.#counts = new RaftCounts(storage.recovered?.snapshot?.index ?? 0, clock.monotonic());
     if (storage.recovered === undefined && storage.created === undefined) {
@@ -381,6 +427,12 @@ export class ControlActor {
         this.#addresses = { now: message.addresses, before: message.before };
         this.#reached = this.#addresses;
         this.#sendStatus();
+        return;
+      case "authority":
+        void this.#askAuthority(message.ticket, message.request);
+        return;
+      case "seen":
+        this.#seenByMain = message;
         return;
       case "stop":
         void this.stop().then(() => this.#options.toMain({ kind: "stopped" }));
@@ -872,6 +924,7 @@ export class ControlActor {
         heard: Number.NEGATIVE_INFINITY,
         granted: Number.NEGATIVE_INFINITY,
         senseless: false,
+        caKeys: [],
       };
       this.#peers.set(node, facts);
     }
@@ -966,6 +1019,7 @@ export class ControlActor {
       applied: this.#mainApplied,
       version: self.version,
       control: this.#reachedAt(),
+      caKeys: this.#options.authority?.keys(),
       met: this.#met(node),
       members: this.#vouchedFor(node),
       sentAt: clock.monotonic(),
@@ -997,6 +1051,7 @@ export class ControlActor {
     facts.appliedNow = status.applied;
     facts.appliedIndex = Math.max(facts.appliedIndex, status.applied);
     facts.version = status.version;
+    facts.caKeys = status.caKeys ?? [];
     // A lease is for those who have what clients were told that everybody has.
     if (!this.#raft.isLeader || status.applied >= this.#toldIndex) {
       facts.leasedAt = this.#options.clock.monotonic();
@@ -1694,6 +1749,7 @@ export class ControlActor {
       });
     }
     this.#tellAddresses(own);
+    this.#keeper.tick();
     this.#compareEpochs();
     const latest = cluster.latest;
     if (latest === undefined || this.#mainEpoch !== latest.epoch.number) return;
@@ -1794,6 +1850,49 @@ export class ControlActor {
       },
     );
     if (ended !== undefined) submitted.applied = () => ended(true);
+  }
+
+  /** Resolves once applied here. */
+  #makeChange(change: ClusterChange, by: string): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#submit(this.#ownOrigin(), undefined, { change, by }, undefined, reject).applied = resolve;
+    });
+  }
+  #makeCommand(command: ControlCommand): Promise<void> {
+    const origin = this.#ownOrigin();
+    return new Promise((resolve, reject) => {
+      const bytes = encodeProposal(command, origin);
+      this.#submit(origin, bytes, undefined, undefined, reject).applied = resolve;
+    });
+  }
+
+  /** Of main. */
+  async #askAuthority(ticket: number, request: AuthorityRequest): Promise<void> {
+    const { toMain, self, clock } = this.#options;
+    const deadline = clock.monotonic() + proposeTimeoutMs;
+    for (;;) {
+      try {
+        const answer: AuthorityAnswer = await this.#keeper.do(request, self.uuid);
+        // What was made of it is to be seen here when it is answered.
+        await this.#raft.read();
+        this.#flush();
+        toMain({ kind: "authorized", ticket, answer });
+        return;
+      } catch (error) {
+        if (!(error instanceof DbError)) throw error;
+        // Nothing was done yet, and a leader may be found in time.
+        const again = error.condition === "cannotConnectNow" && clock.monotonic() < deadline;
+        if (!again || this.#over) {
+          toMain({ kind: "notAuthorized", ticket, error: recordOf(error) });
+          return;
+        }
+      }
+      await new Promise<void>((resolve) => clock.after(100, resolve));
+    }
+  }
+  /** Of a peer. @throws DbError as `CertificateKeeper.do` */
+  async authority(node: string, payload: Uint8Array): Promise<Uint8Array> {
+    return json(await this.#keeper.do(readMessage("request to the CA", payload), node));
   }
 
   /** One change at a time is enough: the next tick looks again. */
@@ -1933,7 +2032,7 @@ export class ControlActor {
 
   /** A stranger with a token. @throws DbError 28000, 42710, 55000, 57P03, 08P01 */
   async join(payload: Uint8Array): Promise<Uint8Array> {
-    const { issue, clock, log } = this.#options;
+    const { self, clock, log } = this.#options;
     const asked = readMessage("join request", payload);
     const { cluster } = this.state;
     const token = cluster.tokens.get(asked.token);
@@ -1948,34 +2047,32 @@ export class ControlActor {
         { hint: "Make a new one: SELECT create_join_token()." },
       );
     }
-    if (issue === undefined) {
-      const home = cluster.members.get(cluster.home);
-      throw new DbError("objectNotInPrerequisiteState", "this node cannot issue certificates", {
-        hint: `Join through the node that holds the CA's key: --peer ${home?.addresses.control ?? "?"}.`,
-      });
-    }
     if (cluster.members.has(asked.uuid))
       throw new DbError("duplicateObject", `there is a node ${asked.uuid} already`, {
         hint: "Join with a new data folder.",
       });
-    const subject = { clusterUuid: cluster.clusterUuid, nodeUuid: asked.uuid, nodeName: asked.name };
-    const { certificatePem, certFingerprint, publicKey } = await issue(asked.requestPem, subject);
+    const { uuid, name, requestPem } = asked;
+    const issued = await this.#keeper.do({ kind: "admit", requestPem, node: uuid, name }, self.uuid);
+    const { certificatePem, authorityPem, certFingerprint, publicKey, certificate } = issued;
+    if (!(certificatePem && authorityPem && certFingerprint && publicKey))
+      throw new DbError("protocolViolation", "the answer to a request for a certificate holds none");
     const member: NewMember = {
       uuid: asked.uuid,
       name: asked.name,
       certFingerprint,
       publicKey,
+      certificate,
       addresses: asked.addresses,
       hostLabel: asked.hostLabel,
       roles: token.roles,
       version: asked.version,
     };
-    await this.#addMember(member, token.id, token.by);
+    await this.#makeChange({ kind: "addMember", member, token: token.id }, token.by);
     const record = cluster.members.get(asked.uuid);
     if (record === undefined) throw new DbError("cannotConnectNow", "the member is not applied here yet");
     const answer: JoinAnswer = {
       certificatePem,
-      authorityPem: cluster.authorities[0]!.certificatePem,
+      authorityPem,
       clusterUuid: cluster.clusterUuid,
       clusterName: cluster.clusterName,
       raftId: record.raftId,
@@ -1983,13 +2080,6 @@ export class ControlActor {
       peers: peersIn(cluster, asked.uuid),
     };
     return json(answer);
-  }
-
-  #addMember(member: NewMember, token: string, by: string): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const change = { kind: "addMember", member, token } as const;
-      this.#submit(this.#ownOrigin(), undefined, { change, by }, undefined, reject).applied = resolve;
-    });
   }
 
   // --- what it looks like ------------------------------------------------------------------------------------------
@@ -2165,6 +2255,8 @@ function votesTakenBy(change: ClusterChange): readonly string[] {
       return (change.roles & roleBits.VOTER) === 0 ? [change.node] : [];
     case "forceCutover":
       return change.disabling;
+    case "cutOver":
+      return change.leaving ?? [];
     default:
       return [];
   }

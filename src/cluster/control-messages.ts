@@ -16,20 +16,26 @@ import {
   atLeast,
   type Check,
   type ChecksOf,
+  certificateFacts,
   count,
   hash,
   id,
   list,
   nodeName,
+  oneOf,
   optional,
   pem,
+  serial,
+  tagged,
   text,
   tuple,
   uuid,
   version,
+  who,
   whole,
+  windowMs,
 } from "./commands.js";
-import type { FirstPeer, Member } from "./contract.js";
+import type { CertificateFacts, FirstPeer, Hash, Member } from "./contract.js";
 import type { BootShown } from "./membership.js";
 
 /** How a node stands, every 200 ms and after each batch that it has applied. */
@@ -44,6 +50,8 @@ export interface Status {
   readonly control?: string | undefined;
   /** Others that it has met elsewhere than the log says: two that have both moved find each other by a third. */
   readonly met?: readonly (readonly [node: string, from: string, to: string])[] | undefined;
+  /** Fingerprints of the CAs whose keys it keeps. */
+  readonly caKeys?: readonly Hash[] | undefined;
   /** To one whose epoch is behind: the other members, of whom it may not know. */
   readonly members?: readonly FirstPeer[] | undefined;
   /** The receiver's own `sentAt`, as heard last; 0: nothing heard yet. */
@@ -63,6 +71,50 @@ export interface Hello {
 
 export interface BarrierRequest {
   readonly index: number;
+}
+
+/** What whoever keeps a CA's key is asked for. */
+export type AuthorityRequest =
+  /** A certificate for the node that asks. */
+  | { readonly kind: "renew"; readonly requestPem: string; readonly node: string }
+  /** For one that is about to become a member: who asks has looked at its token. */
+  | { readonly kind: "admit"; readonly requestPem: string; readonly node: string; readonly name: string }
+  | {
+      readonly kind: "issue";
+      readonly requestPem: string;
+      readonly to: "node" | "user" | "service";
+      /** A node's uuid, a role, a service's name. */
+      readonly name: string;
+      readonly by: string;
+    }
+  | {
+      readonly kind: "revoke";
+      /** One of both. */
+      readonly serial?: string | undefined;
+      readonly node?: string | undefined;
+      readonly reason: string;
+      readonly by: string;
+    }
+  | { readonly kind: "createCa"; readonly by: string }
+  | { readonly kind: "rotate"; readonly windowMs: number; readonly by: string }
+  | {
+      readonly kind: "beginOverlap";
+      readonly certificatePem: string;
+      readonly windowMs: number;
+      readonly by: string;
+    };
+/** What of it there is depends on what was asked for. */
+export interface AuthorityAnswer {
+  readonly certificatePem?: string | undefined;
+  readonly authorityPem?: string | undefined;
+  readonly certFingerprint?: Hash | undefined;
+  /** Raw Ed25519 of a node, base64. */
+  readonly publicKey?: string | undefined;
+  readonly certificate?: CertificateFacts | undefined;
+  /** Serials that were not revoked before. */
+  readonly revoked?: readonly string[] | undefined;
+  /** Of a rotation. */
+  readonly id?: string | undefined;
 }
 
 export interface JoinRequest {
@@ -116,6 +168,8 @@ const firstPeer = atLeast({
 } satisfies ChecksOf<FirstPeer>);
 
 interface Messages {
+  readonly "request to the CA": AuthorityRequest;
+  readonly "answer of the CA": AuthorityAnswer;
   readonly status: Status;
   readonly greeting: Hello;
   readonly barrier: BarrierRequest;
@@ -123,7 +177,41 @@ interface Messages {
   readonly "answer to a join request": JoinAnswer;
 }
 
+const requestPem = text(requestChars);
+const by = who;
+type Asked<Kind extends AuthorityRequest["kind"]> = ChecksOf<
+  Omit<Extract<AuthorityRequest, { kind: Kind }>, "kind">
+>;
+
 const checks: { readonly [Name in keyof Messages]: Check } = {
+  "request to the CA": tagged("kind", {
+    renew: atLeast({ requestPem, node: uuid } satisfies Asked<"renew">),
+    admit: atLeast({ requestPem, node: uuid, name: nodeName } satisfies Asked<"admit">),
+    issue: atLeast({
+      requestPem,
+      to: oneOf("node", "user", "service"),
+      name: text(300),
+      by,
+    } satisfies Asked<"issue">),
+    revoke: atLeast({
+      serial: optional(serial),
+      node: optional(uuid),
+      reason: text(100),
+      by,
+    } satisfies Asked<"revoke">),
+    createCa: atLeast({ by } satisfies Asked<"createCa">),
+    rotate: atLeast({ windowMs, by } satisfies Asked<"rotate">),
+    beginOverlap: atLeast({ certificatePem: pem, windowMs, by } satisfies Asked<"beginOverlap">),
+  }),
+  "answer of the CA": atLeast({
+    certificatePem: optional(pem),
+    authorityPem: optional(pem),
+    certFingerprint: optional(hash),
+    publicKey: optional(text(2000)),
+    certificate: optional(certificateFacts),
+    revoked: optional(list(serial, 10_000)),
+    id: optional(uuid),
+  } satisfies ChecksOf<AuthorityAnswer>),
   status: atLeast({
     boot: id,
     epoch: count,
@@ -131,6 +219,7 @@ const checks: { readonly [Name in keyof Messages]: Check } = {
     version,
     sentAt: clock,
     control: optional(address),
+    caKeys: optional(list(hash, 16)),
     met: optional(list(tuple(uuid, address, address), membersMax)),
     members: optional(list(firstPeer, membersMax)),
     heard: clock,
@@ -153,7 +242,7 @@ const checks: { readonly [Name in keyof Messages]: Check } = {
     secret: text(100, /^\S+$/, "a secret"),
     uuid,
     name: nodeName,
-    requestPem: text(requestChars),
+    requestPem,
     addresses,
     hostLabel: text(300),
     version,

@@ -17,12 +17,12 @@ import {
   nameOf,
   newMember,
   newState,
+  pki,
   restored,
   signerOf,
   textOf,
   usualRoles,
   uuidOf,
-  verify,
 } from "./script-testing.js";
 
 const nodes = ["a", "b", "c", "d"];
@@ -875,7 +875,7 @@ describe("names", () => {
     expect(cluster.memberByName("nobody")).toBeUndefined();
     expect(nameOf(cluster.memberByName("a")!.uuid)).toBe("a");
     const command: ClusterCommand = { type: "effective", epoch: 1, at: 1 };
-    expect(new ControlState([], verify).applyCommand(command, undefined)).toMatchObject([
+    expect(new ControlState([], pki).applyCommand(command, undefined)).toMatchObject([
       { error: { sqlstate: "55000" } },
     ]);
   });

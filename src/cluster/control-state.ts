@@ -15,14 +15,7 @@ import type { VirtualTableDesc } from "../model/schema.js";
 import { firstUserObjectId } from "../model/schema.js";
 import { ClusterState, errorOf } from "./cluster-state.js";
 import { changeProblem, commandProblem, isOrigin, snapshotProblem } from "./commands.js";
-import type {
-  ClusterChange,
-  ClusterCommand,
-  ErrorRecord,
-  Member,
-  Origin,
-  VerifySignature,
-} from "./contract.js";
+import type { ClusterChange, ClusterCommand, ErrorRecord, Member, Origin, Pki } from "./contract.js";
 import { servesClients } from "./membership.js";
 import { type Command as CatalogCommand, CatalogState } from "./state.js";
 
@@ -111,9 +104,9 @@ export class ControlState {
   readonly cluster: ClusterState;
   readonly #streams = new Map<number, Stream>();
 
-  constructor(virtuals: Iterable<VirtualTableDesc>, verify: VerifySignature) {
+  constructor(virtuals: Iterable<VirtualTableDesc>, pki: Pki) {
     this.catalog = new CatalogState(virtuals, firstUserObjectId);
-    this.cluster = new ClusterState(verify);
+    this.cluster = new ClusterState(pki);
   }
 
   /** Applies an entry; one outcome for each of its proposals, none for those that were applied before. */
@@ -191,15 +184,23 @@ export class ControlState {
     if (command.type === "refused") return errorOf(command.error);
     const leaders = command.type === "genesis" || command.type === "epochs";
     const about =
-      command.type === "boot" ? command.node : command.type === "attest" ? command.attestation.node : node;
+      command.type === "boot"
+        ? command.node
+        : command.type === "attest"
+          ? command.attestation.node
+          : command.type === "sighting"
+            ? command.sighting.node
+            : node;
     return this.#foreign(node, leaders || about !== node ? undefined : origin);
   }
   foreignChange(node: string, bytes: Uint8Array): DbError | undefined {
     const value = parsed(bytes);
     const problem = changeProblem(value);
-    return problem === undefined
-      ? this.#foreign(node, (value as { origin: Origin }).origin)
-      : errorOf(problem);
+    if (problem !== undefined) return errorOf(problem);
+    const { origin, change } = value as { readonly origin: Origin; readonly change: ClusterChange };
+    // A certificate comes into use where its key is, and nowhere else.
+    const isOthers = change.kind === "recertify" && change.node !== node;
+    return this.#foreign(node, isOthers ? undefined : origin);
   }
   #foreign(node: string, origin: Origin | undefined): DbError | undefined {
     const member = this.cluster.members.get(node);
@@ -221,7 +222,8 @@ export class ControlState {
     const member = this.cluster.members.get(node);
     if (member !== undefined && member.state === "ENABLED" && servesClients(member)) return undefined;
     const { command, origin } = decodeProposal(bytes);
-    if (command.type === "boot" || command.type === "attest" || origin === undefined) return undefined;
+    const isOwnWord = command.type === "boot" || command.type === "attest" || command.type === "sighting";
+    if (isOwnWord || origin === undefined) return undefined;
     const ends = command.type === "abort" || command.type === "resolved" || command.type === "effective";
     return ends && member?.state === "ENABLED" ? undefined : this.#byState(node, origin);
   }
@@ -229,8 +231,8 @@ export class ControlState {
   changeByState(node: string, origin: Origin, change: ClusterChange): StateRefusal | undefined {
     const member = this.cluster.members.get(node);
     if (member !== undefined && member.state === "ENABLED" && servesClients(member)) return undefined;
-    const isOwnAddress = change.kind === "setAddresses" && change.node === node;
-    return isOwnAddress ? undefined : this.#byState(node, origin);
+    const isOwn = (change.kind === "setAddresses" || change.kind === "recertify") && change.node === node;
+    return isOwn ? undefined : this.#byState(node, origin);
   }
   #byState(node: string, origin: Origin): StateRefusal {
     const member = this.cluster.members.get(node);

@@ -32,7 +32,10 @@ async function open(disk: SimDisk, boot = 1, snapshotAfterBytes?: number): Promi
       host: "h",
       port: 1,
       anyPort: false,
-      founds: boot > 1 ? undefined : { clusterName: "c", member: { ...member, roles: roleBits.VOTER } },
+      founds:
+        boot > 1
+          ? undefined
+          : { clusterName: "c", member: { ...member, roles: roleBits.VOTER }, crl: undefined },
       established: boot > 1,
       firstPeers: [],
       joinFacts: {},
@@ -42,7 +45,7 @@ async function open(disk: SimDisk, boot = 1, snapshotAfterBytes?: number): Promi
   const control = new ControlPlane({
     channel,
     virtuals: [],
-    verify: trust.verify,
+    pki: trust.pki,
     clock,
     random,
     self: { uuid, raftId: 1, boot },

@@ -14,6 +14,7 @@ import { assert, DbError } from "../base/errors.js";
 import type { CatalogObject, VirtualTableDesc } from "../model/schema.js";
 import { uuidFromBytes } from "../model/uuid.js";
 import type { Clock, Random } from "../platform/index.js";
+import { primaryOf } from "./certificates.js";
 import type { ControlChannel, FromControl, LogEntry } from "./channel.js";
 import { type ClusterState, errorOf } from "./cluster-state.js";
 import type {
@@ -23,13 +24,24 @@ import type {
   ControlStatus,
   Member,
   Origin,
-  VerifySignature,
+  Pki,
 } from "./contract.js";
+import type { AuthorityAnswer, AuthorityRequest } from "./control-messages.js";
 import { ControlState, decodeProposal, encodeProposal } from "./control-state.js";
 import { RaftCounts, type RaftNumbers } from "./raft-counts.js";
 import type { TransactionsResolved } from "./state.js";
 import { type CatalogChange, CatalogDraft, type CatalogState, type Command, IdSource } from "./state.js";
 
+export {
+  type CaService,
+  type CertificateStore,
+  certificateKey,
+  certificateKinds,
+  certificatesOf,
+  crlValidMs,
+  type FreshCertificate,
+  primaryOf,
+} from "./certificates.js";
 export type { ControlChannel, FromControl, ToControl } from "./channel.js";
 export { type ChurnHour, type ChurnTotals, ChurnWindow, leaveReasons } from "./churn.js";
 export { ClusterState, errorOf, recordOf } from "./cluster-state.js";
@@ -39,11 +51,16 @@ export {
   ControlActor,
   type ControlActorOptions,
   type ControlLinks,
-  type IssueCertificate,
   messageKind,
   method,
 } from "./control-actor.js";
-export { type JoinAnswer, type JoinRequest, readMessage } from "./control-messages.js";
+export {
+  type AuthorityAnswer,
+  type AuthorityRequest,
+  type JoinAnswer,
+  type JoinRequest,
+  readMessage,
+} from "./control-messages.js";
 export { ControlState } from "./control-state.js";
 export { brokenLink, convergence, epochStates, packVersion, versionText } from "./epochs.js";
 export {
@@ -77,7 +94,7 @@ export interface CatalogFollower {
 export interface ControlPlaneOptions {
   readonly channel: ControlChannel;
   readonly virtuals: Iterable<VirtualTableDesc>;
-  readonly verify: VerifySignature;
+  readonly pki: Pki;
   readonly clock: Clock;
   readonly random: Random;
   readonly self: { readonly uuid: string; readonly raftId: number; readonly boot: number };
@@ -104,6 +121,11 @@ export class ControlPlane implements ClusterAdmin {
   /** Proposals by number, and questions by ticket, that are not answered. */
   readonly #waiting = new Map<number, Waiting>();
   readonly #tickets = new Map<number, { resolve: () => void; reject: (error: DbError) => void }>();
+  /** What whoever keeps the CA's key is asked for. */
+  readonly #asked = new Map<
+    number,
+    { resolve: (answer: AuthorityAnswer) => void; reject: (error: DbError) => void }
+  >();
   #nextNumber = 0;
   #nextTicket = 0;
   #queue: LogEntry[] = [];
@@ -131,10 +153,10 @@ export class ControlPlane implements ClusterAdmin {
 
   constructor(options: ControlPlaneOptions) {
     this.#options = options;
-    this.#state = new ControlState(
-      options.virtuals,
-      (key, digest, signature) => this.#signaturesHold || options.verify(key, digest, signature),
-    );
+    this.#state = new ControlState(options.virtuals, {
+      ...options.pki,
+      verify: (key, digest, signature) => this.#signaturesHold || options.pki.verify(key, digest, signature),
+    });
     this.ids = new IdSource(this.#state.catalog, () =>
       this.cluster.members.size > 1 ? options.self.raftId : undefined,
     );
@@ -249,6 +271,8 @@ export class ControlPlane implements ClusterAdmin {
     this.#waiting.clear();
     for (const { reject } of this.#tickets.values()) reject(error);
     this.#tickets.clear();
+    for (const { reject } of this.#asked.values()) reject(unknown);
+    this.#asked.clear();
     this.#stopped?.();
     this.#opened?.reject(error);
     this.#wake();
@@ -287,6 +311,14 @@ export class ControlPlane implements ClusterAdmin {
         const ticket = this.#tickets.get(message.ticket);
         this.#tickets.delete(message.ticket);
         ticket?.resolve();
+        return;
+      }
+      case "authorized":
+      case "notAuthorized": {
+        const asked = this.#asked.get(message.ticket);
+        this.#asked.delete(message.ticket);
+        if (message.kind === "authorized") asked?.resolve(message.answer);
+        else asked?.reject(errorOf(message.error));
         return;
       }
       case "status":
@@ -391,7 +423,7 @@ export class ControlPlane implements ClusterAdmin {
     this.#restoring = undefined;
     try {
       if (this.follower !== undefined) {
-        const next = new ControlState(this.#options.virtuals, this.#options.verify);
+        const next = new ControlState(this.#options.virtuals, this.#options.pki);
         next.restore(state);
         await this.follower.replaced(next.catalog);
       }
@@ -481,6 +513,20 @@ export class ControlPlane implements ClusterAdmin {
     await this.#everywhere(index);
   }
 
+  /** @throws DbError 55000 (nobody keeps the key), and what the request deserves; 08007: the node has ended meanwhile */
+  authority(request: AuthorityRequest): Promise<AuthorityAnswer> {
+    if (this.#over !== undefined) return Promise.reject(this.#over);
+    return new Promise((resolve, reject) => {
+      const ticket = ++this.#nextTicket;
+      this.#asked.set(ticket, { resolve, reject });
+      this.#options.channel.send({ kind: "authority", ticket, request });
+    });
+  }
+  /** Tells the worker by which certificates main's connections stand. */
+  noteSeen(own: string, certificates: ReadonlyMap<string, string | undefined>): void {
+    this.#options.channel.send({ kind: "seen", own, certificates });
+  }
+
   async createJoinToken(options: { by: string; ttlMs: number; roles: number }): Promise<string> {
     const { random, clock } = this.#options;
     const secret = new Uint8Array(24);
@@ -504,7 +550,7 @@ export class ControlPlane implements ClusterAdmin {
     await this.#everywhere(index);
     return encodeToken({
       cluster: this.cluster.clusterUuid,
-      authority: this.cluster.authorities[0]!.fingerprint,
+      authority: primaryOf(this.cluster)!.fingerprint,
       id,
       secret: secretText,
     });

@@ -16,6 +16,7 @@
  * final; no change leaves the voters without a quorum of those that are reachable.
  */
 import type { MemberId } from "../raft/index.js";
+import type { CertificateFacts } from "./certificates.js";
 
 /** MEM-13: bits of a member's roles. */
 export const roleBits = {
@@ -40,6 +41,10 @@ export interface Member {
   readonly certFingerprint: string;
   /** Raw Ed25519 key, base64. */
   readonly publicKey: string;
+  /** Undefined: it was admitted with one that the cluster did not issue itself. */
+  readonly certificate?: CertificateFacts | undefined;
+  /** The one before: believed until the next, so that connections made with it live on. */
+  readonly former?: Pick<Member, "certFingerprint" | "publicKey" | "certificate"> | undefined;
   readonly addresses: { readonly control: string; readonly rpc: string; readonly pg: string };
   readonly hostLabel: string;
   readonly roles: number;

@@ -5,7 +5,7 @@
  *     time 100                                the clock of the leader, milliseconds (it advances by one with each line)
  *     found a                                 [version 1.0.0] [roles VOTER,SHARD_OWNER]
  *     join b                                  the same, and [with TOKEN] [as NAME] [key of NODE]
- *     set KEY VALUE, reset KEY                `policy caPolicy good` is one that can be read
+ *     set KEY VALUE, reset KEY
  *     move b ENABLED, remove b, roles b LEARNER, addresses b h:1 h:2 h:3, policy PART TEXT, cutover 3 disabling b,c
  *         each with [signed by x,y] [by leader b]; `remove b force`
  *     draft NAME: CHANGE, then apply NAME     built now, applied later, perhaps twice
@@ -40,7 +40,7 @@ export function nameOf(uuid: string): string {
 export function signerOf(name: string): Signer {
   return simTrust(clusterUuid, uuidOf(name)).signer;
 }
-export const { verify, authorityPem } = simTrust(clusterUuid, uuidOf("a"));
+export const { pki, authorityPem } = simTrust(clusterUuid, uuidOf("a"));
 
 export const usualRoles = roleBits.VOTER | roleBits.SHARD_OWNER | roleBits.COORDINATOR;
 export function newMember(name: string, facts: Partial<NewMember> = {}): NewMember {
@@ -59,7 +59,7 @@ export function newMember(name: string, facts: Partial<NewMember> = {}): NewMemb
 }
 
 export function newState(): ControlState {
-  return new ControlState([], verify);
+  return new ControlState([], pki);
 }
 export function restored(from: ControlState): ControlState {
   const state = newState();
@@ -95,7 +95,7 @@ export class Author {
         at: this.at,
       },
       signerOf(name),
-      verify,
+      pki,
     );
     return encodeProposal(command, this.origin());
   }
@@ -324,9 +324,7 @@ function changeOf(line: string, words: readonly string[]): ClusterChange {
       return {
         kind: "policy",
         part: name as PartType,
-        content: Buffer.from(
-          rest[0] === "good" ? JSON.stringify({ authorities: [authorityPem] }) : rest.join(" "),
-        ).toString("base64"),
+        content: Buffer.from(rest.join(" ")).toString("base64"),
       };
     case "cutover": {
       const names = after("disabling")?.split(",").filter(Boolean) ?? [];

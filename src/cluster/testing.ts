@@ -4,6 +4,8 @@
  */
 import { DbError } from "../base/errors.js";
 import type {
+  AuthorityAnswer,
+  AuthorityRequest,
   ClusterAdmin,
   ClusterChange,
   ClusterView,
@@ -65,6 +67,12 @@ export class FakeClusterAdmin implements ClusterAdmin {
       setting: (key) => settings.get(key) ?? settingDef(key)!.default,
       home: fakeNodeUuid,
       authorities,
+      formerAuthorities: [],
+      revocations: () => undefined,
+      certificates: new Map(),
+      rotation: undefined,
+      pastRotations: [],
+      rotationProgress: () => undefined,
     };
     this.status = {
       node: fakeNodeUuid,
@@ -86,6 +94,16 @@ export class FakeClusterAdmin implements ClusterAdmin {
     };
     this.addMember({ uuid: fakeNodeUuid, name: "node-1" });
     this.publish("genesis", "genesis");
+  }
+
+  /** What whoever keeps the CA's key was asked for, in order, and what it answers. */
+  readonly asked: AuthorityRequest[] = [];
+  answer: AuthorityAnswer = {};
+  async authority(request: AuthorityRequest): Promise<AuthorityAnswer> {
+    this.asked.push(request);
+    await this.gate;
+    if (this.refusal !== undefined) throw this.refusal;
+    return this.answer;
   }
 
   addMember(facts: Partial<Member> & Pick<Member, "uuid" | "name">): Member {

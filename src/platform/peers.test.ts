@@ -9,13 +9,12 @@ import type { PeerCredentials, PeerRefusal, PeerStream } from "../rpc/contract.j
 import { acceptStreams, openStream, type PeerEvent, PeerLinks } from "../rpc/index.js";
 import {
   checkPeer,
-  createCa,
-  createRequest,
   fingerprintOf,
-  issueNodeCertificate,
   type KeyAndCertificate,
+  nodeRequest,
   type PeerContext,
-} from "../security/node-identity.js";
+} from "../security/index.js";
+import { createCa, issueNodeCertificate } from "../security/testing.js";
 import { hostClock, hostRandom } from "./host.js";
 import { HostPeerNetwork, type HostPeerOptions } from "./peers.js";
 
@@ -41,7 +40,7 @@ async function identity(
   clock = hostClock,
 ): Promise<Identity> {
   const subject = { clusterUuid: cluster, nodeUuid: uuid, nodeName: `node-${uuid.slice(-1)}` };
-  const { requestPem, keyPem } = await createRequest(subject);
+  const { requestPem, keyPem } = nodeRequest(subject);
   const leafPem = await issueNodeCertificate(ca, requestPem, subject, clock, hostRandom);
   const certificate = new X509Certificate(leafPem);
   return {
@@ -79,7 +78,7 @@ function credentials(own: Identity | undefined, trust: Trust = {}): PeerCredenti
     clusterUuid,
     now: trust.now ?? hostClock.now(),
     toleranceMs: 5 * 60_000,
-    authorities: [{ certificate: new X509Certificate(ca.certificatePem) }],
+    authorities: [{ certificate: new X509Certificate(ca.certificatePem), fingerprint: "ca" }],
     isRevoked: (serial) => trust.revoked?.includes(serial) ?? false,
     member: (uuid) => {
       const fingerprints = members.filter((one) => one.uuid === uuid).map((one) => one.fingerprint);

@@ -8,6 +8,12 @@
  * TLS 1.3 lets a client finish before the server has looked at its certificate. So the server's first bytes are its
  * verdict, `length u8 | condition`, length 0 for a peer that may come in; `dial` waits for it.
  *
+ * A certificate is replaced while streams are open. TLS 1.3 has no way to show another one in the same connection, so a node
+ * makes one more, by the name `sb-renew` (ALPN): with the new certificates on both sides it names the streams that it keeps by
+ * their exporter values (RFC 8446, 7.5), which only their two ends know. From then on they stand by the new certificates.
+ *
+ *     length u16 | exporter values of 32 bytes    ->    <-    how many of them were known, u16
+ *
  * Invariants: a stream is handed over after the check by both sides, and nothing of the peer was read before; a stream
  * whose peer fails the check after `use` is closed; sockets that have not passed yet are bounded in number and time, and
  * the oldest makes room, so that idlers keep nobody out.
@@ -47,6 +53,16 @@ const lingerMs = 5_000;
 const refusalLingerMs = 1_000;
 /** Bytes not taken, above which `write` asks to wait. */
 const unsentMax = 256 * 1024;
+/** Of a connection by which streams go over to newer certificates. */
+const renewalProtocol = "sb-renew";
+const streamProtocol = "sb";
+const exporterLabel = "EXPORTER-scratchbird-stream";
+const exporterBytes = 32;
+/** Streams of one renewal; others come with the next. */
+const renewedMax = 1024;
+/** The other side may have to apply first what this one has applied. */
+const renewAgainMs = 250;
+const renewalMs = 5_000;
 const suites = "TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256";
 const nothing = Buffer.alloc(0);
 
@@ -158,7 +174,14 @@ interface Live {
   readonly socket: tls.TLSSocket;
   readonly remoteAddress: string;
   /** DER; undefined where it is not for the credentials to judge: a stranger's, or that of a cluster being joined. */
-  readonly certificate: Buffer | undefined;
+  certificate: Buffer | undefined;
+  /** SHA-256 of it; and whether its node is known by a newer one. */
+  fingerprint?: string | undefined;
+  isFormer?: boolean | undefined;
+  /** Of our own, as the peer has seen it. */
+  own: string;
+  /** Where we have dialled: host:port. It is the dialling side that renews. */
+  readonly dialled?: string | undefined;
   /** Once there is a stream. */
   peer?: PeerIdentity;
 }
@@ -176,6 +199,10 @@ export class HostPeerNetwork implements PeerNetwork {
   readonly #pending = new Set<net.Socket>();
   readonly #dials = new Set<(error: DbError) => void>();
   readonly #live = new Set<Live>();
+  /** SHA-256 of the certificate we show. */
+  #own = "";
+  /** Addresses to which a renewal is under way, or is about to be tried again. */
+  readonly #renewing = new Set<string>();
   #closed = false;
   /** Connections that ended before a verdict: no TLS 1.3, garbage, too slow, pushed out. */
   handshakesFailed = 0;
@@ -207,13 +234,136 @@ export class HostPeerNetwork implements PeerNetwork {
       throw new DbError("configFileError", "the node's certificate or key cannot be used", {}, error);
     }
     this.#credentials = credentials;
+    this.#own = own === undefined ? "" : fingerprintOfPem(own.certificatePem);
     for (const live of [...this.#live]) {
       if (live.certificate === undefined) continue;
       const verdict = this.#check(live.certificate);
-      if (!("condition" in verdict)) continue;
-      this.#refused(verdict, live.remoteAddress);
-      live.socket.destroy();
+      if ("condition" in verdict) {
+        this.#refused(verdict, live.remoteAddress);
+        live.socket.destroy();
+      } else live.isFormer = verdict.isFormer === true;
     }
+    this.#renewSome();
+  }
+
+  standing(): ReadonlyMap<string, string | undefined> {
+    const by = new Map<string, string | undefined>();
+    for (const { peer, fingerprint } of this.#live) {
+      if (peer?.kind !== "member") continue;
+      const known = by.has(peer.node);
+      by.set(peer.node, known && by.get(peer.node) !== fingerprint ? undefined : fingerprint);
+    }
+    return by;
+  }
+
+  // --- streams that outlive a certificate --------------------------------------------------------------------------
+
+  #isStale(live: Live): boolean {
+    return live.certificate !== undefined && (live.isFormer === true || live.own !== this.#own);
+  }
+
+  #renewSome(): void {
+    for (const live of this.#live)
+      if (live.dialled !== undefined && live.peer?.kind === "member" && this.#isStale(live))
+        this.#renew(live.peer.node, live.dialled);
+  }
+
+  #renew(node: string, address: string): void {
+    if (this.#renewing.has(address) || this.#closed) return;
+    this.#renewing.add(address);
+    const again = (): void => {
+      this.#renewing.delete(address);
+      this.#renewSome();
+    };
+    this.#connect({ address, node }, renewalMs, renewalProtocol).then(
+      ({ socket, live }) => {
+        const stale = [...this.#live].filter(
+          (one) => one.dialled === address && one.peer?.kind === "member" && this.#isStale(one),
+        );
+        void this.#nameStreams(socket, live, stale.slice(0, renewedMax)).then((done) => {
+          socket.destroy();
+          if (done && stale.length <= renewedMax && !stale.some((one) => this.#isStale(one)))
+            this.#renewing.delete(address);
+          else setTimeout(again, renewAgainMs).unref();
+        });
+      },
+      (error: unknown) => {
+        if (!(error instanceof DbError)) throw error; // ends the node: a broken invariant
+        setTimeout(again, renewAgainMs).unref();
+      },
+    );
+  }
+
+  /** True: the other side has answered, and the streams stand by the certificates of this connection. */
+  #nameStreams(
+    socket: tls.TLSSocket,
+    { certificate, fingerprint, own }: Live,
+    streams: Live[],
+  ): Promise<boolean> {
+    const ids = streams.map((one) => one.socket.exportKeyingMaterial(exporterBytes, exporterLabel, nothing));
+    const message = Buffer.alloc(2 + ids.length * exporterBytes);
+    message.writeUInt16BE(ids.length, 0);
+    for (const [at, id] of ids.entries()) id.copy(message, 2 + at * exporterBytes);
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => resolve(false), renewalMs).unref();
+      socket.once("close", () => {
+        clearTimeout(timer);
+        resolve(false);
+      });
+      let answer = nothing;
+      socket.on("data", (chunk: Buffer) => {
+        answer = Buffer.concat([answer, chunk]);
+        if (answer.length < 2) return;
+        clearTimeout(timer);
+        // A stream that the other side does not know any more is about to close.
+        for (const one of streams) this.#standBy(one, certificate, fingerprint, own);
+        resolve(true);
+      });
+      socket.write(message);
+      socket.resume();
+    });
+  }
+
+  #standBy(live: Live, certificate: Buffer | undefined, fingerprint: string | undefined, own: string): void {
+    live.certificate = certificate;
+    live.fingerprint = fingerprint;
+    live.own = own;
+    const verdict = certificate === undefined ? undefined : this.#check(certificate);
+    live.isFormer = verdict !== undefined && !("condition" in verdict) && verdict.isFormer === true;
+  }
+
+  /** The other side keeps streams that it has dialled, and has newer certificates for them. */
+  #renewedBy(socket: tls.TLSSocket, node: string, certificate: Buffer, fingerprint: string): void {
+    const own = this.#own;
+    const timer = setTimeout(() => socket.destroy(), renewalMs).unref();
+    socket.once("close", () => clearTimeout(timer));
+    let said = nothing;
+    socket.on("data", (chunk: Buffer) => {
+      said = Buffer.concat([said, chunk]);
+      if (said.length < 2) return;
+      const count = said.readUInt16BE(0);
+      if (count > renewedMax) {
+        socket.destroy();
+        return;
+      }
+      if (said.length < 2 + count * exporterBytes) return;
+      const named = new Set<string>();
+      for (let at = 2; at < 2 + count * exporterBytes; at += exporterBytes)
+        named.add(said.toString("latin1", at, at + exporterBytes));
+      let known = 0;
+      for (const live of this.#live) {
+        if (live.dialled !== undefined || live.peer?.kind !== "member" || live.peer.node !== node) continue;
+        const id = live.socket.exportKeyingMaterial(exporterBytes, exporterLabel, nothing);
+        if (!named.has(id.toString("latin1"))) continue;
+        this.#standBy(live, certificate, fingerprint, own);
+        known++;
+      }
+      const answer = Buffer.alloc(2);
+      answer.writeUInt16BE(known, 0);
+      socket.end(answer);
+      said = nothing;
+    });
+    socket.resume();
   }
 
   drop(node: string): void {
@@ -302,9 +452,11 @@ export class HostPeerNetwork implements PeerNetwork {
       oldest.destroy();
     }
     const remoteAddress = `${raw.remoteAddress ?? "?"}:${raw.remotePort ?? 0}`;
+    const own = this.#own;
     const socket = new tls.TLSSocket(raw, {
       isServer: true,
       secureContext: this.#context,
+      ALPNProtocols: [renewalProtocol, streamProtocol],
       requestCert: true,
       rejectUnauthorized: false,
     });
@@ -332,7 +484,16 @@ export class HostPeerNetwork implements PeerNetwork {
       }
       settle();
       socket.write(Buffer.from([0]));
-      accept(this.#stream(socket, verdict, { socket, remoteAddress, certificate }));
+      const fingerprint = verdict.kind === "member" ? verdict.certFingerprint : undefined;
+      if (socket.alpnProtocol === renewalProtocol) {
+        if (verdict.kind === "member") this.#renewedBy(socket, verdict.node, certificate!, fingerprint!);
+        else socket.destroy();
+        return;
+      }
+      const isFormer = verdict.kind === "member" && verdict.isFormer;
+      accept(
+        this.#stream(socket, verdict, { socket, remoteAddress, certificate, fingerprint, isFormer, own }),
+      );
     });
   }
 
@@ -362,7 +523,20 @@ export class HostPeerNetwork implements PeerNetwork {
 
   // --- whom we connect to ------------------------------------------------------------------------------------------
 
-  dial(target: DialTarget, timeoutMs: number): Promise<PeerStream> {
+  async dial(target: DialTarget, timeoutMs: number): Promise<PeerStream> {
+    const { socket, peer, live } = await this.#connect(target, timeoutMs, streamProtocol);
+    const stream = this.#stream(socket, peer, live);
+    // Shown before either side was to show another.
+    if (this.#isStale(live) && peer.kind === "member") this.#renew(peer.node, target.address);
+    return stream;
+  }
+
+  /** Resolves once both sides have checked each other; the socket is paused. */
+  #connect(
+    target: DialTarget,
+    timeoutMs: number,
+    protocol: string,
+  ): Promise<{ readonly socket: tls.TLSSocket; readonly peer: PeerIdentity; readonly live: Live }> {
     const { address } = target;
     const where = hostAndPort(address);
     const context = this.#context;
@@ -374,9 +548,11 @@ export class HostPeerNetwork implements PeerNetwork {
         reject(failure("UNREACHABLE", address, why));
         return;
       }
+      const own = this.#own;
       const socket = tls.connect({
         ...where,
         secureContext: context,
+        ALPNProtocols: [protocol],
         rejectUnauthorized: false,
         checkServerIdentity: () => undefined,
       });
@@ -416,7 +592,16 @@ export class HostPeerNetwork implements PeerNetwork {
         peer = verdict;
         const judged = target.authority === undefined ? certificate?.raw : undefined;
         // From here on `use` may find that the peer does not pass any more.
-        live = { socket, remoteAddress, certificate: judged };
+        const isMember = verdict.kind === "member";
+        live = {
+          socket,
+          remoteAddress,
+          certificate: judged,
+          fingerprint: isMember ? verdict.certFingerprint : undefined,
+          isFormer: isMember && verdict.isFormer,
+          own,
+          dialled: judged === undefined || protocol !== streamProtocol ? undefined : address,
+        };
         this.#live.add(live);
         socket.on("data", verdictArrived);
       });
@@ -438,7 +623,8 @@ export class HostPeerNetwork implements PeerNetwork {
         settle();
         const rest = said.subarray(1);
         if (rest.length > 0) socket.unshift(rest);
-        resolve(this.#stream(socket, peer, live));
+        if (protocol !== streamProtocol) this.#live.delete(live);
+        resolve({ socket, peer, live });
       };
     });
   }
@@ -468,11 +654,14 @@ export class HostPeerNetwork implements PeerNetwork {
 /** Longest name of a condition in a verdict. */
 const conditionMax = 64;
 
-function identityOf(verdict: { readonly node: string; readonly certFingerprint: string }): {
-  node: string;
-  certFingerprint: string;
-} {
-  return { node: verdict.node, certFingerprint: verdict.certFingerprint };
+type Judged = Extract<PeerVerdict, { readonly node: string; readonly certFingerprint: string }>;
+function identityOf({ node, certFingerprint, isFormer }: Judged): Judged {
+  return { node, certFingerprint, isFormer: isFormer === true };
+}
+
+function fingerprintOfPem(pem: string): string {
+  const [, first = ""] = /-----BEGIN CERTIFICATE-----([^-]+)-----END/.exec(pem) ?? [];
+  return createHash("sha256").update(Buffer.from(first, "base64")).digest("hex");
 }
 
 const uuid = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}";

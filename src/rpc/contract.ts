@@ -9,7 +9,13 @@ import type { Listener } from "../platform/index.js";
 
 /** Who is at the other end. A stranger has shown no certificate of a member: it may join, and nothing else. */
 export type PeerIdentity =
-  | { readonly kind: "member"; readonly node: string; readonly certFingerprint: string }
+  | {
+      readonly kind: "member";
+      readonly node: string;
+      /** As it was when the stream was made, and whether the node was known by a newer one then. */
+      readonly certFingerprint: string;
+      readonly isFormer?: boolean;
+    }
   | { readonly kind: "stranger" };
 
 export interface PeerStream {
@@ -44,7 +50,12 @@ export interface PeerRefusal {
 
 /** A certificate, as far as the check of a peer asks; the host's is a node:crypto X509Certificate in DER. */
 export type PeerVerdict =
-  | { readonly node: string; readonly certFingerprint: string }
+  | {
+      readonly node: string;
+      readonly certFingerprint: string;
+      /** It is known by a newer one, which it will show. */
+      readonly isFormer?: boolean;
+    }
   | { readonly condition: string; readonly message: string; readonly node: string | undefined };
 
 export interface PeerCredentials {
@@ -86,6 +97,12 @@ export interface PeerNetwork {
    * first dial or listener.
    */
   use(credentials: PeerCredentials): void;
+  /**
+   * By which certificate the streams with each node stand, of nodes that there are streams with; undefined: not all by the same.
+   * A stream lives on under a newer certificate of the same node once the node has shown, over a connection made with that,
+   * that it knows the stream's secret: nobody is cut off for a renewal.
+   */
+  standing(): ReadonlyMap<string, string | undefined>;
   /** Closes every stream with a node: it is known to be out of reach, which a silent network would not tell for long. */
   drop(node: string): void;
   onRefusal(handler: (refusal: PeerRefusal) => void): void;

@@ -143,6 +143,10 @@ export class PeerLinks {
     this.#onPeer.push(handler);
   }
 
+  /** Of all connections with a node; undefined: none, or not all by the same. */
+  certificateOf(node: string): string | undefined {
+    return this.#options.network.standing().get(node);
+  }
   isConnected(node: string): boolean {
     return this.#outgoing.get(node)?.calls !== undefined;
   }

@@ -18,7 +18,7 @@ import { type CaSigner, generateSoftwareKey, softwareSigner } from "./ca-signer.
 import { type Identity, identityOf, identityUri, parseIdentityUri } from "./certificate-names.js";
 import { type KeyKind, makeRequest, readRequest } from "./certificate-request.js";
 import { derOfPem, pemOf } from "./der.js";
-import { checkPeer, fingerprintOf, nodeUri, publicKeyOf } from "./node-identity.js";
+import { checkPeer, fingerprintOf, publicKeyOf } from "./node-identity.js";
 import {
   type RevocationReason,
   type RevokedCertificate,
@@ -52,7 +52,7 @@ beforeAll(async () => {
   });
   const request = (keyKind: KeyKind, uri?: string) =>
     makeRequest({ keyKind, commonName: "asks", ...(uri === undefined ? {} : { uris: [uri] }) });
-  const forNode = request("Ed25519", nodeUri(clusterUuid, nodeUuid));
+  const forNode = request("Ed25519", identityUri({ kind: "node", clusterUuid, name: nodeUuid }));
   const forUser = request("RSA");
   const forService = request("ECDSA-P256");
   const forServer = request("ECDSA-P256");
@@ -204,7 +204,7 @@ describe("a certificate", () => {
     expect(server.checkIP("::1")).toBe("::1");
     expect(server.checkHost("a.db.example")).toBe("*.db.example");
     expect(certificateOf(issued.node).subjectAltName).toBe(
-      `URI:${nodeUri(clusterUuid, nodeUuid)}, DNS:node-1.cluster.${clusterUuid}.scratchbird.local`,
+      `URI:${identityUri({ kind: "node", clusterUuid, name: nodeUuid })}, DNS:node-1.cluster.${clusterUuid}.scratchbird.local`,
     );
   });
 
@@ -224,7 +224,7 @@ describe("a certificate", () => {
       clusterUuid,
       now: hostClock.now(),
       toleranceMs: 60_000,
-      authorities: [{ certificate: ca.certificate }],
+      authorities: [{ certificate: ca.certificate, fingerprint: ca.fingerprint }],
       isRevoked: () => false,
       member: () => ({
         fingerprints: [namesake, ...Object.values(issued)].map((one) => one.fingerprint),
@@ -370,7 +370,7 @@ describe("a request", () => {
   });
 
   it("is only answered with what it asks for", async () => {
-    const uri = nodeUri(clusterUuid, nodeUuid);
+    const uri = identityUri({ kind: "node", clusterUuid, name: nodeUuid });
     const ask = (keyKind: KeyKind, uris: string[]) =>
       makeRequest({ keyKind, commonName: "x", uris }).requestPem;
     const asUser = (pem: string) => ca.issueUser(pem, { clusterUuid, role: "ann" }, { days: 1 });

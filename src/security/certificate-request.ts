@@ -14,6 +14,7 @@ import {
   verify as verifyWith,
 } from "node:crypto";
 import { DbError } from "../base/errors.js";
+import { identityUri } from "./certificate-names.js";
 import { algorithms, altNames, extension, names, oid } from "./certificate-parts.js";
 import {
   bitString,
@@ -34,6 +35,7 @@ import {
   tag,
   wholeBitsOf,
 } from "./der.js";
+import type { NodeSubject } from "./node-identity.js";
 
 export type KeyKind = "Ed25519" | "ECDSA-P256" | "RSA";
 export interface CertificateRequest {
@@ -180,4 +182,13 @@ export function makeRequest(wish: RequestWish): { readonly requestPem: string; r
     requestPem: pemOf(sequence(info, algorithms[wish.keyKind], bitString(signature)), "CERTIFICATE REQUEST"),
     keyPem: key.export({ format: "pem", type: "pkcs8" }).toString(),
   };
+}
+
+/** A node's key, and its request for a certificate. The key stays. */
+export function nodeRequest({ clusterUuid, nodeUuid }: NodeSubject): {
+  readonly requestPem: string;
+  readonly keyPem: string;
+} {
+  const uri = identityUri({ kind: "node", clusterUuid, name: nodeUuid });
+  return makeRequest({ keyKind: "Ed25519", commonName: nodeUuid, uris: [uri] });
 }

@@ -39,19 +39,17 @@ export {
   type CertificateRequest,
   type KeyKind,
   makeRequest,
+  nodeRequest,
   type RequestWish,
   readRequest,
 } from "./certificate-request.js";
 export {
   checkPeer,
-  createCa,
-  createRequest,
   ed25519Key,
   fingerprintOf,
-  issueNodeCertificate,
   type KeyAndCertificate,
   type NodeSubject,
-  nodeUri,
+  nodeCertificateDays,
   type PeerCondition,
   type PeerContext,
   type PeerVerdict,
@@ -60,14 +58,16 @@ export {
   type TrustedCa,
 } from "./node-identity.js";
 export {
-  createNodeMaterial,
-  issuerOf,
   type NodeMaterial,
+  promoteMaterial,
   readNodeMaterial,
+  readNodeMaterials,
   signerOf,
+  storeNextMaterial,
   storeNodeMaterial,
   verifySignature,
 } from "./node-material.js";
+export { type AuthorityFacts, authorityFacts, type NodeFacts, nodeFacts, revocationList } from "./pki.js";
 export {
   type Revocation,
   type RevocationFacts,

@@ -6,18 +6,17 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { hostClock, hostRandom } from "../platform/host.js";
+import { nodeRequest } from "./certificate-request.js";
 import {
   checkPeer,
-  createCa,
-  createRequest,
   ed25519Key,
   fingerprintOf,
-  issueNodeCertificate,
   type KeyAndCertificate,
   type NodeSubject,
   type PeerContext,
   publicKeyOf,
 } from "./node-identity.js";
+import { createCa, issueNodeCertificate } from "./testing.js";
 
 const clusterUuid = "0190a8c0-0000-7000-8000-00000000000c";
 const subject: NodeSubject = {
@@ -33,7 +32,7 @@ let pem: string;
 let certificate: X509Certificate;
 beforeAll(async () => {
   ca = await createCa(clusterUuid, hostClock, hostRandom);
-  const { requestPem, keyPem } = await createRequest(subject);
+  const { requestPem, keyPem } = nodeRequest(subject);
   key = keyPem;
   pem = await issueNodeCertificate(ca, requestPem, subject, hostClock, hostRandom);
   certificate = new X509Certificate(pem);
@@ -44,7 +43,7 @@ function context(change: Partial<PeerContext> = {}): PeerContext {
     clusterUuid,
     now: hostClock.now(),
     toleranceMs: 5 * 60_000,
-    authorities: [{ certificate: new X509Certificate(ca.certificatePem) }],
+    authorities: [{ certificate: new X509Certificate(ca.certificatePem), fingerprint: "ca" }],
     isRevoked: () => false,
     member: (uuid) =>
       uuid === subject.nodeUuid ? { fingerprints: [fingerprintOf(certificate)], removed: false } : undefined,
@@ -95,7 +94,7 @@ describe("a node certificate", () => {
   });
 
   it("is not issued for a request that is broken or not signed by its key", async () => {
-    const { requestPem } = await createRequest(subject);
+    const { requestPem } = nodeRequest(subject);
     const der = Buffer.from(requestPem.replace(/-----[^-]+-----|\s/g, ""), "base64");
     der[der.length - 1] = der[der.length - 1]! ^ 1;
     const forged = `-----BEGIN CERTIFICATE REQUEST-----\n${der.toString("base64")}\n-----END CERTIFICATE REQUEST-----\n`;
@@ -116,22 +115,26 @@ describe("a peer", () => {
     expect(conditionOf(certificate, { now: now - 2 * dayMs })).toBe("NOT_YET_VALID");
     expect(conditionOf(certificate, { now: now + 366 * dayMs })).toBe("EXPIRED");
     const otherCa = await createCa(clusterUuid, hostClock, hostRandom);
-    const other = [{ certificate: new X509Certificate(otherCa.certificatePem) }];
+    const other = [{ certificate: new X509Certificate(otherCa.certificatePem), fingerprint: "other" }];
     expect(conditionOf(certificate, { authorities: other })).toBe("UNTRUSTED_CA");
-    const ended = [{ certificate: new X509Certificate(ca.certificatePem), trustedUntil: now - 1 }];
+    const ended = [
+      { certificate: new X509Certificate(ca.certificatePem), fingerprint: "ca", trustedUntil: now - 1 },
+    ];
     expect(conditionOf(certificate, { authorities: ended })).toBe("UNTRUSTED_CA");
     expect(conditionOf(certificate, { authorities: [...other, ...context().authorities] })).toBe("accepted");
     expect(conditionOf(new X509Certificate(ca.certificatePem))).toBe("MISSING_URI_SAN");
     expect(conditionOf(certificate, { clusterUuid: subject.nodeUuid })).toBe("WRONG_CLUSTER");
     const serial = certificate.serialNumber.toLowerCase();
-    expect(conditionOf(certificate, { isRevoked: (one) => one === serial })).toBe("REVOKED");
+    expect(conditionOf(certificate, { isRevoked: (by, one) => by === "ca" && one === serial })).toBe(
+      "REVOKED",
+    );
     expect(conditionOf(certificate, { member: () => undefined })).toBe("NOT_A_MEMBER");
     const pinned = { fingerprints: [fingerprintOf(certificate)], removed: true };
     expect(conditionOf(certificate, { member: () => pinned })).toBe("REMOVED");
   });
 
   it("with a certificate of its own for a copied uuid is an impostor", async () => {
-    const { requestPem } = await createRequest(subject);
+    const { requestPem } = nodeRequest(subject);
     const second = new X509Certificate(
       await issueNodeCertificate(ca, requestPem, subject, hostClock, hostRandom),
     );

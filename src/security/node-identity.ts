@@ -1,22 +1,16 @@
 /**
- * Node certificates (spec/02 MEM-4, spec/03): the cluster's CA, a node's key and request, what the CA issues, and the
- * check of a peer that every connection between nodes goes through.
+ * Who a node is by its certificate (spec/02 MEM-4, spec/03), and the check of a peer that every connection between nodes goes
+ * through. What issues the certificates is `authority.ts`.
  *
  *     subject CN = node uuid    URI sb://cluster/<cluster uuid>/node/<node uuid>
  *     DNS <node name>.cluster.<cluster uuid>.scratchbird.local    server and client authentication    Ed25519
  *
- * OpenSSL checks chains by names, and takes a certificate whose issuer differs from its subject in case alone for
- * self-signed; so the CA's name never looks like a node's.
- *
- * Invariants: a private key never leaves the node that drew it; who a peer is, its certificate says and nobody else; the
- * first check that fails decides (CA-10, then MEM-8), and names itself.
+ * Invariants: who a peer is, its certificate says and nobody else; the first check that fails decides (CA-10, then MEM-8),
+ * and names itself.
  */
-import { createHash, createPublicKey, webcrypto, type X509Certificate } from "node:crypto";
-import { DbError } from "../base/errors.js";
-import type { Clock, Random } from "../platform/index.js";
-import { newSerial } from "./tls.js";
+import { createHash, createPublicKey, type X509Certificate } from "node:crypto";
+import { urisOf } from "./certificate-names.js";
 
-const dayMs = 86_400_000;
 /** MEM R3, CA-22. */
 export const nodeCertificateDays = 365;
 export const caCertificateDays = 3650;
@@ -29,147 +23,6 @@ export interface NodeSubject {
   readonly clusterUuid: string;
   readonly nodeUuid: string;
   readonly nodeName: string;
-}
-
-async function library(): Promise<typeof import("@peculiar/x509")> {
-  await import("reflect-metadata"); // the library needs it first
-  const x509 = await import("@peculiar/x509");
-  x509.cryptoProvider.set(webcrypto);
-  return x509;
-}
-
-const ed25519 = { name: "Ed25519" } as const;
-
-async function keyPem(key: webcrypto.CryptoKey): Promise<string> {
-  const der = Buffer.from(await webcrypto.subtle.exportKey("pkcs8", key));
-  return pemOf(der, "PRIVATE KEY");
-}
-function pemOf(der: Uint8Array, label: string): string {
-  const lines = Buffer.from(der)
-    .toString("base64")
-    .match(/.{1,64}/g)!;
-  return `-----BEGIN ${label}-----\n${lines.join("\n")}\n-----END ${label}-----\n`;
-}
-function derOf(pem: string): Buffer {
-  return Buffer.from(pem.replace(/-----[^-]+-----|\s/g, ""), "base64");
-}
-
-export function nodeUri(clusterUuid: string, nodeUuid: string): string {
-  return `sb://cluster/${clusterUuid}/node/${nodeUuid}`;
-}
-
-/** A cluster's first CA: self-signed Ed25519. */
-export async function createCa(
-  clusterUuid: string,
-  clock: Clock,
-  random: Random,
-): Promise<KeyAndCertificate> {
-  const x509 = await library();
-  const keys = (await webcrypto.subtle.generateKey(ed25519, true, [
-    "sign",
-    "verify",
-  ])) as webcrypto.CryptoKeyPair;
-  const now = clock.now();
-  const certificate = await x509.X509CertificateGenerator.createSelfSigned(
-    {
-      serialNumber: newSerial(random),
-      name: [{ O: ["ScratchBird"], CN: [`Cluster CA ${clusterUuid}`] }],
-      notBefore: new Date(now - dayMs),
-      notAfter: new Date(now + caCertificateDays * dayMs),
-      signingAlgorithm: ed25519,
-      keys,
-      extensions: [
-        new x509.BasicConstraintsExtension(true, 0, true),
-        new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
-        await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
-      ],
-    },
-    webcrypto,
-  );
-  return { certificatePem: `${certificate.toString("pem")}\n`, keyPem: await keyPem(keys.privateKey) };
-}
-
-/** A node's key, and its request for a certificate. The key stays. */
-export async function createRequest(subject: NodeSubject): Promise<{ requestPem: string; keyPem: string }> {
-  const x509 = await library();
-  const keys = (await webcrypto.subtle.generateKey(ed25519, true, [
-    "sign",
-    "verify",
-  ])) as webcrypto.CryptoKeyPair;
-  const request = await x509.Pkcs10CertificateRequestGenerator.create(
-    {
-      name: [{ CN: [subject.nodeUuid] }],
-      keys,
-      signingAlgorithm: ed25519,
-      extensions: [
-        new x509.SubjectAlternativeNameExtension([
-          { type: "url", value: nodeUri(subject.clusterUuid, subject.nodeUuid) },
-        ]),
-      ],
-    },
-    webcrypto,
-  );
-  return { requestPem: `${request.toString("pem")}\n`, keyPem: await keyPem(keys.privateKey) };
-}
-
-/**
- * Issues a node certificate for a request. Who may have one is the caller's business; what it says is not the request's.
- * @throws DbError invalidParameterValue (22023) for a request that is none, is not signed by its key, or has another key type
- */
-export async function issueNodeCertificate(
-  ca: KeyAndCertificate,
-  requestPem: string,
-  subject: NodeSubject,
-  clock: Clock,
-  random: Random,
-): Promise<string> {
-  const x509 = await library();
-  let request: InstanceType<typeof x509.Pkcs10CertificateRequest>;
-  let sound = false;
-  try {
-    request = new x509.Pkcs10CertificateRequest(requestPem);
-    sound = request.publicKey.algorithm.name === "Ed25519" && (await request.verify(webcrypto));
-  } catch (error) {
-    throw new DbError("invalidParameterValue", "the certificate request cannot be read", {}, error);
-  }
-  if (!sound)
-    throw new DbError(
-      "invalidParameterValue",
-      "the certificate request is not signed by its own Ed25519 key",
-    );
-  const issuer = new x509.X509Certificate(ca.certificatePem);
-  const signingKey = await webcrypto.subtle.importKey("pkcs8", derOf(ca.keyPem), ed25519, false, ["sign"]);
-  const now = clock.now();
-  const certificate = await x509.X509CertificateGenerator.create(
-    {
-      serialNumber: newSerial(random),
-      subject: [{ CN: [subject.nodeUuid] }],
-      issuer: issuer.subjectName,
-      notBefore: new Date(now - dayMs),
-      notAfter: new Date(now + nodeCertificateDays * dayMs),
-      signingAlgorithm: ed25519,
-      publicKey: request.publicKey,
-      signingKey: signingKey,
-      extensions: [
-        new x509.BasicConstraintsExtension(false, undefined, true),
-        new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
-        new x509.ExtendedKeyUsageExtension([
-          x509.ExtendedKeyUsage.serverAuth,
-          x509.ExtendedKeyUsage.clientAuth,
-        ]),
-        new x509.SubjectAlternativeNameExtension([
-          { type: "url", value: nodeUri(subject.clusterUuid, subject.nodeUuid) },
-          {
-            type: "dns",
-            value: `${subject.nodeName}.cluster.${subject.clusterUuid}.scratchbird.local`.toLowerCase(),
-          },
-        ]),
-        await x509.AuthorityKeyIdentifierExtension.create(issuer.publicKey),
-      ],
-    },
-    webcrypto,
-  );
-  return `${certificate.toString("pem")}\n`;
 }
 
 /** SHA-256 of the DER, hexadecimal: what a member's record pins (MEM-6). */
@@ -204,7 +57,10 @@ export type PeerCondition =
 
 export interface TrustedCa {
   readonly certificate: X509Certificate;
-  /** Milliseconds since 1970; undefined: no end. */
+  /** SHA-256 of its DER, hexadecimal. */
+  readonly fingerprint: string;
+  /** Milliseconds since 1970; undefined: no beginning, no end. */
+  readonly trustedFrom?: number | undefined;
   readonly trustedUntil?: number | undefined;
 }
 
@@ -217,10 +73,11 @@ export interface PinnedMember {
 export interface PeerContext {
   readonly clusterUuid: string;
   readonly now: number;
-  /** Clocks of two hosts are never equal. */
+  /** Of the beginning of a certificate: the clock of who issued it may be ahead. */
   readonly toleranceMs: number;
   readonly authorities: readonly TrustedCa[];
-  isRevoked(serial: string): boolean;
+  /** By the CA's fingerprint, and the serial in lower case. */
+  isRevoked(authority: string, serial: string): boolean;
   member(nodeUuid: string): PinnedMember | undefined;
 }
 
@@ -231,16 +88,6 @@ export type PeerVerdict =
 const uuidPattern = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}";
 const uriPattern = new RegExp(`^sb://cluster/(${uuidPattern})/node/(${uuidPattern})$`);
 
-/** URIs of a certificate's subject alternative names. */
-function urisOf(certificate: X509Certificate): string[] {
-  const names = certificate.subjectAltName ?? "";
-  // Node quotes a name that holds a separator; ours never do, so a quoted one is not ours.
-  return names
-    .split(", ")
-    .filter((name) => name.startsWith("URI:"))
-    .map((name) => name.slice(4));
-}
-
 /** Who a peer is, or why it is nobody. The caller logs, counts and audits the reason, and closes the connection. */
 export function checkPeer(certificate: X509Certificate, context: PeerContext): PeerVerdict {
   let node: string | undefined;
@@ -248,13 +95,15 @@ export function checkPeer(certificate: X509Certificate, context: PeerContext): P
   const { now, toleranceMs } = context;
   if (Date.parse(certificate.validFrom) > now + toleranceMs)
     return refuse("NOT_YET_VALID", `the certificate is valid from ${certificate.validFrom}`);
-  if (Date.parse(certificate.validTo) < now - toleranceMs)
+  if (Date.parse(certificate.validTo) < now)
     return refuse("EXPIRED", `the certificate was valid until ${certificate.validTo}`);
   const authority = context.authorities.find((one) => certificate.verify(one.certificate.publicKey));
   if (authority === undefined)
     return refuse("UNTRUSTED_CA", `issued by ${certificate.issuer}, which is not trusted`);
   if (authority.trustedUntil !== undefined && authority.trustedUntil < now)
     return refuse("UNTRUSTED_CA", `its CA ${certificate.issuer} is trusted no more`);
+  if (authority.trustedFrom !== undefined && authority.trustedFrom > now + toleranceMs)
+    return refuse("UNTRUSTED_CA", `its CA ${certificate.issuer} is not trusted yet`);
   const uris = urisOf(certificate);
   const match = uris.length === 1 ? uriPattern.exec(uris[0]!) : null;
   if (match === null)
@@ -267,7 +116,7 @@ export function checkPeer(certificate: X509Certificate, context: PeerContext): P
     return refuse("WEAK_KEY", "an RSA key of less than 2048 bits");
   if (asymmetricKeyType !== "ed25519")
     return refuse("ALGORITHM_DISALLOWED", `a key of type ${asymmetricKeyType}`);
-  if (context.isRevoked(certificate.serialNumber.toLowerCase()))
+  if (context.isRevoked(authority.fingerprint, certificate.serialNumber.toLowerCase()))
     return refuse("REVOKED", `certificate ${certificate.serialNumber.toLowerCase()} is revoked`);
   if (certificate.ca || !certificate.checkIssued(authority.certificate) || !mayBeBoth(certificate))
     return refuse("CHAIN_INVALID", "not a node certificate of its CA");

@@ -6,27 +6,22 @@ import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { Member } from "../cluster/contract.js";
 import { ClusterState } from "../cluster/index.js";
-import { hostTrust, type NodeTrust } from "../control-host.js";
+import { hostPki, hostTrust, type NodeTrust } from "../node-trust.js";
 import { HostDisk, hostClock, hostRandom } from "../platform/host.js";
 import type { Clock } from "../platform/index.js";
+import { identityUri } from "./certificate-names.js";
+import { fingerprintOf, type KeyAndCertificate, type NodeSubject } from "./node-identity.js";
 import {
-  createCa,
-  createRequest,
-  fingerprintOf,
-  issueNodeCertificate,
-  type KeyAndCertificate,
-  type NodeSubject,
-  nodeUri,
-} from "./node-identity.js";
-import {
-  createNodeMaterial,
-  issuerOf,
   type NodeMaterial,
+  promoteMaterial,
   readNodeMaterial,
+  readNodeMaterials,
   signerOf,
+  storeNextMaterial,
   storeNodeMaterial,
   verifySignature,
 } from "./node-material.js";
+import { createCa, nodeIdentity } from "./testing.js";
 
 const clusterUuid = "0190a8c0-0000-7000-8000-00000000000c";
 const subjectOf = (at: number): NodeSubject => ({
@@ -41,28 +36,26 @@ const dayMs = 86_400_000;
 let folder: string;
 let disk: HostDisk;
 let material: NodeMaterial;
+let ca: KeyAndCertificate;
 let otherCa: KeyAndCertificate;
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "node-material-"));
   disk = new HostDisk(folder);
-  material = await createNodeMaterial(disk, own, hostClock, hostRandom);
+  ca = await createCa(clusterUuid, hostClock, hostRandom);
+  storeNodeMaterial(disk, await issued(own), ca.certificatePem);
+  material = readNodeMaterial(disk)!;
   otherCa = await createCa(clusterUuid, hostClock, hostRandom);
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
 const put = (name: string, content: string): void => writeFileSync(join(folder, "tls", name), content);
-async function issued(subject: NodeSubject, ca = material.authority!): Promise<KeyAndCertificate> {
-  const { requestPem, keyPem } = await createRequest(subject);
-  return {
-    certificatePem: await issueNodeCertificate(ca, requestPem, subject, hostClock, hostRandom),
-    keyPem,
-  };
-}
+const issued = (subject: NodeSubject, by = ca): Promise<KeyAndCertificate> =>
+  nodeIdentity(by, subject, hostClock, hostRandom);
 
 describe("the files of a node", () => {
   beforeEach(() => {
     rmSync(join(folder, "tls"), { recursive: true });
-    storeNodeMaterial(disk, material.own, material.authorityPem, material.authority!.keyPem);
+    storeNodeMaterial(disk, material.own, material.authorityPem);
   });
   const problem = (): string => {
     try {
@@ -76,11 +69,8 @@ describe("the files of a node", () => {
 
   it("are read as they were written, keys for their owner alone", () => {
     expect(readNodeMaterial(disk)).toEqual(material);
-    const modes = ["node.key", "ca.key"].map((name) => statSync(join(folder, "tls", name)).mode & 0o777);
-    expect(modes).toEqual([0o600, 0o600]);
+    expect(statSync(join(folder, "tls", "node.key")).mode & 0o777).toBe(0o600);
     expect(disk.modeOf("tls/node.crt")).toBe(0o644);
-    rmSync(join(folder, "tls", "ca.key"));
-    expect(readNodeMaterial(disk)).toEqual({ ...material, authority: undefined });
     rmSync(join(folder, "tls", "node.crt"));
     expect(readNodeMaterial(disk)).toBeUndefined();
   });
@@ -89,7 +79,7 @@ describe("the files of a node", () => {
     for (const name of ["node.key", "ca.crt"]) {
       rmSync(join(folder, "tls", name));
       expect(problem()).toBe(`tls/${name} is missing`);
-      storeNodeMaterial(disk, material.own, material.authorityPem, material.authority!.keyPem);
+      storeNodeMaterial(disk, material.own, material.authorityPem);
     }
   });
 
@@ -98,7 +88,6 @@ describe("the files of a node", () => {
       "node.key": material.own.keyPem,
       "node.crt": material.own.certificatePem,
       "ca.crt": material.authorityPem,
-      "ca.key": material.authority!.keyPem,
     };
     for (const [name, pem] of Object.entries(whole)) {
       for (const bad of [
@@ -124,23 +113,19 @@ describe("the files of a node", () => {
     put("ca.crt", otherCa.certificatePem);
     expect(problem()).toBe("tls/node.crt does not belong to tls/ca.crt");
     put("ca.crt", material.authorityPem);
-    put("ca.key", otherCa.keyPem);
-    expect(problem()).toBe("tls/ca.key does not belong to tls/ca.crt");
     // A key of another kind is nobody's.
-    put("ca.key", material.authority!.keyPem);
     const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
     put("node.key", privateKey.export({ type: "pkcs8", format: "pem" }).toString());
     expect(problem()).toBe("tls/node.key does not belong to tls/node.crt");
   });
 
   it("with a private key that is open to others refuse the start (MEM-5)", () => {
-    for (const name of ["node.key", "ca.key"])
-      for (const mode of [0o640, 0o604, 0o620, 0o601, 0o666]) {
-        chmodSync(join(folder, "tls", name), mode);
-        expect(problem()).toBe(`the private key in tls/${name} is open to others`);
-        chmodSync(join(folder, "tls", name), 0o400);
-        expect(problem()).toBe("none");
-      }
+    for (const mode of [0o640, 0o604, 0o620, 0o601, 0o666]) {
+      chmodSync(join(folder, "tls", "node.key"), mode);
+      expect(problem()).toBe("the private key in tls/node.key is open to others");
+      chmodSync(join(folder, "tls", "node.key"), 0o400);
+      expect(problem()).toBe("none");
+    }
     // Where the system has no such modes there is nothing to look at.
     chmodSync(join(folder, "tls", "node.key"), 0o666);
     const without = new Proxy(disk, {
@@ -150,6 +135,45 @@ describe("the files of a node", () => {
       },
     });
     expect(readNodeMaterial(without)).toEqual(material);
+  });
+
+  it("take in the next certificate at whatever moment the node dies", async () => {
+    const next = storeNextMaterial(disk, await issued(own, otherCa), otherCa.certificatePem);
+    const other = storeNextMaterial(disk, await issued(own), ca.certificatePem);
+    expect(statSync(join(folder, "tls", `next-${next.certFingerprint.slice(0, 16)}.pem`)).mode & 0o777).toBe(
+      0o600,
+    );
+    expect(readNodeMaterials(disk)).toEqual(expect.arrayContaining([material, next, other]));
+    expect(readNodeMaterials(disk)[0]).toEqual(material);
+    // After each write and removal of the promotion, the one that the log names is there.
+    let left = 0;
+    for (let stop = 1; left === 0; stop++) {
+      rmSync(join(folder, "tls"), { recursive: true });
+      storeNodeMaterial(disk, material.own, material.authorityPem);
+      storeNextMaterial(disk, next.own, next.authorityPem);
+      storeNextMaterial(disk, other.own, other.authorityPem);
+      left = stop;
+      const dying = new Proxy(disk, {
+        get: (target, key) => {
+          const value = Reflect.get(target, key);
+          if (key !== "writeFileSync" && key !== "removeSync")
+            return typeof value === "function" ? value.bind(target) : value;
+          return (...args: unknown[]) => {
+            if (left-- <= 0) throw new Error("dead");
+            (value as (...all: unknown[]) => void).apply(target, args);
+          };
+        },
+      });
+      try {
+        promoteMaterial(dying, next);
+      } catch (error) {
+        expect((error as Error).message).toBe("dead");
+        left = 0;
+      }
+      expect(readNodeMaterials(disk), `dead at step ${stop}`).toContainEqual(next);
+    }
+    expect(readNodeMaterials(disk)).toEqual([next]);
+    expect(disk.listSync("tls")).toEqual(["ca.crt", "node.crt", "node.key"]);
   });
 });
 
@@ -177,11 +201,6 @@ describe("signatures", () => {
       expect(verifySignature(other, digest, signature)).toBe(false);
     }
     expect(verifySignature(key, digest, signature)).toBe(true);
-    const issue = issuerOf(material.authority!, hostClock, hostRandom);
-    const answer = await issue((await createRequest(peer)).requestPem, peer);
-    const certificate = new X509Certificate(answer.certificatePem);
-    expect(answer.certFingerprint).toBe(fingerprintOf(certificate));
-    expect(certificate.checkIssued(new X509Certificate(material.authorityPem))).toBe(true);
   });
 });
 
@@ -193,18 +212,26 @@ describe("trust", () => {
 
   const at = (shiftMs: number): Clock => ({ ...hostClock, now: () => hostClock.now() + shiftMs });
   const trustAt = (shiftMs = 0): NodeTrust =>
-    hostTrust(material, clusterUuid, own.nodeUuid, at(shiftMs), hostRandom);
+    hostTrust({
+      disk,
+      clock: at(shiftMs),
+      random: hostRandom,
+      subject: own,
+      writes: false,
+      caStore: undefined,
+    });
+  beforeEach(() => storeNodeMaterial(disk, material.own, material.authorityPem));
 
   /** A state in which the peer is a member with the certificate, as far as trust asks. */
   function clusterOf(
     members: Record<string, Partial<Member>>,
     authorities: readonly string[] = [material.authorityPem],
   ): ClusterState {
-    const cluster = new ClusterState(verifySignature);
+    const cluster = new ClusterState(hostPki);
     const all = new Map(Object.entries(members).map(([uuid, facts]) => [uuid, { uuid, ...facts } as Member]));
     Object.defineProperty(cluster, "members", { value: all });
     Object.defineProperty(cluster, "authorities", {
-      value: authorities.map((certificatePem) => ({ certificatePem, fingerprint: "" })),
+      value: authorities.map((certificatePem) => ({ certificatePem, fingerprint: "", trustedFrom: 0 })),
     });
     return cluster;
   }
@@ -241,7 +268,7 @@ describe("trust", () => {
     expect(verdictOf(shown.certificatePem, cluster, { trust: trustAt(-2 * dayMs) })).toBe("NOT_YET_VALID");
     expect(verdictOf(shown.certificatePem, cluster, { trust: trustAt(366 * dayMs) })).toBe("EXPIRED");
     // Clocks differ.
-    expect(verdictOf(shown.certificatePem, cluster, { trust: trustAt(-dayMs - 60_000) })).toBe(peer.nodeUuid);
+    expect(verdictOf(shown.certificatePem, cluster, { trust: trustAt(-dayMs - 50_000) })).toBe(peer.nodeUuid);
     expect(verdictOf(shown.certificatePem, cluster, { trust: trustAt(-dayMs - 600_000) })).toBe(
       "NOT_YET_VALID",
     );
@@ -280,11 +307,14 @@ describe("trust", () => {
       x509.ExtendedKeyUsage.serverAuth,
       x509.ExtendedKeyUsage.clientAuth,
     ]);
-    const uri = { type: "url" as const, value: nodeUri(clusterUuid, peer.nodeUuid) };
+    const uri = {
+      type: "url" as const,
+      value: identityUri({ kind: "node", clusterUuid, name: peer.nodeUuid }),
+    };
     const names = new x509.SubjectAlternativeNameExtension([uri]);
     const twice = new x509.SubjectAlternativeNameExtension([
       uri,
-      { ...uri, value: nodeUri(clusterUuid, own.nodeUuid) },
+      { ...uri, value: identityUri({ kind: "node", clusterUuid, name: own.nodeUuid }) },
     ]);
     const rsa = { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256", publicExponent: new Uint8Array([1, 0, 1]) };
     const cases: [string, string][] = [
@@ -354,7 +384,7 @@ describe("trust", () => {
     const x509 = await import("@peculiar/x509");
     x509.cryptoProvider.set(webcrypto);
     const ca = new x509.X509Certificate(material.authorityPem);
-    const der = Buffer.from(material.authority!.keyPem.replace(/-----[^-]+-----|\s/g, ""), "base64");
+    const der = Buffer.from(ca.keyPem.replace(/-----[^-]+-----|\s/g, ""), "base64");
     const signingKey = await webcrypto.subtle.importKey("pkcs8", der, { name: "Ed25519" }, false, ["sign"]);
     const make = async (
       extensions: InstanceType<typeof x509.Extension>[],

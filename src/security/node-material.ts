@@ -1,86 +1,105 @@
 /**
- * What a node holds of the cluster's trust, in `tls/`: its own certificate and key, the CA's certificate, and on the node
- * that founded the cluster the CA's key.
+ * What a node holds of the cluster's trust, in `tls/`: its own certificate and key, and the certificate of the CA that issued
+ * it.
  *
- *     node.crt node.key    ca.crt    ca.key
+ *     node.crt node.key ca.crt        the certificate in use
+ *     next-<16 digits>.pem            one that was issued and is not in use yet: key, certificate, CA in one file
+ *     ca.key                          of a CA founded by versions that kept its key in the clear (`ca-store.ts` takes it in)
+ *
+ * A new certificate comes into use when the consensus log says that it is the node's. It lies whole in one file until then, and
+ * until the three files have followed; so whenever the node dies it has the one that the log names.
  *
  * Invariants: keys are readable by their owner alone and never leave the folder; material that was read belongs together.
  */
 import { createPrivateKey, type KeyObject, sign, verify, X509Certificate } from "node:crypto";
 import { DbError } from "../base/errors.js";
-import type { Clock, Disk, Random } from "../platform/index.js";
-import {
-  createCa,
-  createRequest,
-  ed25519Key,
-  fingerprintOf,
-  issueNodeCertificate,
-  type KeyAndCertificate,
-  type NodeSubject,
-  publicKeyOf,
-} from "./node-identity.js";
+import type { Disk } from "../platform/index.js";
+import { ed25519Key, fingerprintOf, type KeyAndCertificate, publicKeyOf } from "./node-identity.js";
 
 const paths = {
   nodeCertificate: "tls/node.crt",
   nodeKey: "tls/node.key",
   authorityCertificate: "tls/ca.crt",
-  authorityKey: "tls/ca.key",
 } as const;
+const nextPattern = /^next-[0-9a-f]{16}\.pem$/;
 
 export interface NodeMaterial {
   readonly own: KeyAndCertificate;
   readonly authorityPem: string;
-  /** Where the CA's key is. */
-  readonly authority: KeyAndCertificate | undefined;
   readonly certFingerprint: string;
   /** Raw, base64. */
   readonly publicKey: string;
 }
 
-/** A founder's: a CA and a certificate of it. */
-export async function createNodeMaterial(
-  disk: Disk,
-  subject: NodeSubject,
-  clock: Clock,
-  random: Random,
-): Promise<NodeMaterial> {
-  const authority = await createCa(subject.clusterUuid, clock, random);
-  const { requestPem, keyPem } = await createRequest(subject);
-  const certificatePem = await issueNodeCertificate(authority, requestPem, subject, clock, random);
-  storeNodeMaterial(disk, { certificatePem, keyPem }, authority.certificatePem, authority.keyPem);
-  return materialOf({ certificatePem, keyPem }, authority.certificatePem, authority);
-}
-
 /** Keys first, so that a certificate is never without its key. */
-export function storeNodeMaterial(
-  disk: Disk,
-  own: KeyAndCertificate,
-  authorityPem: string,
-  authorityKeyPem?: string,
-): void {
+export function storeNodeMaterial(disk: Disk, own: KeyAndCertificate, authorityPem: string): void {
   disk.makeFolderSync("tls");
   const write = (path: string, text: string, mode: number): void =>
     disk.writeFileSync(path, Buffer.from(text), mode);
-  if (authorityKeyPem !== undefined) write(paths.authorityKey, authorityKeyPem, 0o600);
   write(paths.authorityCertificate, authorityPem, 0o644);
   write(paths.nodeKey, own.keyPem, 0o600);
   write(paths.nodeCertificate, own.certificatePem, 0o644);
   disk.syncFolderSync("tls");
 }
 
+/** One that the log does not know of yet. */
+export function storeNextMaterial(disk: Disk, own: KeyAndCertificate, authorityPem: string): NodeMaterial {
+  const material = materialOf(own, authorityPem);
+  const path = `tls/next-${material.certFingerprint.slice(0, 16)}.pem`;
+  disk.writeFileSync(path, Buffer.from(`${own.keyPem}${own.certificatePem}${authorityPem}`), 0o600);
+  disk.syncFolderSync("tls");
+  return material;
+}
+
+/** The certificate that the log names takes the place of the one before; others that were issued are of no use any more. */
+export function promoteMaterial(disk: Disk, { own, authorityPem, certFingerprint }: NodeMaterial): void {
+  const present = disk.listSync("tls").filter((name) => nextPattern.test(name));
+  if (present.length === 0) return;
+  storeNodeMaterial(disk, own, authorityPem);
+  // The one in use last: until the three files are there it is all there is.
+  const kept = `next-${certFingerprint.slice(0, 16)}.pem`;
+  for (const name of [...present.filter((one) => one !== kept), ...present.filter((one) => one === kept)])
+    disk.removeSync(`tls/${name}`);
+  disk.syncFolderSync("tls");
+}
+
 /**
- * Undefined: the folder holds none.
+ * All that the folder holds, the one in use first; empty: none.
  * @throws DbError configFileError (F0000) when a file is missing, cannot be understood or is open to others (MEM-5), or when
- *   the files do not belong together
+ *   the files do not belong together and there is no other certificate
  */
+export function readNodeMaterials(disk: Disk): NodeMaterial[] {
+  const next = disk
+    .listSync("tls")
+    .filter((name) => nextPattern.test(name))
+    .map((name) => readNext(disk, `tls/${name}`));
+  if (next.length === 0) {
+    const material = readNodeMaterial(disk);
+    return material === undefined ? [] : [material];
+  }
+  // Their place was being taken: some may be the new ones already.
+  let current: NodeMaterial | undefined;
+  try {
+    current = readNodeMaterial(disk);
+  } catch (error) {
+    if (!(error instanceof DbError)) throw error;
+  }
+  const others = next.filter((one) => one.certFingerprint !== current?.certFingerprint);
+  return current === undefined ? others : [current, ...others];
+}
+
+/** The certificate in use, as `readNodeMaterials`. */
 export function readNodeMaterial(disk: Disk): NodeMaterial | undefined {
   if (!disk.existsSync(paths.nodeCertificate)) return undefined;
   const authorityPem = textOf(disk, paths.authorityCertificate);
   const own = { certificatePem: textOf(disk, paths.nodeCertificate), keyPem: keyOf(disk, paths.nodeKey) };
-  const authority = disk.existsSync(paths.authorityKey)
-    ? { certificatePem: authorityPem, keyPem: keyOf(disk, paths.authorityKey) }
-    : undefined;
-  return materialOf(own, authorityPem, authority);
+  return materialOf(own, authorityPem);
+}
+
+function readNext(disk: Disk, path: string): NodeMaterial {
+  const blocks = keyOf(disk, path).match(/-----BEGIN [^-]+-----[^-]+-----END [^-]+-----\n?/g) ?? [];
+  const [keyPem = "", certificatePem = "", authorityPem = ""] = blocks;
+  return materialOf({ certificatePem, keyPem }, authorityPem, path);
 }
 
 const putBack = {
@@ -110,28 +129,25 @@ function understood<T>(path: string, read: () => T): T {
   }
 }
 
-function materialOf(
-  own: KeyAndCertificate,
-  authorityPem: string,
-  authority: KeyAndCertificate | undefined,
-): NodeMaterial {
-  const certificate = understood(paths.nodeCertificate, () => new X509Certificate(own.certificatePem));
-  const issuer = understood(paths.authorityCertificate, () => new X509Certificate(authorityPem));
-  const key = understood(paths.nodeKey, () => createPrivateKey(own.keyPem));
-  const refuse = (path: string, other: string): never => {
-    throw new DbError("configFileError", `${path} does not belong to ${other}`, putBack);
+/** `path`: of a file that holds all of it. */
+function materialOf(own: KeyAndCertificate, authorityPem: string, path?: string): NodeMaterial {
+  const at = {
+    certificate: path ?? paths.nodeCertificate,
+    authority: path ?? paths.authorityCertificate,
+    key: path ?? paths.nodeKey,
+  };
+  const certificate = understood(at.certificate, () => new X509Certificate(own.certificatePem));
+  const issuer = understood(at.authority, () => new X509Certificate(authorityPem));
+  const key = understood(at.key, () => createPrivateKey(own.keyPem));
+  const refuse = (one: string, other: string): never => {
+    throw new DbError("configFileError", `${one} does not belong to ${other}`, putBack);
   };
   if (certificate.publicKey.asymmetricKeyType !== "ed25519" || !certificate.checkPrivateKey(key))
-    refuse(paths.nodeKey, paths.nodeCertificate);
-  if (!certificate.verify(issuer.publicKey)) refuse(paths.nodeCertificate, paths.authorityCertificate);
-  if (authority !== undefined) {
-    const authorityKey = understood(paths.authorityKey, () => createPrivateKey(authority.keyPem));
-    if (!issuer.checkPrivateKey(authorityKey)) refuse(paths.authorityKey, paths.authorityCertificate);
-  }
+    refuse(at.key, at.certificate);
+  if (!certificate.verify(issuer.publicKey)) refuse(at.certificate, at.authority);
   return {
     own,
     authorityPem,
-    authority,
     certFingerprint: fingerprintOf(certificate),
     publicKey: publicKeyOf(certificate),
   };
@@ -155,7 +171,6 @@ export function signerOf({ own, certFingerprint, publicKey }: NodeMaterial): {
     },
   };
 }
-
 const keys = new Map<string, KeyObject>();
 /** Signatures that hold, of late: a leader checks what it has just signed, and again when it applies it. */
 const held = new Set<string>();
@@ -187,24 +202,4 @@ export function verifySignature(publicKey: Uint8Array, digest: Uint8Array, signa
   if (!verify(null, digest, key, Buffer.from(signature, "base64"))) return false;
   hold(whole);
   return true;
-}
-
-/** Issues for those who join, as the holder of the CA's key. */
-export function issuerOf(
-  authority: KeyAndCertificate,
-  clock: Clock,
-  random: Random,
-): (
-  requestPem: string,
-  subject: NodeSubject,
-) => Promise<{ certificatePem: string; certFingerprint: string; publicKey: string }> {
-  return async (requestPem, subject) => {
-    const certificatePem = await issueNodeCertificate(authority, requestPem, subject, clock, random);
-    const certificate = new X509Certificate(certificatePem);
-    return {
-      certificatePem,
-      certFingerprint: fingerprintOf(certificate),
-      publicKey: publicKeyOf(certificate),
-    };
-  };
 }

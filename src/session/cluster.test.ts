@@ -10,7 +10,8 @@ import { type NodeCore, openCore } from "../node.js";
 import type { Log } from "../observe/index.js";
 import { hostClock, hostRandom } from "../platform/host.js";
 import type { Clock, Platform } from "../platform/index.js";
-import { createCa, createRequest, issueNodeCertificate, type KeyAndCertificate } from "../security/index.js";
+import { type KeyAndCertificate, nodeRequest } from "../security/index.js";
+import { createCa, issueNodeCertificate } from "../security/testing.js";
 import { simPlatform } from "../sim/platform.js";
 import { simTrust } from "../sim/trust.js";
 import type { OutputColumn } from "../sql/plan.js";
@@ -479,7 +480,7 @@ describe("ADD NODE", () => {
     at = clock,
   ): Promise<string> => {
     const subject = { clusterUuid, nodeUuid, nodeName: "n2" };
-    const { requestPem } = await createRequest(subject);
+    const { requestPem } = nodeRequest(subject);
     return issueNodeCertificate(by, requestPem, subject, at, hostRandom);
   };
   const statement = (certificate: string, more = ""): string =>

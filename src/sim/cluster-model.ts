@@ -11,7 +11,7 @@ import { ControlState, decodeProposal } from "../cluster/control-state.js";
 import { chainHash, convergence, decodeEpoch, type EpochState } from "../cluster/epochs.js";
 import type { MemberState } from "../cluster/membership.js";
 import type { EventLog } from "./cluster-events.js";
-import { simTrust } from "./trust.js";
+import { simPki } from "./trust.js";
 
 export type Outcome =
   /** Not answered yet. */
@@ -52,7 +52,7 @@ const hashOf = (data: Uint8Array | string): string => hash("sha1", data, "hex").
 const compareEvery = 32;
 
 export class Model {
-  readonly state = new ControlState([], simTrust("", "").verify);
+  readonly state = new ControlState([], simPki);
   readonly #log: EventLog;
   /** Entries by index, as whoever came first has shown them. */
   readonly #entries = new Map<number, Uint8Array>();

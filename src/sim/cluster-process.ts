@@ -32,7 +32,7 @@ import type { Swarm } from "./cluster-swarm.js";
 import type { SimDisk } from "./disk.js";
 import type { SimPeerNetwork, SimWire } from "./peers.js";
 import { SimRandom } from "./random.js";
-import { simTrust } from "./trust.js";
+import { simPki, simTrust } from "./trust.js";
 
 export const nodeVersion = packVersion("1.0.0");
 const mainSilenceMs = 5_000;
@@ -222,7 +222,7 @@ export class ControlProcess {
     const plane = new ControlPlane({
       channel: started.channel,
       virtuals: [],
-      verify: simTrust(world.clusterUuid, member.uuid).verify,
+      pki: simPki,
       clock: this.clock,
       random: this.random,
       self: { uuid: member.uuid, raftId: member.raftId, boot: boot.count },
@@ -343,7 +343,7 @@ export class ControlProcess {
       disk: member.disk,
       hash: world.hash,
       log: this.log,
-      trust: simTrust(world.clusterUuid, member.uuid),
+      trust: simTrust(world.clusterUuid, member.uuid, { disk: member.disk, keepsCa: member.founder }),
       network: this.network,
       toMain: (message) => this.#fromControl(message),
       publishLease: (until) => {
@@ -610,6 +610,7 @@ function controlStartOf(identity: NodeIdentity, boot: Member["boot"]): ControlSt
       !founder || established
         ? undefined
         : {
+            crl: undefined,
             clusterName: identity.clusterName,
             member: {
               uuid: nodeId,

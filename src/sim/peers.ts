@@ -375,6 +375,7 @@ class SimPeerStream implements PeerStream {
   /** As `use` looks at it again; undefined: not for the credentials to judge. */
   readonly certificate: Uint8Array | undefined;
   readonly #wire: SimWire;
+  #far: SimPeerStream | undefined;
   #out: Pipe | undefined;
   #in: Pipe | undefined;
   #onData: ((chunk: Uint8Array) => void) | undefined;
@@ -403,7 +404,17 @@ class SimPeerStream implements PeerStream {
     host.streams.add(this);
   }
 
+  /** As its other end shows itself now: on real sockets streams go over to newer certificates. */
+  get shown(): Uint8Array | undefined {
+    return this.certificate === undefined ? undefined : (this.#far?.network.shown ?? this.certificate);
+  }
+  get isOpen(): boolean {
+    return !this.#dead && !this.#closed;
+  }
+
   static join(wire: SimWire, a: SimPeerStream, b: SimPeerStream): void {
+    a.#far = b;
+    b.#far = a;
     a.#out = b.#in = new Pipe(wire, a, b);
     b.#out = a.#in = new Pipe(wire, b, a);
   }
@@ -531,12 +542,24 @@ export class SimPeerNetwork implements PeerNetwork {
   use(credentials: PeerCredentials): void {
     this.#credentials = credentials;
     for (const stream of this.#streams()) {
-      if (stream.certificate === undefined) continue;
-      const verdict = credentials.check(stream.certificate);
+      const { shown } = stream;
+      if (shown === undefined) continue;
+      const verdict = credentials.check(shown);
       if (!("condition" in verdict)) continue;
       this.#refused(verdict, stream.remoteAddress);
       stream.destroy();
     }
+  }
+
+  standing(): ReadonlyMap<string, string | undefined> {
+    const by = new Map<string, string | undefined>();
+    for (const { peer, shown, isOpen } of this.#streams()) {
+      if (peer.kind !== "member" || shown === undefined || !isOpen) continue;
+      const verdict = this.#credentials!.check(shown);
+      const fingerprint = "condition" in verdict ? undefined : verdict.certFingerprint;
+      by.set(peer.node, by.has(peer.node) && by.get(peer.node) !== fingerprint ? undefined : fingerprint);
+    }
+    return by;
   }
 
   drop(node: string): void {

@@ -1,0 +1,496 @@
+/**
+ * What a node does about certificates: its own it renews in time, those of others it issues and revokes where a CA's key is
+ * kept, and while CAs are exchanged it says whose new certificates it sees. Who leads ends an exchange that goes on by itself.
+ *
+ *     node: request  --authority-->  keeper of the CA's key: certificate  -->  node: recertify, an epoch
+ *     statement      --authority-->  keeper of the CA's key: new list     -->  revoke, an epoch
+ *
+ * Invariants: who asks is who its certificate says; a list is made of everything that was committed, and made anew when
+ * another has come first; a node's new key is durable before the log names it; nothing here waits for main.
+ */
+import { DbError } from "../base/errors.js";
+import { uuidFromBytes } from "../model/uuid.js";
+import type { Log } from "../observe/index.js";
+import type { Clock, Random } from "../platform/index.js";
+import {
+  type CaName,
+  type CaService,
+  type CertificateKind,
+  type CertificateSighting,
+  type CertificateStore,
+  certificatesOf,
+  countsForGate,
+  crlValidMs,
+  cutOverProblem,
+  type FreshCertificate,
+  type IssuedCertificate,
+  listOf,
+  type Pki,
+  primaryOf,
+  type Revocation,
+  sightingDigest,
+  sightingMaxAgeMs,
+} from "./certificates.js";
+import type { ClusterState } from "./cluster-state.js";
+import type { ClusterChange, ClusterCommand, Signer } from "./contract.js";
+import type { AuthorityAnswer, AuthorityRequest } from "./control-messages.js";
+import { isFollowing, isVoting, keepsQuorum, type Member } from "./membership.js";
+
+export interface KeeperOptions {
+  readonly self: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly pki: Pki;
+  readonly signer: Signer;
+  readonly authority: CaService | undefined;
+  readonly store: CertificateStore | undefined;
+  readonly cluster: () => ClusterState;
+  readonly isLeader: () => boolean;
+  /** Everything that is committed is applied. @throws DbError 57P03 */
+  readonly catchUp: () => Promise<void>;
+  /** Resolves once applied here. @throws DbError */
+  readonly change: (change: ClusterChange, by: string) => Promise<void>;
+  readonly command: (command: ClusterCommand) => Promise<void>;
+  readonly isReachable: (node: string) => boolean;
+  /** CA keys that a peer keeps, by its own word. */
+  readonly keysOf: (node: string) => readonly string[];
+  readonly ask: (node: string, request: AuthorityRequest) => Promise<AuthorityAnswer>;
+  /** The certificate by which all connections with a node stand, of both halves of this one; undefined: none, or several. */
+  readonly seenWith: (node: string) => string | undefined;
+}
+
+/** CA-19: of a certificate for a year. */
+const renewBeforeMs = 30 * 86_400_000;
+/** After something about certificates has failed, it is tried again. */
+const retryMs = 2_000;
+/** Sightings are said again before they are too old. */
+const sayAgainMs = sightingMaxAgeMs - 60_000;
+/** Lists of two CA keepers, or of two statements, come one behind the other. */
+const listAttempts = 10;
+
+export class CertificateKeeper {
+  readonly #options: KeeperOptions;
+  /** Something of these is under way, or was tried a moment ago. */
+  #renewing = false;
+  #saying = false;
+  #keeping = false;
+  #cutting = false;
+
+  constructor(options: KeeperOptions) {
+    this.#options = options;
+  }
+
+  /** Looks whether something is to be done. Called now and then, while somebody leads. */
+  tick(): void {
+    const { cluster, self, authority, store } = this.#options;
+    const state = cluster();
+    const own = state.members.get(self);
+    const primary = primaryOf(state);
+    if (own === undefined || own.state === "REMOVED" || primary === undefined) return;
+    if (store !== undefined && !this.#renewing && this.#isRenewalDue(own, primary.fingerprint))
+      this.#once("#renewing", "this node's certificate could not be renewed", () => this.#renew(store));
+    if (!this.#saying) this.#say(state, own);
+    if (authority?.keys().includes(primary.fingerprint) === true && !this.#keeping) this.#keepLists(state);
+    if (this.#options.isLeader() && !this.#cutting) this.#cutOverWhenDue(state);
+  }
+
+  #once(
+    flag: "#renewing" | "#saying" | "#keeping" | "#cutting",
+    trouble: string,
+    run: () => Promise<void>,
+  ): void {
+    const set = (on: boolean): void => {
+      if (flag === "#renewing") this.#renewing = on;
+      else if (flag === "#saying") this.#saying = on;
+      else if (flag === "#keeping") this.#keeping = on;
+      else this.#cutting = on;
+    };
+    set(true);
+    run().then(
+      () => set(false),
+      (error: unknown) => {
+        if (!(error instanceof DbError)) throw error;
+        this.#options.log.warn(trouble, { error });
+        this.#options.clock.after(retryMs, () => set(false));
+      },
+    );
+  }
+
+  // --- this node's own -----------------------------------------------------------------------------------------------
+
+  /** Not of one that the cluster has not issued itself: whoever did has to. */
+  #isRenewalDue({ certificate }: Member, primary: string): boolean {
+    if (certificate === undefined) return false;
+    return certificate.issuer !== primary || certificate.notAfter - this.#options.clock.now() < renewBeforeMs;
+  }
+
+  async #renew(store: CertificateStore): Promise<void> {
+    const { self, cluster, log } = this.#options;
+    const { requestPem, keep } = await store.request();
+    const answer = await this.do({ kind: "renew", requestPem, node: self }, self);
+    const { certificatePem, authorityPem } = answer;
+    if (certificatePem === undefined || authorityPem === undefined)
+      throw new DbError("protocolViolation", "the answer to a request for a certificate holds none");
+    keep(certificatePem, authorityPem);
+    await this.#options.change({ kind: "recertify", node: self, certificatePem }, this.#name());
+    log.info("this node has a new certificate", {
+      serial: cluster().members.get(self)?.certificate?.serial,
+    });
+  }
+  #name(): string {
+    const { self, cluster } = this.#options;
+    return `node ${cluster().members.get(self)?.name ?? self}`;
+  }
+
+  /** CA-30: once every connection with every other member stands by its new certificate. */
+  #say(state: ClusterState, own: Member): void {
+    const { rotation } = state;
+    const { self, clock, signer, command, seenWith } = this.#options;
+    if (rotation === undefined || !countsForGate(own) || own.certificate?.issuer !== rotation.to) return;
+    if (signer.certFingerprint !== own.certFingerprint) return;
+    const now = Math.floor(clock.now());
+    const seen: CertificateSighting["seen"][number][] = [];
+    for (const { uuid, certFingerprint, certificate, ...member } of state.members.values()) {
+      if (uuid === self || !countsForGate(member)) continue;
+      if (certificate?.issuer !== rotation.to || seenWith(uuid) !== certFingerprint) return;
+      seen.push({ peer: uuid, certFingerprint, observedAt: now });
+    }
+    const said = state.sightings.get(self);
+    const isSame =
+      said !== undefined &&
+      said.seen.length === seen.length &&
+      seen.every((one) =>
+        said.seen.some((other) => other.peer === one.peer && other.certFingerprint === one.certFingerprint),
+      );
+    if (isSame && (seen.length === 0 || now - said.seen[0]!.observedAt < sayAgainMs)) return;
+    const content = { node: self, rotation: rotation.id, seen };
+    const sighting = { ...content, signature: signer.sign(sightingDigest(content)) };
+    this.#once("#saying", "what this node sees of certificates could not be noted", () =>
+      command({ type: "sighting", sighting }),
+    );
+  }
+
+  // --- as the leader -------------------------------------------------------------------------------------------------
+
+  #cutOverWhenDue(state: ClusterState): void {
+    const { rotation } = state;
+    const at = Math.floor(this.#options.clock.now());
+    const progress = state.rotationProgress(at);
+    if (rotation?.automatic !== true || progress === undefined) return;
+    if (cutOverProblem(rotation, progress, (node) => node, at) !== undefined) return;
+    this.#once("#cutting", "the older CA could not be dropped yet", () =>
+      this.#options.change({ kind: "cutOver", id: rotation.id, leaving: undefined }, this.#name()),
+    );
+  }
+
+  // --- where a CA's key is kept --------------------------------------------------------------------------------------
+
+  /** Lists that grow old are made anew; who was removed, its certificates are revoked; keys of CAs that are gone are destroyed. */
+  #keepLists(state: ClusterState): void {
+    const { authority, clock, pki } = this.#options;
+    const now = clock.now();
+    for (const key of authority!.keys())
+      if (state.formerAuthorities.some((one) => one.fingerprint === key)) authority!.forget(key);
+    const gone = [...state.members.values()].filter(
+      (one) => one.state === "REMOVED" && this.#unrevoked(state, one).length > 0,
+    );
+    const old = state.authorities.find(
+      (one) =>
+        authority!.keys().includes(one.fingerprint) &&
+        (listOf(one, pki)?.nextUpdate ?? Number.POSITIVE_INFINITY) - now < crlValidMs / 2,
+    );
+    if (gone.length > 0)
+      this.#once("#keeping", "the certificates of removed nodes could not be revoked", () =>
+        this.#revokeAll(
+          gone.flatMap((one) => this.#unrevoked(state, one)),
+          "cessationOfOperation",
+          this.#name(),
+        ),
+      );
+    else if (old !== undefined)
+      this.#once("#keeping", "a revocation list could not be made anew", () =>
+        this.#newList(old.fingerprint, [], "cessationOfOperation", this.#name()),
+      );
+  }
+
+  /** A member's certificates that are believed still. */
+  #unrevoked(state: ClusterState, member: Member): { issuer: string; serial: string }[] {
+    const now = this.#options.clock.now();
+    return certificatesOf(member).flatMap(({ certificate }) =>
+      certificate === undefined ||
+      certificate.notAfter < now ||
+      !state.authorities.some((one) => one.fingerprint === certificate.issuer) ||
+      state.isRevoked(certificate.issuer, certificate.serial)
+        ? []
+        : [{ issuer: certificate.issuer, serial: certificate.serial }],
+    );
+  }
+
+  /**
+   * Of this node, or of a peer: done here if the key is here, else by whoever keeps it. `from`: who asks, by its certificate.
+   * @throws DbError 55000: nobody who keeps the key can be reached; 22023, 42704, 55000, 57P03 as the request deserves
+   */
+  async do(request: AuthorityRequest, from: string): Promise<AuthorityAnswer> {
+    const { authority, cluster, self, isReachable, keysOf, ask } = this.#options;
+    const primary = primaryOf(cluster())!.fingerprint;
+    if (authority?.keys().includes(primary) === true) return this.#serve(authority, request, from);
+    if (from === self)
+      for (const { uuid } of cluster().members.values())
+        if (uuid !== self && isReachable(uuid) && keysOf(uuid).includes(primary)) return ask(uuid, request);
+    throw new DbError(
+      "objectNotInPrerequisiteState",
+      "no node that keeps the private key of the certificate authority can be reached",
+      {
+        detail: `NO_CA_KEY: the key is that of CA ${primary}.`,
+        hint: "Start the node that keeps it, or bring the key back from its shares: RECOVER CA KEY.",
+      },
+    );
+  }
+
+  async #serve(authority: CaService, request: AuthorityRequest, from: string): Promise<AuthorityAnswer> {
+    const { cluster, self, catchUp } = this.#options;
+    await catchUp();
+    const asking = cluster().members.get(from);
+    if (asking === undefined || !isFollowing(asking))
+      throw new DbError("invalidAuthorizationSpecification", "only members ask for certificates");
+    if (request.kind === "renew") {
+      if (request.node !== from) throw notYours();
+      const issued = await this.#issue((primary) =>
+        authority.issueNode(primary, request.requestPem, from, asking.name),
+      );
+      return issued;
+    }
+    // What statements ask for; whoever is not enabled serves no clients (MEM-9).
+    if (asking.state !== "ENABLED" && from !== self) throw notYours();
+    switch (request.kind) {
+      case "admit": {
+        if (cluster().members.has(request.node))
+          throw new DbError("duplicateObject", `there is a node ${request.node} already`, {
+            hint: "Join with a new data folder.",
+          });
+        return this.#issue((primary) =>
+          authority.issueNode(primary, request.requestPem, request.node, request.name),
+        );
+      }
+      case "issue":
+        return this.#issueFor(authority, request);
+      case "revoke":
+        return this.#revoke(request);
+      case "createCa": {
+        const certificatePem = await authority.create();
+        return { authorityPem: certificatePem };
+      }
+      case "rotate": {
+        const certificatePem = await authority.create();
+        return this.#begin(authority, certificatePem, request.windowMs, true, request.by);
+      }
+      case "beginOverlap":
+        return this.#begin(authority, request.certificatePem, request.windowMs, false, request.by);
+    }
+  }
+
+  async #issue(issue: (by: CaName) => Promise<FreshCertificate>): Promise<AuthorityAnswer> {
+    const primary = primaryOf(this.#options.cluster())!;
+    const { certificatePem, fingerprint, publicKey, serial, notBefore, notAfter } = await issue(primary);
+    return {
+      certificatePem,
+      authorityPem: primary.certificatePem,
+      certFingerprint: fingerprint,
+      publicKey,
+      certificate: { serial, issuer: primary.fingerprint, notBefore, notAfter },
+    };
+  }
+
+  async #issueFor(
+    authority: CaService,
+    { requestPem, to, name, by }: AuthorityRequest & { kind: "issue" },
+  ): Promise<AuthorityAnswer> {
+    const { cluster, command, clock, log } = this.#options;
+    if (to === "node") {
+      const member = cluster().members.get(name);
+      if (member === undefined || member.state === "REMOVED")
+        throw new DbError("undefinedObject", `node "${name}" does not exist`);
+      return this.#issue((primary) => authority.issueNode(primary, requestPem, name, member.name));
+    }
+    const answer = await this.#issue((primary) =>
+      to === "user"
+        ? authority.issueUser(primary, requestPem, name)
+        : authority.issueService(primary, requestPem, name),
+    );
+    const kind: CertificateKind = to;
+    const certificate: IssuedCertificate = {
+      ...answer.certificate!,
+      kind,
+      subject: name,
+      fingerprint: answer.certFingerprint!,
+      issuedAt: Math.floor(clock.now()),
+      by,
+    };
+    // Nobody is given what the cluster does not know of: it could not be revoked.
+    await command({ type: "certificate", certificate });
+    log.info("a certificate was issued", { kind, subject: name, serial: certificate.serial, by });
+    return answer;
+  }
+
+  // --- revocation ----------------------------------------------------------------------------------------------------
+
+  async #revoke(request: AuthorityRequest & { kind: "revoke" }): Promise<AuthorityAnswer> {
+    const { cluster, log } = this.#options;
+    const state = cluster();
+    const targets =
+      request.node === undefined
+        ? this.#bySerial(state, request.serial ?? "")
+        : this.#unrevoked(state, this.#memberOf(state, request.node));
+    const open = targets.filter(({ issuer, serial }) => !state.isRevoked(issuer, serial));
+    if (open.length === 0) return { revoked: [] };
+    for (const { issuer, serial } of open) this.#refuseIfNeeded(state, issuer, serial);
+    await this.#revokeAll(open, request.reason, request.by);
+    const serials = open.map((one) => one.serial);
+    log.warn("certificates were revoked", { serials, reason: request.reason, by: request.by });
+    return { revoked: serials };
+  }
+
+  #memberOf(state: ClusterState, node: string): Member {
+    const member = state.members.get(node);
+    if (member === undefined) throw new DbError("undefinedObject", `node "${node}" does not exist`);
+    return member;
+  }
+
+  #bySerial(state: ClusterState, serial: string): { issuer: string; serial: string }[] {
+    const found = [...state.certificates.values()].filter(
+      (one) =>
+        one.serial === serial && state.authorities.some(({ fingerprint }) => fingerprint === one.issuer),
+    );
+    if (found.length === 0)
+      throw new DbError("undefinedObject", `no valid certificate has the serial number ${serial}`, {
+        hint: "sys.certificates lists them.",
+      });
+    return found.map(({ issuer }) => ({ issuer, serial }));
+  }
+
+  /** Whom it would cut off that the cluster cannot do without. */
+  #refuseIfNeeded(state: ClusterState, issuer: string, serial: string): void {
+    const { self, isReachable } = this.#options;
+    const member = [...state.members.values()].find(
+      ({ certificate, state: now }) =>
+        now !== "REMOVED" && certificate?.issuer === issuer && certificate.serial === serial,
+    );
+    if (member === undefined) return;
+    const refuse = (message: string, detail: string, hint: string): never => {
+      throw new DbError("objectNotInPrerequisiteState", message, { detail, hint });
+    };
+    if (member.uuid === state.home)
+      refuse(
+        `node ${member.name} holds the only copy of shards`,
+        "ONLY_COPY: cut off, it could not be reached for them.",
+        "Shards cannot be moved yet. To give it another certificate: ROTATE CA.",
+      );
+    if (member.uuid === self)
+      refuse(
+        `node ${member.name} keeps the key of the certificate authority`,
+        "CA_KEY: cut off, it could issue and revoke nothing.",
+        "Bring the key to another node first: BACKUP CA KEY, RECOVER CA KEY.",
+      );
+    if (
+      isVoting(member) &&
+      !keepsQuorum(state.members.values(), member.uuid, (uuid) => uuid === self || isReachable(uuid))
+    )
+      refuse(
+        `without node ${member.name} no quorum would be left`,
+        "NO_QUORUM: nobody could decide anything any more.",
+        "Bring other voters back first.",
+      );
+  }
+
+  async #revokeAll(
+    targets: readonly { readonly issuer: string; readonly serial: string }[],
+    reason: string,
+    by: string,
+  ): Promise<void> {
+    for (const issuer of new Set(targets.map((one) => one.issuer))) {
+      const serials = targets.filter((one) => one.issuer === issuer).map((one) => one.serial);
+      await this.#newList(issuer, serials, reason, by);
+    }
+  }
+
+  /** The list of a CA with more on it; another that comes first is the base of the next try. */
+  async #newList(issuer: string, serials: readonly string[], reason: string, by: string): Promise<void> {
+    const { cluster, authority, clock, pki, change, catchUp } = this.#options;
+    for (let attempt = 1; ; attempt++) {
+      const state = cluster();
+      const ca = state.authorities.find((one) => one.fingerprint === issuer);
+      if (ca === undefined || authority?.keys().includes(issuer) !== true)
+        throw new DbError("objectNotInPrerequisiteState", `the key of CA ${issuer} is not kept here`);
+      const before = listOf(ca, pki);
+      // Lists know whole seconds.
+      const thisUpdate = Math.floor(clock.now() / 1000) * 1000;
+      const revoked = new Map<string, Revocation>();
+      for (const [serial, one] of before?.revoked ?? []) {
+        const known = state.certificates.get(`${issuer} ${serial}`);
+        if (known === undefined || known.notAfter >= thisUpdate) revoked.set(serial, one);
+      }
+      const fresh = serials.filter((one) => !revoked.has(one));
+      if (serials.length > 0 && fresh.length === 0) return;
+      for (const serial of fresh) revoked.set(serial, { revokedAt: thisUpdate, reason });
+      const number = (before?.number ?? 0) + 1;
+      const list = { number, thisUpdate, nextUpdate: thisUpdate + crlValidMs, revoked };
+      const crlPem = await authority.signList(ca, list);
+      try {
+        await change({ kind: "revoke", authority: issuer, serials: fresh, crlPem }, by);
+        return;
+      } catch (error) {
+        const isLate = error instanceof DbError && /^CRL_NUMBER: /.test(error.fields.detail ?? "");
+        if (!isLate || attempt >= listAttempts) throw error;
+      }
+      await catchUp();
+    }
+  }
+
+  // --- exchange of CAs -----------------------------------------------------------------------------------------------
+
+  async #begin(
+    authority: CaService,
+    certificatePem: string,
+    windowMs: number,
+    automatic: boolean,
+    by: string,
+  ): Promise<AuthorityAnswer> {
+    const { pki, clock, random, change, log } = this.#options;
+    const facts = pki.readAuthority(certificatePem);
+    if (facts === undefined)
+      throw new DbError("invalidParameterValue", "it is no certificate of a certificate authority", {
+        detail: "CHAIN_INVALID: it must be self-signed, with CA:TRUE.",
+      });
+    const { fingerprint } = facts;
+    if (!authority.keys().includes(fingerprint))
+      throw new DbError("objectNotInPrerequisiteState", `the key of CA ${fingerprint} is not kept here`, {
+        detail: "NO_CA_KEY: it could not issue anything.",
+        hint: "CREATE CA makes one, and RECOVER CA KEY brings one back.",
+      });
+    const thisUpdate = Math.floor(clock.now() / 1000) * 1000;
+    const list = { number: 1, thisUpdate, nextUpdate: thisUpdate + crlValidMs, revoked: new Map() };
+    // CA-28: that it can sign is tried before anybody is to trust it.
+    const crlPem = await authority.signList({ fingerprint, certificatePem }, list);
+    const bytes = new Uint8Array(16);
+    random.fill(bytes);
+    const id = uuidFromBytes(bytes);
+    try {
+      await change({ kind: "beginOverlap", id, certificatePem, crlPem, windowMs, automatic }, by);
+    } catch (error) {
+      // Whatever is not known to be refused may have been done: its key is needed then.
+      const refused = ["objectInUse", "objectNotInPrerequisiteState", "invalidParameterValue"];
+      if (automatic && error instanceof DbError && refused.includes(error.condition))
+        authority.forget(fingerprint);
+      throw error;
+    }
+    log.warn("the certificate authority is being exchanged", { rotation: id, to: fingerprint, by });
+    return { id, authorityPem: certificatePem };
+  }
+}
+
+function notYours(): DbError {
+  return new DbError("invalidAuthorizationSpecification", "a node asks for what is not its own to ask for", {
+    detail: "WRONG_SENDER: its certificate says who it is.",
+  });
+}

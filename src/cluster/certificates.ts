@@ -1,0 +1,596 @@
+/**
+ * Who the cluster trusts to issue certificates, which certificates it has revoked, and the exchange of one certificate
+ * authority for another (spec/03). Pure: what certificates and revocation lists say is read by a `Pki` that is handed in.
+ *
+ *     EXCLUSIVE  --begin overlap-->  OVERLAP  --cut over-->  EXCLUSIVE
+ *      old CA                      old and new CA             new CA
+ *                          members take certificates of the new CA,
+ *                         and see each other with them: then the gate is open
+ *
+ * Trust lies in the part `caPolicy` of the epoch, lists of revocations included, and nowhere else: no security bundle that is
+ * brought back, and no older list, revives what was taken back (CA-25, SEC-35).
+ *
+ * Invariants: one authority is primary, and issues; a list's number only rises, and what is on it stays until it has expired
+ * by itself; an authority that is gone never comes back; nothing here reads a clock.
+ */
+import { DbError } from "../base/errors.js";
+import { sharedByObject } from "../base/shared.js";
+import type { ErrorRecord, VerifySignature } from "./contract.js";
+import { type Hash, hashOf } from "./epochs.js";
+import type { Member } from "./membership.js";
+
+/** Of a certificate that the cluster has issued. Times are milliseconds since 1970. */
+export interface CertificateFacts {
+  /** Hexadecimal, lower case. */
+  readonly serial: string;
+  /** SHA-256 of the issuing authority's certificate. */
+  readonly issuer: Hash;
+  readonly notBefore: number;
+  readonly notAfter: number;
+}
+
+export const certificateKinds = ["node", "user", "service", "server"] as const;
+export type CertificateKind = (typeof certificateKinds)[number];
+
+/** One in the register of what was issued (sys.certificates). */
+export interface IssuedCertificate extends CertificateFacts {
+  readonly kind: CertificateKind;
+  /** Of a node and of its server certificate its uuid; else a name. */
+  readonly subject: string;
+  readonly fingerprint: Hash;
+  readonly issuedAt: number;
+  readonly by: string;
+}
+
+export interface Revocation {
+  readonly revokedAt: number;
+  /** As RFC 5280, 5.3.1 names it. */
+  readonly reason: string;
+}
+/** What a certificate revocation list says. */
+export interface RevocationList {
+  readonly number: number;
+  readonly thisUpdate: number;
+  readonly nextUpdate: number;
+  /** By serial, hexadecimal in lower case. */
+  readonly revoked: ReadonlyMap<string, Revocation>;
+}
+
+/** A CA that is trusted, as the epoch has it. */
+export interface Authority {
+  /** SHA-256 of the DER certificate. */
+  readonly fingerprint: Hash;
+  readonly certificatePem: string;
+  /** It issues; the others are only believed. */
+  readonly primary: boolean;
+  readonly trustedFrom: number;
+  /** Undefined: no end. */
+  readonly trustedUntil: number | undefined;
+  /** X509 CRL; undefined: it has never revoked anything. */
+  readonly crlPem: string | undefined;
+}
+/** A CA that was trusted: old signatures and old certificates are understood by it. */
+export interface FormerAuthority {
+  readonly fingerprint: Hash;
+  readonly certificatePem: string;
+  readonly trustedFrom: number;
+  readonly until: number;
+}
+
+/** An exchange of CAs that is under way. */
+export interface Rotation {
+  readonly id: string;
+  readonly from: Hash;
+  readonly to: Hash;
+  readonly startedAt: number;
+  /** How long everything must have been in order before the old CA goes. */
+  readonly windowMs: number;
+  /** The leader cuts over by itself (ROTATE CA). */
+  readonly automatic: boolean;
+  readonly by: string;
+}
+/** One that is over. */
+export interface PastRotation extends Rotation {
+  readonly endedAt: number;
+  readonly outcome: "DONE" | "CANCELED" | "EMERGENCY";
+}
+
+/** One node's word on whose certificates it sees (CA-30). */
+export interface CertificateSighting {
+  readonly node: string;
+  readonly rotation: string;
+  readonly seen: readonly {
+    readonly peer: string;
+    readonly certFingerprint: Hash;
+    readonly observedAt: number;
+  }[];
+  /** Ed25519 over `sightingDigest`, base64. */
+  readonly signature: string;
+}
+
+export interface CaTrust {
+  /** Rises with each change. */
+  readonly version: number;
+  /** Of the epoch that brought this version (CA-9). */
+  readonly authorities: readonly Authority[];
+  readonly rotation: Rotation | undefined;
+}
+
+/** Reads and checks certificates and lists; the simulator has its own. No member throws for whatever text it is given. */
+export interface Pki {
+  readonly verify: VerifySignature;
+  /** Of a CA certificate, self-signed and fit to be one. Undefined: it is none. */
+  readAuthority(pem: string):
+    | {
+        readonly fingerprint: Hash;
+        /** SHA-256 of its key: another certificate of the same key is no other CA (CA-28). */
+        readonly keyHash: Hash;
+        readonly notBefore: number;
+        readonly notAfter: number;
+      }
+    | undefined;
+  /** Of a node's certificate that this authority has signed. Undefined: it is none. */
+  readNode(
+    pem: string,
+    authorityPem: string,
+  ):
+    | {
+        readonly clusterUuid: string;
+        readonly node: string;
+        readonly fingerprint: Hash;
+        /** Raw Ed25519, base64. */
+        readonly publicKey: string;
+        readonly serial: string;
+        readonly notBefore: number;
+        readonly notAfter: number;
+      }
+    | undefined;
+  /** Of a list that this authority has signed. Undefined: it is none. */
+  readCrl(pem: string, authorityPem: string): RevocationList | undefined;
+}
+
+/** As it was issued a moment ago. */
+export interface FreshCertificate extends Omit<CertificateFacts, "issuer"> {
+  readonly certificatePem: string;
+  readonly fingerprint: Hash;
+  /** Of a node: raw Ed25519, base64. */
+  readonly publicKey: string;
+}
+/** Signs for the CAs whose keys are kept on this node. @throws DbError what the store of keys says, or 22023 of a request */
+export interface CaService {
+  /** Fingerprints. */
+  keys(): readonly Hash[];
+  issueNode(by: CaName, requestPem: string, node: string, nodeName: string): Promise<FreshCertificate>;
+  issueUser(by: CaName, requestPem: string, role: string): Promise<FreshCertificate>;
+  issueService(by: CaName, requestPem: string, service: string): Promise<FreshCertificate>;
+  signList(by: CaName, list: RevocationList): Promise<string>;
+  /** A new CA; its key stays. PEM. */
+  create(): Promise<string>;
+  /** Its key is destroyed. */
+  forget(fingerprint: Hash): void;
+}
+export type CaName = Pick<Authority, "fingerprint" | "certificatePem">;
+
+/** Keeps certificates of this node that are not in use yet. */
+export interface CertificateStore {
+  /** A new key, and the request for a certificate of it. */
+  request(): Promise<{
+    readonly requestPem: string;
+    /** Durable when it returns. */
+    keep(certificatePem: string, authorityPem: string): void;
+  }>;
+}
+
+/** What the old CA is trusted for at most while both are (spec/03, R2). */
+export const overlapTrustMs = 14 * 86_400_000;
+/** Sightings count for so long (CA-31). */
+export const sightingMaxAgeMs = 5 * 60_000;
+/** CRLs are for so long, and made anew at half of it. */
+export const crlValidMs = 30 * 86_400_000;
+/** A list of revocations, as text: 5,000 entries have some 300 kB. */
+export const crlCharsMax = 4_000_000;
+/** Two authorities overlap; nobody needs many. */
+export const authoritiesMax = 4;
+export const formerAuthoritiesMax = 1000;
+export const certificatesMax = 100_000;
+/** Expired certificates are forgotten after so long: nobody accepts them, revoked or not. */
+const forgottenAfterMs = 30 * 86_400_000;
+
+const fail = (
+  condition: ErrorRecord["condition"],
+  message: string,
+  detail?: string,
+  hint?: string,
+): ErrorRecord => ({ condition, message, ...(detail && { detail }), ...(hint && { hint }) });
+
+/** What the part of the epoch says: the same text on every node. */
+export const trustText = sharedByObject(({ version, authorities, rotation }: CaTrust): string =>
+  JSON.stringify([
+    version,
+    authorities.map((one) => [
+      one.fingerprint,
+      one.certificatePem,
+      one.primary,
+      one.trustedFrom,
+      one.trustedUntil ?? null,
+      one.crlPem ?? null,
+    ]),
+    rotation === undefined
+      ? null
+      : [
+          rotation.id,
+          rotation.from,
+          rotation.to,
+          rotation.startedAt,
+          rotation.windowMs,
+          rotation.automatic,
+          rotation.by,
+        ],
+  ]),
+);
+
+export function primaryOf({ authorities }: Pick<CaTrust, "authorities">): Authority | undefined {
+  return authorities.find((one) => one.primary);
+}
+
+export function fingerprintOfPem(pem: string): Hash {
+  return hashOf(Buffer.from(pem.replace(/-----[^-]+-----|\s/g, ""), "base64"));
+}
+
+/** A node's first CA. */
+export function genesisTrust(certificatePem: string, crlPem: string | undefined, at: number): CaTrust {
+  const fingerprint = fingerprintOfPem(certificatePem);
+  const authority = { fingerprint, certificatePem, primary: true, trustedFrom: at, trustedUntil: undefined };
+  return { version: 1, authorities: [{ ...authority, crlPem }], rotation: undefined };
+}
+
+function withAuthorities(
+  trust: CaTrust,
+  authorities: readonly Authority[],
+  rotation: Rotation | undefined,
+): CaTrust {
+  return { version: trust.version + 1, authorities, rotation };
+}
+
+// --- certificates ----------------------------------------------------------------------------------------------------
+
+/** What a member's new certificate makes of its record; or why it is not taken. */
+export function recertified(
+  trust: CaTrust,
+  pki: Pki,
+  clusterUuid: string,
+  member: Member,
+  certificatePem: string,
+  isKeyKnown: (publicKey: string) => boolean,
+): Member | ErrorRecord {
+  const refuse = (condition: string, message: string): ErrorRecord =>
+    fail("invalidAuthorizationSpecification", message, `${condition}: the certificate was not taken.`);
+  const primary = primaryOf(trust)!;
+  const read = pki.readNode(certificatePem, primary.certificatePem);
+  if (read === undefined)
+    return refuse("CHAIN_INVALID", "it is no node certificate of the CA that issues now");
+  if (read.clusterUuid !== clusterUuid)
+    return refuse("WRONG_CLUSTER", `it is a certificate of cluster ${read.clusterUuid}`);
+  if (read.node !== member.uuid) return refuse("WRONG_NODE", `it is a certificate of node ${read.node}`);
+  if (listOf(primary, pki)?.revoked.has(read.serial) === true)
+    return refuse("REVOKED", `certificate ${read.serial} is revoked`);
+  // A key that somebody has, or had, says nothing about who shows it (CA-17, THR-13).
+  if (isKeyKnown(read.publicKey))
+    return refuse("DUPLICATE_KEY", "the key of the certificate is or was in use already");
+  const { certFingerprint, publicKey, certificate } = member;
+  return {
+    ...member,
+    certFingerprint: read.fingerprint,
+    publicKey: read.publicKey,
+    certificate: {
+      serial: read.serial,
+      issuer: primary.fingerprint,
+      notBefore: read.notBefore,
+      notAfter: read.notAfter,
+    },
+    former: { certFingerprint, publicKey, certificate },
+  };
+}
+
+/** The certificate by which its node may be known, the newest first. */
+export function certificatesOf(
+  member: Member,
+): readonly Pick<Member, "certFingerprint" | "publicKey" | "certificate">[] {
+  return member.former === undefined ? [member] : [member, member.former];
+}
+
+/** The register with one more, and without those that nobody asks for any more. */
+export function registered(
+  certificates: ReadonlyMap<string, IssuedCertificate>,
+  one: IssuedCertificate,
+): ReadonlyMap<string, IssuedCertificate> {
+  const next = new Map<string, IssuedCertificate>();
+  for (const [key, other] of certificates)
+    if (other.notAfter + forgottenAfterMs > one.issuedAt) next.set(key, other);
+  return next.set(certificateKey(one), one);
+}
+export const certificateKey = ({ issuer, serial }: Pick<CertificateFacts, "issuer" | "serial">): string =>
+  `${issuer} ${serial}`;
+
+// --- revocation ------------------------------------------------------------------------------------------------------
+
+/** Undefined: nothing was ever revoked. */
+export function listOf(authority: Authority, pki: Pki): RevocationList | undefined {
+  const { crlPem, certificatePem } = authority;
+  return crlPem === undefined ? undefined : readList(authority, pki, crlPem, certificatePem);
+}
+const lists = new WeakMap<Authority, RevocationList>();
+/** A list that is in force was read before it was. */
+function readList(
+  authority: Authority,
+  pki: Pki,
+  crlPem: string,
+  certificatePem: string,
+): RevocationList | undefined {
+  let list = lists.get(authority);
+  if (list === undefined) {
+    list = pki.readCrl(crlPem, certificatePem);
+    if (list !== undefined) lists.set(authority, list);
+  }
+  return list;
+}
+
+/** A newer list of an authority in place of the one before; or why it is not taken. */
+export function withList(
+  trust: CaTrust,
+  pki: Pki,
+  fingerprint: Hash,
+  crlPem: string,
+  certificates: ReadonlyMap<string, IssuedCertificate>,
+): CaTrust | ErrorRecord {
+  const authority = trust.authorities.find((one) => one.fingerprint === fingerprint);
+  if (authority === undefined)
+    return fail("undefinedObject", `certificate authority ${fingerprint} is not trusted`);
+  const list = pki.readCrl(crlPem, authority.certificatePem);
+  if (list === undefined)
+    return fail(
+      "invalidParameterValue",
+      "the revocation list cannot be read, or its CA has not signed it",
+      "CRL_INVALID: nothing was changed.",
+    );
+  const before = listOf(authority, pki);
+  const number = (before?.number ?? 0) + 1;
+  if (list.number !== number)
+    return fail(
+      "objectNotInPrerequisiteState",
+      `revocation list ${list.number} cannot follow list ${number - 1}`,
+      "CRL_NUMBER: another one has come first.",
+    );
+  for (const serial of before?.revoked.keys() ?? []) {
+    if (list.revoked.has(serial)) continue;
+    const known = certificates.get(certificateKey({ issuer: fingerprint, serial }));
+    if (known === undefined || known.notAfter >= list.thisUpdate)
+      return fail(
+        "invalidParameterValue",
+        `certificate ${serial} is missing in the revocation list`,
+        "CRL_INVALID: what is revoked stays so until it has expired.",
+      );
+  }
+  const authorities = trust.authorities.map((one) => (one === authority ? { ...one, crlPem } : one));
+  return withAuthorities(trust, authorities, trust.rotation);
+}
+
+// --- exchange of CAs -------------------------------------------------------------------------------------------------
+
+export interface NewAuthority {
+  readonly certificatePem: string;
+  readonly crlPem: string | undefined;
+}
+
+/** Why a CA cannot become one of the cluster's. */
+function newAuthorityProblem(
+  trust: CaTrust,
+  former: readonly FormerAuthority[],
+  pki: Pki,
+  { certificatePem, crlPem }: NewAuthority,
+  at: number,
+): ErrorRecord | undefined {
+  const read = pki.readAuthority(certificatePem);
+  const refuse = (condition: string, message: string): ErrorRecord =>
+    fail("invalidParameterValue", message, `${condition}: nothing was changed.`);
+  if (read === undefined)
+    return refuse("CHAIN_INVALID", "it is no certificate of a certificate authority (CA:TRUE, self-signed)");
+  if (read.notAfter <= at) return refuse("EXPIRED", "the certificate of the new CA has expired");
+  for (const one of [...trust.authorities, ...former]) {
+    if (
+      one.fingerprint === read.fingerprint ||
+      pki.readAuthority(one.certificatePem)?.keyHash === read.keyHash
+    )
+      return refuse("DUPLICATE_KEY", "the key of the new CA is or was that of a CA of this cluster");
+  }
+  if (crlPem !== undefined && pki.readCrl(crlPem, certificatePem)?.number !== 1)
+    return refuse("CRL_INVALID", "the first revocation list of the new CA cannot be read");
+  return undefined;
+}
+
+export function withOverlap(
+  trust: CaTrust,
+  former: readonly FormerAuthority[],
+  pki: Pki,
+  added: NewAuthority,
+  rotation: Pick<Rotation, "id" | "windowMs" | "automatic" | "by">,
+  at: number,
+): CaTrust | ErrorRecord {
+  if (trust.rotation !== undefined)
+    return fail(
+      "objectInUse",
+      "a rotation of the certificate authority is under way already",
+      `ROTATION_RUNNING: it has the id ${trust.rotation.id}.`,
+      "See sys.ca_rotation.",
+    );
+  const problem = newAuthorityProblem(trust, former, pki, added, at);
+  if (problem !== undefined) return problem;
+  const old = primaryOf(trust)!;
+  const to = fingerprintOfPem(added.certificatePem);
+  const authorities: Authority[] = [
+    ...trust.authorities.map((one) => ({
+      ...one,
+      primary: false,
+      trustedUntil: one.trustedUntil ?? at + Math.max(overlapTrustMs, rotation.windowMs * 2),
+    })),
+    {
+      fingerprint: to,
+      certificatePem: added.certificatePem,
+      primary: true,
+      trustedFrom: at,
+      trustedUntil: undefined,
+      crlPem: added.crlPem,
+    },
+  ];
+  return withAuthorities(trust, authorities, { ...rotation, from: old.fingerprint, to, startedAt: at });
+}
+
+export interface CutOver {
+  readonly trust: CaTrust;
+  readonly former: readonly FormerAuthority[];
+}
+
+/** Whatever is not the primary CA is believed no more. */
+export function cutOver(trust: CaTrust, former: readonly FormerAuthority[], at: number): CutOver {
+  const kept = trust.authorities.filter((one) => one.primary);
+  const gone = trust.authorities
+    .filter((one) => !one.primary)
+    .map(({ fingerprint, certificatePem, trustedFrom }) => ({
+      fingerprint,
+      certificatePem,
+      trustedFrom,
+      until: at,
+    }));
+  return {
+    trust: withAuthorities(trust, kept, undefined),
+    former: [...former, ...gone].slice(-formerAuthoritiesMax),
+  };
+}
+
+/** The exchange is called off: the older CA issues again, and the newer one is believed no more. */
+export function withoutOverlap(
+  trust: CaTrust,
+  former: readonly FormerAuthority[],
+  { from, to }: Rotation,
+  at: number,
+): CutOver {
+  const authorities = trust.authorities.map((one) => ({
+    ...one,
+    primary: one.fingerprint === from,
+    trustedUntil: one.fingerprint === to ? one.trustedUntil : undefined,
+  }));
+  return cutOver({ ...trust, authorities }, former, at);
+}
+
+/** A CA that must not be believed any more, and one in its place at once (CA-37). `immediate`: not even by pinned members. */
+export function replacedAuthority(
+  trust: CaTrust,
+  former: readonly FormerAuthority[],
+  pki: Pki,
+  fingerprint: Hash,
+  added: NewAuthority,
+  at: number,
+): CutOver | ErrorRecord {
+  if (!trust.authorities.some((one) => one.fingerprint === fingerprint))
+    return fail("undefinedObject", `certificate authority ${fingerprint} is not trusted`);
+  const problem = newAuthorityProblem(trust, former, pki, added, at);
+  if (problem !== undefined) return problem;
+  const to: Authority = {
+    fingerprint: fingerprintOfPem(added.certificatePem),
+    certificatePem: added.certificatePem,
+    primary: true,
+    trustedFrom: at,
+    trustedUntil: undefined,
+    crlPem: added.crlPem,
+  };
+  return cutOver(
+    { ...trust, authorities: [...trust.authorities.map((one) => ({ ...one, primary: false })), to] },
+    former,
+    at,
+  );
+}
+
+// --- the gate --------------------------------------------------------------------------------------------------------
+
+export const sightingDigest = sharedByObject(
+  ({ node, rotation, seen }: Omit<CertificateSighting, "signature">): Uint8Array => {
+    const rows = seen.map((one) => [one.peer, one.certFingerprint, one.observedAt]);
+    return Buffer.from(hashOf(JSON.stringify(["certificates seen", node, rotation, rows])), "hex");
+  },
+);
+
+export interface RotationProgress {
+  /** Members that keep the old CA from going, and why. */
+  readonly laggards: ReadonlyMap<string, string>;
+  /** Since when nobody does; undefined: somebody does. */
+  readonly completeSince: number | undefined;
+}
+
+/** Whose certificates count: who is only away must be able to come back (a FAILED one too). */
+export function countsForGate({ state }: Pick<Member, "state">): boolean {
+  return state === "ENABLED" || state === "FAILED";
+}
+
+/** CA-31: each of these members has a certificate of the new CA, and was seen with it by each of the others, lately. */
+export function rotationProgress(
+  { id, to, startedAt }: Rotation,
+  members: Iterable<Member>,
+  sightings: ReadonlyMap<string, CertificateSighting>,
+  at: number,
+): RotationProgress {
+  const counted = [...members].filter(countsForGate);
+  const laggards = new Map<string, string>();
+  let since = startedAt;
+  for (const { uuid, certificate } of counted)
+    if (certificate?.issuer !== to) laggards.set(uuid, "has no certificate of the new CA");
+  for (const { uuid } of counted) {
+    if (laggards.has(uuid)) continue;
+    const word = sightings.get(uuid);
+    const seen = new Map(word?.rotation === id ? word.seen.map((one) => [one.peer, one]) : []);
+    for (const peer of counted) {
+      if (peer.uuid === uuid) continue;
+      const one = seen.get(peer.uuid);
+      if (one === undefined || one.certFingerprint !== peer.certFingerprint) {
+        laggards.set(uuid, `has not seen ${peer.name} with its new certificate`);
+        break;
+      }
+      if (one.observedAt < at - sightingMaxAgeMs) {
+        laggards.set(uuid, `has not seen ${peer.name} lately`);
+        break;
+      }
+      since = Math.max(since, one.observedAt);
+    }
+  }
+  return { laggards, completeSince: laggards.size === 0 ? since : undefined };
+}
+
+/** Why the old CA cannot go yet, without anybody being left behind. */
+export function cutOverProblem(
+  rotation: Rotation,
+  { laggards, completeSince }: RotationProgress,
+  nameOf: (node: string) => string,
+  at: number,
+): ErrorRecord | undefined {
+  if (completeSince === undefined) {
+    const names = [...laggards].map(([node, why]) => `${nameOf(node)} ${why}`);
+    return fail(
+      "objectNotInPrerequisiteState",
+      "not every node has been seen with a certificate of the new CA",
+      `CONVERGENCE_TIMEOUT: ${names.join("; ")}.`,
+      "Wait, repair the nodes, or leave them behind with REQUIRE CONVERGENCE FALSE.",
+    );
+  }
+  const left = completeSince + rotation.windowMs - at;
+  if (left > 0)
+    return fail(
+      "objectNotInPrerequisiteState",
+      "the stability window of the rotation is not over",
+      `STABILITY_WINDOW: it takes another ${Math.ceil(left / 1000)} s.`,
+    );
+  return undefined;
+}
+
+/** Of an error record, as it is thrown. */
+export function thrown({ condition, message, detail, hint }: ErrorRecord): DbError {
+  return DbError.answer(condition, message, { detail, hint });
+}
