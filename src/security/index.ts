@@ -68,6 +68,7 @@ export {
   storeNodeMaterial,
   verifySignature,
 } from "./node-material.js";
+export { Pkcs11Token, type TokenConfig } from "./pkcs11.js";
 export {
   type Revocation,
   type RevocationFacts,
