@@ -4,7 +4,7 @@
  */
 import { spawnSync } from "node:child_process";
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { type AddressInfo, connect as connectTcp } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -133,6 +133,46 @@ describe("a CA", () => {
     pkcs8.fill(0); // the caller's copy
     expect(await signer.sign(Buffer.from("x"))).toHaveLength(64);
     expect(onP256.pkcs8).toBeUndefined();
+  });
+
+  it("that is to take over is tried out first (CA-28)", async () => {
+    await ca.rehearse(clusterUuid);
+    await onP256.authority.rehearse(clusterUuid);
+    const folder = mkdtempSync(join(tmpdir(), "outside-"));
+    try {
+      // CAs that somebody made elsewhere: a good one, with its own idea of a key identifier, and one that may only sign lists.
+      const made = (usage: string, ...more: string[]): Authority | undefined => {
+        const extensions = ["basicConstraints=critical,CA:TRUE", `keyUsage=critical,${usage}`, ...more];
+        const config = [
+          "[req]",
+          "distinguished_name=dn",
+          "x509_extensions=ext",
+          "[dn]",
+          "[ext]",
+          ...extensions,
+        ];
+        writeFileSync(join(folder, "req.cnf"), `${config.join("\n")}\n`);
+        const args = ["req", "-x509", "-config", "req.cnf", "-newkey", "ed25519", "-nodes", "-keyout", "k"];
+        const all = [...args, "-subj", "/C=FR/CN=Theirs", "-days", "9"];
+        const { stdout, error } = spawnSync("openssl", all, { cwd: folder, encoding: "utf8" });
+        if (error !== undefined) return undefined;
+        const key = createPrivateKey(readFileSync(join(folder, "k"))).export({
+          format: "der",
+          type: "pkcs8",
+        });
+        return new Authority(stdout, softwareSigner(key), options);
+      };
+      const theirs = made("keyCertSign,cRLSign", "subjectKeyIdentifier=0102030405");
+      if (theirs === undefined) return;
+      await theirs.rehearse(clusterUuid);
+      const list = await theirs.crl({ number: 1, revoked: [], thisUpdate, nextUpdate });
+      expect(readCrl(list, theirs.certificate).number).toBe(1);
+      const files = { "ca.pem": theirs.certificatePem, "crl.pem": list };
+      expect(openssl(files, "crl", "-in", "crl.pem", "-CAfile", "ca.pem", "-noout")).toMatch(/verify OK/);
+      expect(() => made("cRLSign")).toThrow(refusedAs("22023", /not a CA's/));
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   it("is not made of a key that is another's, of a leaf, or of a signer that lies", async () => {
