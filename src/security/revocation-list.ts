@@ -85,6 +85,8 @@ export interface RevocationList {
 
 export const revokedMax = 50_000;
 const charactersMax = 8 * 1024 * 1024;
+/** Milliseconds of the year 10000, which has one digit too many. */
+const endOfTime = Date.UTC(10_000, 0);
 /** RFC 5280 4.1.2.2. */
 const serialForm = /^[0-9a-f]{1,40}$/i;
 
@@ -136,6 +138,8 @@ export async function signRevocationList(
   };
   const { number, revoked, thisUpdate, nextUpdate } = facts;
   if (!Number.isSafeInteger(number) || number < 0) refuse(`a revocation list cannot have number ${number}`);
+  for (const ms of [thisUpdate, nextUpdate, ...revoked.map((one) => one.revokedAt)])
+    if (!(ms >= 0 && ms < endOfTime)) refuse(`a revocation list cannot state the moment ${ms}`);
   if (!(thisUpdate < nextUpdate)) refuse("a revocation list must end after it begins");
   if (revoked.length > revokedMax) refuse(`a revocation list holds at most ${revokedMax} certificates`);
   const entries = revoked.map((one) => {
@@ -227,9 +231,8 @@ function reasonOf(extensions: Element | undefined): RevocationReason {
 
 function entriesOf(list: Element): Map<string, Revocation> {
   const revoked = new Map<string, Revocation>();
-  const entries = partsOf(list);
+  const entries = partsOf(list, tag.sequence, revokedMax);
   if (entries.length === 0) throw new DerError("an empty list that should be left out");
-  if (entries.length > revokedMax) throw new DerError(`more than ${revokedMax} certificates`);
   for (const entry of entries) {
     const [number, date, extensions, ...more] = partsOf(entry);
     if (more.length > 0) throw new DerError("an entry of another form");
