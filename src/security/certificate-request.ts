@@ -39,7 +39,7 @@ export type KeyKind = "Ed25519" | "ECDSA-P256" | "RSA";
 export interface CertificateRequest {
   readonly keyKind: KeyKind;
   readonly key: KeyObject;
-  /** DER of SubjectPublicKeyInfo, as OpenSSL writes it. */
+  /** DER of SubjectPublicKeyInfo, in its usual spelling. */
   readonly publicKeySpki: Buffer;
   /** Alternative names that are URIs, as they stand there. */
   readonly uris: readonly string[];
@@ -131,8 +131,10 @@ export function readRequest(pem: string): CertificateRequest {
     refuse("the certificate request is signed in a way that is not understood", `Its key is ${keyKind}.`);
   if (!verifyWith(how[2], parsed.signed, key, parsed.signature))
     refuse("the certificate request is not signed by its own key");
-  const publicKeySpki = key.export({ format: "der", type: "spki" });
-  return { keyKind, key, publicKeySpki, uris: parsed.uris };
+  // Curves may be spelled out and points compressed, which others refuse: into a certificate goes the usual spelling.
+  const plain = createPublicKey({ key: key.export({ format: "jwk" }), format: "jwk" });
+  const publicKeySpki = plain.export({ format: "der", type: "spki" });
+  return { keyKind, key: plain, publicKeySpki, uris: parsed.uris };
 }
 
 /** What a new request is to say. */

@@ -8,7 +8,13 @@
  * are in the order of their serials, so the same facts are the same bytes; of a list that was read, every byte was covered
  * by the signature or is what it has to be. Which of two lists counts, and how old one may be, the caller decides (CA-25).
  */
-import { createHash, type KeyObject, verify as verifyWith, X509Certificate } from "node:crypto";
+import {
+  createHash,
+  createPublicKey,
+  type KeyObject,
+  verify as verifyWith,
+  X509Certificate,
+} from "node:crypto";
 import { DbError } from "../base/errors.js";
 import { type CaSigner, caAlgorithmOf } from "./ca-signer.js";
 import { algorithms, extension, oid } from "./certificate-parts.js";
@@ -126,7 +132,7 @@ export const authorityKeyIdentifier = (keyIdentifier: Uint8Array): Buffer =>
 
 /**
  * Builds and signs a list.
- * @throws DbError invalidParameterValue (22023) for facts that no list can state
+ * @throws DbError invalidParameterValue (22023) for facts that no list can state; ioError (58030) when the signer fails or lies
  */
 export async function signRevocationList(
   facts: RevocationFacts,
@@ -170,7 +176,11 @@ export async function signRevocationList(
     ...(encoded.length === 0 ? [] : [sequence(...encoded)]), // an empty list is left out (RFC 5280 5.1.2.6)
     element(contextTag(0, true), extensions),
   );
-  return pemOf(sequence(signed, algorithm, bitString(await signer.sign(signed))), "X509 CRL");
+  const signature = await signer.sign(signed);
+  const key = createPublicKey({ key: Buffer.from(signer.publicKeySpki), format: "der", type: "spki" });
+  if (!isSigned(key, signed, signature))
+    throw new DbError("ioError", "the CA's signer does not sign with the CA's key");
+  return pemOf(sequence(signed, algorithm, bitString(signature)), "X509 CRL");
 }
 
 // --- reading -----------------------------------------------------------------------------------------------------
