@@ -4,7 +4,7 @@
  */
 import { spawnSync } from "node:child_process";
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { type AddressInfo, connect as connectTcp } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -16,10 +16,24 @@ import type { Random } from "../platform/index.js";
 import { Authority, createAuthority, type IssuedCertificate, type NewAuthority } from "./authority.js";
 import { type CaSigner, generateSoftwareKey, softwareSigner } from "./ca-signer.js";
 import { type Identity, identityOf, identityUri, parseIdentityUri } from "./certificate-names.js";
+import { algorithms, extension, oid } from "./certificate-parts.js";
 import { type KeyKind, makeRequest, readRequest } from "./certificate-request.js";
-import { derOfPem, pemOf } from "./der.js";
+import {
+  bitString,
+  contextTag,
+  derOfPem,
+  element,
+  integer,
+  pemOf,
+  sequence,
+  tag,
+  time,
+  unsigned,
+} from "./der.js";
 import { checkPeer, fingerprintOf, publicKeyOf } from "./node-identity.js";
 import {
+  authorityKeyIdentifier,
+  issuerPartsOf,
   type RevocationReason,
   type RevokedCertificate,
   readCrl,
@@ -135,6 +149,46 @@ describe("a CA", () => {
     expect(onP256.pkcs8).toBeUndefined();
   });
 
+  it("that is to take over is tried out first (CA-28)", async () => {
+    await ca.rehearse(clusterUuid);
+    await onP256.authority.rehearse(clusterUuid);
+    const folder = mkdtempSync(join(tmpdir(), "outside-"));
+    try {
+      // CAs that somebody made elsewhere: a good one, with its own idea of a key identifier, and one that may only sign lists.
+      const made = (usage: string, ...more: string[]): Authority | undefined => {
+        const extensions = ["basicConstraints=critical,CA:TRUE", `keyUsage=critical,${usage}`, ...more];
+        const config = [
+          "[req]",
+          "distinguished_name=dn",
+          "x509_extensions=ext",
+          "[dn]",
+          "[ext]",
+          ...extensions,
+        ];
+        writeFileSync(join(folder, "req.cnf"), `${config.join("\n")}\n`);
+        const args = ["req", "-x509", "-config", "req.cnf", "-newkey", "ed25519", "-nodes", "-keyout", "k"];
+        const all = [...args, "-subj", "/C=FR/CN=Theirs", "-days", "9"];
+        const { stdout, error } = spawnSync("openssl", all, { cwd: folder, encoding: "utf8" });
+        if (error !== undefined) return undefined;
+        const key = createPrivateKey(readFileSync(join(folder, "k"))).export({
+          format: "der",
+          type: "pkcs8",
+        });
+        return new Authority(stdout, softwareSigner(key), options);
+      };
+      const theirs = made("keyCertSign,cRLSign", "subjectKeyIdentifier=0102030405");
+      if (theirs === undefined) return;
+      await theirs.rehearse(clusterUuid);
+      const list = await theirs.crl({ number: 1, revoked: [], thisUpdate, nextUpdate });
+      expect(readCrl(list, theirs.certificate).number).toBe(1);
+      const files = { "ca.pem": theirs.certificatePem, "crl.pem": list };
+      expect(openssl(files, "crl", "-in", "crl.pem", "-CAfile", "ca.pem", "-noout")).toMatch(/verify OK/);
+      expect(() => made("cRLSign")).toThrow(refusedAs("22023", /not a CA's/));
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
   it("is not made of a key that is another's, of a leaf, or of a signer that lies", async () => {
     const make = (pem: string, signer: CaSigner) => () => new Authority(pem, signer, options);
     expect(make(made.certificatePem, other.signer)).toThrow(
@@ -154,6 +208,8 @@ describe("a CA", () => {
       options,
     );
     const { requestPem } = makeRequest({ keyKind: "Ed25519", commonName: "x" });
+    const facts = { number: 1, revoked: [], thisUpdate, nextUpdate };
+    await expect(lying.crl(facts)).rejects.toEqual(refusedAs("58030", /signer/));
     await expect(lying.issueNode(requestPem, node, { days: 1 })).rejects.toEqual(
       refusedAs("58030", /signer/),
     );
@@ -344,6 +400,16 @@ describe("a request", () => {
       expect(readRequest(pem)).toMatchObject({ keyKind: "RSA", uris: [uri] });
       const text = make("-newkey", "ed25519")!;
       expect(readRequest(text.replaceAll("\n", "\r\n"))).toMatchObject({ keyKind: "Ed25519", uris: [] });
+      const explicit = make(
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-pkeyopt",
+        "ec_param_enc:explicit",
+      )!;
+      const spelledOut = readRequest(explicit);
+      expect([spelledOut.keyKind, spelledOut.publicKeySpki.length]).toEqual(["ECDSA-P256", 91]);
       for (const [weak, why] of [
         [["-newkey", "rsa:1024"], /1024 bits/],
         [["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:secp384r1"], /neither/],
@@ -559,7 +625,7 @@ describe("a revocation list", () => {
           refusedAs("22023", /./),
         );
       }),
-      { numRuns: 3000 },
+      { numRuns: 1000 },
     );
     for (let length = 0; length < der.length; length++) {
       const cut = pemOf(der.subarray(0, length), "X509 CRL");
@@ -570,21 +636,114 @@ describe("a revocation list", () => {
     const renamed = pem.replaceAll("X509 CRL", "CRL");
     expect(() => readCrl(renamed, made.certificatePem)).toThrow(refusedAs("22023", /cannot be read/));
     expect(() => readCrl(pem, other.certificatePem)).toThrow(refusedAs("22023", /another CA's/));
-    const imposter = new Authority(made.certificatePem, made.signer, options);
+  });
+
+  it("that OpenSSL made is read", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "openssl-ca-"));
+    try {
+      writeFileSync(join(folder, "ca.pem"), made.certificatePem);
+      writeFileSync(join(folder, "ca.key"), pemOf(made.pkcs8!, "PRIVATE KEY"));
+      const entry = (serial: string, why: string) =>
+        `R\t360101000000Z\t260102030405Z${why}\t${serial}\tunknown\t/CN=x\n`;
+      writeFileSync(
+        join(folder, "index.txt"),
+        entry("4A01", "") + entry("4A02", ",keyCompromise") + entry("4A03", ",superseded"),
+      );
+      writeFileSync(join(folder, "number"), "1234\n");
+      const config = [
+        "[ca]",
+        "default_ca=d",
+        "[d]",
+        "database=index.txt",
+        "crlnumber=number",
+        "default_md=default",
+      ];
+      const rest = ["default_crl_days=7", "crl_extensions=e", "[e]", "authorityKeyIdentifier=keyid"];
+      writeFileSync(join(folder, "ca.cnf"), `${[...config, ...rest].join("\n")}\n`);
+      const args = ["ca", "-gencrl", "-config", "ca.cnf", "-keyfile", "ca.key", "-cert", "ca.pem"];
+      const { stdout, stderr, error } = spawnSync("openssl", args, { cwd: folder, encoding: "utf8" });
+      if (error !== undefined) return console.log("skipped: there is no openssl here");
+      expect(stdout, stderr).toContain("BEGIN X509 CRL");
+      const read = readCrl(stdout, made.certificatePem);
+      expect(read.number).toBe(0x1234);
+      const revokedAt = Date.UTC(2026, 0, 2, 3, 4, 5);
+      expect([...read.revoked]).toEqual([
+        ["4a01", { revokedAt, reason: "cessationOfOperation" }], // it gave none
+        ["4a02", { revokedAt, reason: "keyCompromise" }],
+        ["4a03", { revokedAt, reason: "superseded" }],
+      ]);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  it("rightly signed, but of a form that means something else, is refused", async () => {
+    const { name, keyIdentifier } = issuerPartsOf(ca.certificate);
+    const list = async (change: {
+      signer?: CaSigner;
+      version?: number;
+      entries?: Buffer[];
+      extensions?: Buffer[];
+      dates?: Buffer[];
+      issuer?: Buffer;
+    }): Promise<string> => {
+      const signed = sequence(
+        integer(change.version ?? 1),
+        algorithms.Ed25519,
+        change.issuer ?? name,
+        ...(change.dates ?? [time(thisUpdate), time(nextUpdate)]),
+        ...(change.entries === undefined ? [] : [sequence(...change.entries)]),
+        element(
+          contextTag(0, true),
+          sequence(...(change.extensions ?? [extension(oid.crlNumber, false, integer(7))])),
+        ),
+      );
+      return pemOf(
+        sequence(signed, algorithms.Ed25519, bitString(await (change.signer ?? made.signer).sign(signed))),
+        "X509 CRL",
+      );
+    };
+    const entry = (serial: number, ...more: Buffer[]): Buffer =>
+      sequence(integer(serial), time(thisUpdate), ...more);
+    const reason = (code: number): Buffer =>
+      sequence(extension(oid.reasonCode, false, element(tag.enumerated, Buffer.from([code]))));
+    expect(readCrl(await list({}), ca.certificate)).toMatchObject({ number: 7 });
+    const forged = await list({ signer: other.signer });
+    expect(() => readCrl(forged, ca.certificate)).toThrow(refusedAs("22023", /not signed by its CA/));
     expect(
-      readCrl(await imposter.crl({ number: 1, revoked: [], thisUpdate, nextUpdate }), ca.certificate).number,
-    ).toBe(1);
-    const forged = new Authority(
-      made.certificatePem,
-      {
-        ...made.signer,
-        ...{ algorithm: made.signer.algorithm, publicKeySpki: made.signer.publicKeySpki },
-        sign: (data) => other.signer.sign(data),
-      },
-      options,
-    );
-    const byOther = await forged.crl({ number: 1, revoked: [], thisUpdate, nextUpdate });
-    expect(() => readCrl(byOther, made.certificatePem)).toThrow(refusedAs("22023", /not signed by its CA/));
+      readCrl(await list({ entries: [entry(1, reason(10)), entry(2)] }), ca.certificate).revoked.size,
+    ).toBe(2);
+    const number = extension(oid.crlNumber, false, integer(7));
+    for (const [change, why] of [
+      [{ version: 0 }, /not of version 2/],
+      [{ entries: [] }, /should be left out/],
+      [{ entries: [entry(1), entry(1)] }, /stands there twice/],
+      [{ entries: [entry(1, reason(8))] }, /a delta's/],
+      [{ entries: [entry(1, sequence(extension("2.5.29.29", true, sequence())))] }, /critical/],
+      [{ entries: [sequence(unsigned(Buffer.alloc(21, 1)), time(thisUpdate))] }, /more than 20 bytes/],
+      [{ extensions: [] }, /has no number/],
+      [{ extensions: [number, number] }, /twice/],
+      [{ extensions: [number, extension("2.5.29.28", true, sequence())] }, /critical/], // only a part of the certificates
+      [{ extensions: [number, extension("2.5.29.27", true, integer(3))] }, /critical/], // a delta
+      [{ extensions: [number, authorityKeyIdentifier(Buffer.alloc(20))] }, /another key/],
+      [{ dates: [time(nextUpdate), time(thisUpdate)] }, /ends before/],
+      [{ dates: [time(thisUpdate)] }, /./], // no end
+    ] as const)
+      await expect(
+        (async () => readCrl(await list(change as object), ca.certificate))(),
+        String(why),
+      ).rejects.toMatchObject({
+        sqlstate: "22023",
+        fields: { detail: expect.stringMatching(why) },
+      });
+    expect(
+      readCrl(await list({ extensions: [number, authorityKeyIdentifier(keyIdentifier)] }), ca.certificate)
+        .number,
+    ).toBe(7);
+    await expect(
+      (async () =>
+        readCrl(await list({ issuer: issuerPartsOf(other.authority.certificate).name }), ca.certificate))(),
+    ).rejects.toEqual(refusedAs("22023", /another CA's/));
   });
 
   it("states no nonsense", async () => {
@@ -594,6 +753,8 @@ describe("a revocation list", () => {
     await refused({ number: -1 }, /number/);
     await refused({ number: 2 ** 53 }, /number/);
     await refused({ nextUpdate: thisUpdate }, /end after/);
+    await refused({ nextUpdate: Number.NaN }, /moment NaN/);
+    await refused({ revoked: [{ ...revoked("4a"), revokedAt: 1e15 }] }, /moment/);
     await refused({ revoked: [revoked("xyz")] }, /serial/);
     await refused({ revoked: [revoked("4A"), revoked("004a")] }, /twice/);
     await refused({ revoked: [{ ...revoked("4a"), reason: "unspecified" }] }, /reason/);

@@ -17,9 +17,9 @@ import { createHash, X509Certificate } from "node:crypto";
 import { assert, DbError } from "../base/errors.js";
 import type { Clock, Random } from "../platform/index.js";
 import { type CaSigner, caAlgorithmOf, generateSoftwareKey } from "./ca-signer.js";
-import { type ClientKind, type Identity, identityUri, usagesOf } from "./certificate-names.js";
+import { type ClientKind, type Identity, identityOf, identityUri, usagesOf } from "./certificate-names.js";
 import { type AltName, algorithms, altNames, extension, names, oid } from "./certificate-parts.js";
-import { type CertificateRequest, type KeyKind, readRequest } from "./certificate-request.js";
+import { type CertificateRequest, type KeyKind, makeRequest, readRequest } from "./certificate-request.js";
 import {
   bitString,
   boolean,
@@ -187,7 +187,7 @@ export class Authority {
   readonly #options: AuthorityOptions;
 
   /**
-   * @throws DbError invalidParameterValue (22023) when the certificate is no CA's, has a key that is neither Ed25519 nor ECDSA
+   * @throws DbError invalidParameterValue (22023) when the certificate is no CA's (or may not sign certificates), has a key that is neither Ed25519 nor ECDSA
    *   P-256, or is not the signer's
    */
   constructor(
@@ -263,7 +263,27 @@ export class Authority {
   }
 
   /**
-   * Signs the list of what was taken back: PEM "X509 CRL". 5,000 entries take some 60 ms.
+   * Issues a node certificate to nobody, and looks at it as a peer would: what CA-28 asks of a CA that is to take over.
+   * @throws DbError ioError (58030) when the signer fails or signs with another key; objectNotInPrerequisiteState (55000) when the
+   *   CA has ended
+   */
+  async rehearse(clusterUuid: string): Promise<void> {
+    const nodeUuid = "00000000-0000-4000-8000-000000000000";
+    const identity: Identity = { kind: "node", clusterUuid, name: nodeUuid };
+    const uri = identityUri(identity);
+    const { requestPem } = makeRequest({ keyKind: "Ed25519", commonName: nodeUuid, uris: [uri] });
+    const subject = { clusterUuid, nodeUuid, nodeName: "rehearsal" };
+    const { certificatePem } = await this.issueNode(requestPem, subject, { days: 1 });
+    const certificate = new X509Certificate(certificatePem);
+    const named = identityOf(certificate);
+    assert(
+      named?.kind === "node" && named.name === nodeUuid && named.clusterUuid === clusterUuid,
+      "a certificate that was issued to a node names it",
+    );
+  }
+
+  /**
+   * Signs the list of what was taken back: PEM "X509 CRL". 5,000 entries take some 60 to 110 ms.
    * @throws DbError invalidParameterValue (22023) for a serial that is none or stands there twice, or another number or date
    */
   async crl(facts: RevocationFacts): Promise<string> {

@@ -39,7 +39,7 @@ export type PassphraseSource = () => Uint8Array | Promise<Uint8Array>;
 export interface CaStoreOptions {
   /** Of the folder the keys lie in, below the disk's root. Another disk may be handed in for another place. */
   readonly folder?: string;
-  /** log2 of scrypt's N, 15 to 18, of files written from now on: 16 takes 64 MiB and some 150 ms. */
+  /** log2 of scrypt's N, 15 to 18, of files written from now on; 15 does for a random passphrase: 16 takes 64 MiB and half a second. */
   readonly costLog2?: number;
 }
 

@@ -59,7 +59,8 @@ function altName({ type, value }: AltName): Buffer {
       if (!/^[\x21-\x7e]+$/.test(value)) throw new DbError("invalidParameterValue", "not a URI in ASCII");
       return element(contextTag(6, false), Buffer.from(value, "latin1"));
     case "dns":
-      if (!/^(?=.{1,253}$)(\*\.)?[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*$/i.test(value))
+      // Of letters only: a node's name may hold two dots in a row, and its certificate is issued all the same.
+      if (!/^(\*\.)?[a-z0-9_.-]{1,253}$/i.test(value))
         throw new DbError("invalidParameterValue", `"${value}" is no DNS name`);
       return element(contextTag(2, false), Buffer.from(value, "latin1"));
     case "ip":

@@ -41,14 +41,13 @@ export type KeyKind = "Ed25519" | "ECDSA-P256" | "RSA";
 export interface CertificateRequest {
   readonly keyKind: KeyKind;
   readonly key: KeyObject;
-  /** DER of SubjectPublicKeyInfo, as OpenSSL writes it. */
+  /** DER of SubjectPublicKeyInfo, in its usual spelling. */
   readonly publicKeySpki: Buffer;
   /** Alternative names that are URIs, as they stand there. */
   readonly uris: readonly string[];
 }
 
 const charactersMax = 16_384;
-const extensionsMax = 50;
 /** CA-5; above, checking one signature takes longer than a handshake may. */
 const rsaBits = { least: 2048, most: 8192 } as const;
 
@@ -94,7 +93,6 @@ function urisWished(attributes: Uint8Array): string[] {
     if (!wish.equals(type?.whole ?? wish.subarray(1))) continue;
     const lists = partsOf(values, tag.set);
     const extensions = lists.flatMap((list) => partsOf(list));
-    if (extensions.length > extensionsMax) throw new DerError("too many extensions");
     for (const one of extensions) {
       const parts = partsOf(one);
       if (!objectIdentifier(oid.subjectAltName).equals(parts[0]?.whole ?? wish)) continue;
@@ -135,8 +133,10 @@ export function readRequest(pem: string): CertificateRequest {
     refuse("the certificate request is signed in a way that is not understood", `Its key is ${keyKind}.`);
   if (!verifyWith(how[2], parsed.signed, key, parsed.signature))
     refuse("the certificate request is not signed by its own key");
-  const publicKeySpki = key.export({ format: "der", type: "spki" });
-  return { keyKind, key, publicKeySpki, uris: parsed.uris };
+  // Curves may be spelled out and points compressed, which others refuse: into a certificate goes the usual spelling.
+  const plain = createPublicKey({ key: key.export({ format: "jwk" }), format: "jwk" });
+  const publicKeySpki = plain.export({ format: "der", type: "spki" });
+  return { keyKind, key: plain, publicKeySpki, uris: parsed.uris };
 }
 
 /** What a new request is to say. */

@@ -128,10 +128,14 @@ function elementAt(bytes: Uint8Array, at: number): Element {
   };
 }
 
+/** More than any structure here has, lists aside: what nobody signed yet must not fill the memory. */
+const partsMax = 64;
+
 /** The elements that stand one after the other in `bytes`, which they fill. */
-export function elements(bytes: Uint8Array): Element[] {
+export function elements(bytes: Uint8Array, most = partsMax): Element[] {
   const found: Element[] = [];
   for (let at = 0; at < bytes.length; ) {
+    if (found.length === most) throw new DerError(`more than ${most} parts`);
     const one = elementAt(bytes, at);
     found.push(one);
     at += one.whole.length;
@@ -152,8 +156,11 @@ export function contentOf(one: Element | undefined, tagByte: number): Uint8Array
   if (one.tag !== tagByte) throw new DerError(`tag ${one.tag} where ${tagByte} belongs`);
   return one.content;
 }
-export const partsOf = (one: Element | undefined, tagByte: number = tag.sequence): Element[] =>
-  elements(contentOf(one, tagByte));
+export const partsOf = (
+  one: Element | undefined,
+  tagByte: number = tag.sequence,
+  most = partsMax,
+): Element[] => elements(contentOf(one, tagByte), most);
 
 /** An INTEGER that is not negative, as its bytes without a sign. */
 export function unsignedOf(one: Element | undefined): Uint8Array {

@@ -67,6 +67,7 @@ export {
   storeNodeMaterial,
   verifySignature,
 } from "./node-material.js";
+export { Pkcs11Token, type TokenConfig } from "./pkcs11.js";
 export { type AuthorityFacts, authorityFacts, type NodeFacts, nodeFacts, revocationList } from "./pki.js";
 export {
   type Revocation,

@@ -324,7 +324,7 @@ describe("trust", () => {
       ["CHAIN_INVALID", await make([names, server])],
       ["CHAIN_INVALID", await make([names])],
       ["CHAIN_INVALID", await make([names, both, new x509.BasicConstraintsExtension(true, 0, true)])],
-      ["CHAIN_INVALID", await make([names, both], { issuer: "CN=somebody else" })],
+      ["CHAIN_INVALID", await make([names, both], { by: "CN=somebody else" })],
       ["ALGORITHM_DISALLOWED", await make([names, both], { key: { name: "ECDSA", namedCurve: "P-256" } })],
       ["ALGORITHM_DISALLOWED", await make([names, both], { key: { ...rsa, modulusLength: 2048 } })],
       ["WEAK_KEY", await make([names, both], { key: { ...rsa, modulusLength: 1024 } })],
@@ -359,9 +359,9 @@ describe("trust", () => {
 
   it("is not given to a certificate that is another node's", async () => {
     const start =
-      (subject: NodeSubject, one: NodeMaterial = material): (() => NodeTrust) =>
+      (subject: NodeSubject, clock: Clock = hostClock): (() => NodeTrust) =>
       () =>
-        hostTrust(one, subject.clusterUuid, subject.nodeUuid, hostClock, hostRandom);
+        hostTrust({ disk, clock, random: hostRandom, subject, writes: false, caStore: undefined });
     expect(start(own)).not.toThrow();
     for (const [subject, detail] of [
       [peer, /^NOT_A_MEMBER: /],
@@ -375,7 +375,7 @@ describe("trust", () => {
       );
     }
     // Alone, one that has run out does no harm; it is the peers who refuse it.
-    expect(() => hostTrust(material, clusterUuid, own.nodeUuid, at(500 * dayMs), hostRandom)).not.toThrow();
+    expect(start(own, at(500 * dayMs))).not.toThrow();
   });
 
   /** Certificates of the cluster's CA as it would never make them. */
@@ -383,12 +383,12 @@ describe("trust", () => {
     await import("reflect-metadata");
     const x509 = await import("@peculiar/x509");
     x509.cryptoProvider.set(webcrypto);
-    const ca = new x509.X509Certificate(material.authorityPem);
+    const issuer = new x509.X509Certificate(material.authorityPem);
     const der = Buffer.from(ca.keyPem.replace(/-----[^-]+-----|\s/g, ""), "base64");
     const signingKey = await webcrypto.subtle.importKey("pkcs8", der, { name: "Ed25519" }, false, ["sign"]);
     const make = async (
       extensions: InstanceType<typeof x509.Extension>[],
-      { issuer = ca.subjectName.toString(), key = { name: "Ed25519" } as object } = {},
+      { by = issuer.subjectName.toString(), key = { name: "Ed25519" } as object } = {},
     ): Promise<string> => {
       const keys = (await webcrypto.subtle.generateKey(key as webcrypto.RsaHashedKeyGenParams, true, [
         "sign",
@@ -398,7 +398,7 @@ describe("trust", () => {
         {
           serialNumber: "4711",
           subject: `CN=${peer.nodeUuid}`,
-          issuer,
+          issuer: by,
           notBefore: new Date(hostClock.now() - dayMs),
           notAfter: new Date(hostClock.now() + dayMs),
           signingAlgorithm: { name: "Ed25519" },

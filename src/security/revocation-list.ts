@@ -8,7 +8,13 @@
  * are in the order of their serials, so the same facts are the same bytes; of a list that was read, every byte was covered
  * by the signature or is what it has to be. Which of two lists counts, and how old one may be, the caller decides (CA-25).
  */
-import { createHash, type KeyObject, verify as verifyWith, X509Certificate } from "node:crypto";
+import {
+  createHash,
+  createPublicKey,
+  type KeyObject,
+  verify as verifyWith,
+  X509Certificate,
+} from "node:crypto";
 import { DbError } from "../base/errors.js";
 import { type CaSigner, caAlgorithmOf } from "./ca-signer.js";
 import { algorithms, extension, oid } from "./certificate-parts.js";
@@ -85,6 +91,8 @@ export interface RevocationList {
 
 export const revokedMax = 50_000;
 const charactersMax = 8 * 1024 * 1024;
+/** Milliseconds of the year 10000, which has one digit too many. */
+const endOfTime = Date.UTC(10_000, 0);
 /** RFC 5280 4.1.2.2. */
 const serialForm = /^[0-9a-f]{1,40}$/i;
 
@@ -124,7 +132,7 @@ export const authorityKeyIdentifier = (keyIdentifier: Uint8Array): Buffer =>
 
 /**
  * Builds and signs a list.
- * @throws DbError invalidParameterValue (22023) for facts that no list can state
+ * @throws DbError invalidParameterValue (22023) for facts that no list can state; ioError (58030) when the signer fails or lies
  */
 export async function signRevocationList(
   facts: RevocationFacts,
@@ -136,6 +144,8 @@ export async function signRevocationList(
   };
   const { number, revoked, thisUpdate, nextUpdate } = facts;
   if (!Number.isSafeInteger(number) || number < 0) refuse(`a revocation list cannot have number ${number}`);
+  for (const ms of [thisUpdate, nextUpdate, ...revoked.map((one) => one.revokedAt)])
+    if (!(ms >= 0 && ms < endOfTime)) refuse(`a revocation list cannot state the moment ${ms}`);
   if (!(thisUpdate < nextUpdate)) refuse("a revocation list must end after it begins");
   if (revoked.length > revokedMax) refuse(`a revocation list holds at most ${revokedMax} certificates`);
   const entries = revoked.map((one) => {
@@ -166,7 +176,11 @@ export async function signRevocationList(
     ...(encoded.length === 0 ? [] : [sequence(...encoded)]), // an empty list is left out (RFC 5280 5.1.2.6)
     element(contextTag(0, true), extensions),
   );
-  return pemOf(sequence(signed, algorithm, bitString(await signer.sign(signed))), "X509 CRL");
+  const signature = await signer.sign(signed);
+  const key = createPublicKey({ key: Buffer.from(signer.publicKeySpki), format: "der", type: "spki" });
+  if (!isSigned(key, signed, signature))
+    throw new DbError("ioError", "the CA's signer does not sign with the CA's key");
+  return pemOf(sequence(signed, algorithm, bitString(signature)), "X509 CRL");
 }
 
 // --- reading -----------------------------------------------------------------------------------------------------
@@ -227,9 +241,8 @@ function reasonOf(extensions: Element | undefined): RevocationReason {
 
 function entriesOf(list: Element): Map<string, Revocation> {
   const revoked = new Map<string, Revocation>();
-  const entries = partsOf(list);
+  const entries = partsOf(list, tag.sequence, revokedMax);
   if (entries.length === 0) throw new DerError("an empty list that should be left out");
-  if (entries.length > revokedMax) throw new DerError(`more than ${revokedMax} certificates`);
   for (const entry of entries) {
     const [number, date, extensions, ...more] = partsOf(entry);
     if (more.length > 0) throw new DerError("an entry of another form");

@@ -489,7 +489,18 @@ describe("ADD NODE", () => {
   beforeEach(async () => {
     session.close();
     ca ??= await createCa(fakeClusterUuid, clock, hostRandom);
-    start({ authorities: [{ fingerprint: "", certificatePem: ca.certificatePem }] });
+    start({
+      authorities: [
+        {
+          fingerprint: "",
+          certificatePem: ca.certificatePem,
+          primary: true,
+          trustedFrom: 0,
+          trustedUntil: undefined,
+          crlPem: undefined,
+        },
+      ],
+    });
   });
 
   it("takes a certificate of the cluster's CA, as PEM and as base64", async () => {
