@@ -15,7 +15,7 @@ import { createLog, type LogLevel } from "./observe/index.js";
 import { HostDisk, hostClock, hostRandom } from "./platform/host.js";
 import { HostPeerNetwork } from "./platform/peers.js";
 import { hostMilliseconds, SharedClocks, workerEnd } from "./platform/worker.js";
-import { CaStore, passphraseFrom, passphraseVariable } from "./security/index.js";
+import { CaStore, caStoreOptions, passphraseFrom, passphraseVariable } from "./security/index.js";
 
 export interface ControlWorkerData {
   readonly start: ControlStart;
@@ -41,7 +41,7 @@ async function run(): Promise<ControlHalf> {
   const disk = new HostDisk(root);
   const kept = { disk, random: hostRandom };
   const passphrase = passphraseFrom({ variable: process.env[passphraseVariable], kept });
-  const caStore = new CaStore(disk, hostRandom, passphrase);
+  const caStore = new CaStore(disk, hostRandom, passphrase, caStoreOptions);
   if ((await caStore.adoptPlain(disk)) !== undefined)
     log.info("the key of the CA, which lay in the clear, is sealed");
   const subject = {

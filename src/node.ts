@@ -69,6 +69,7 @@ import type { PeerNetwork, PeerStream } from "./rpc/contract.js";
 import { acceptStreams, openStream } from "./rpc/index.js";
 import {
   CaStore,
+  caStoreOptions,
   createVerifier,
   passphraseFrom,
   readNodeMaterials,
@@ -734,7 +735,7 @@ async function trustOf(
       hint: "Restore tls/ from a backup of this node; without it the node has to join the cluster anew.",
     });
   const passphrase = passphraseFrom({ variable: config.caPassphrase, kept: { disk, random } });
-  const caStore = new CaStore(disk, random, passphrase);
+  const caStore = new CaStore(disk, random, passphrase, caStoreOptions);
   const parts = { disk, clock, random, subject };
   const crl = founds ? await foundTrust({ ...parts, caStore }) : undefined;
   return { trust: hostTrust({ ...parts, writes: false, caStore: undefined }), crl };
@@ -797,7 +798,7 @@ async function inLoopTrust(
   start: ControlStart,
   { clock, random, disk }: Pick<Platform, "clock" | "random" | "disk">,
 ): Promise<NodeTrust> {
-  const caStore = new CaStore(disk, random, passphraseFrom({ kept: { disk, random } }));
+  const caStore = new CaStore(disk, random, passphraseFrom({ kept: { disk, random } }), caStoreOptions);
   await caStore.adoptPlain(disk);
   const { uuid: nodeUuid, name: nodeName } = start.self;
   const subject = { clusterUuid: start.clusterUuid, nodeUuid, nodeName };

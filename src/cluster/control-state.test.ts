@@ -561,7 +561,7 @@ function oneOfEach(): { readonly author: Author; readonly texts: string[] } {
   for (const change of [
     { kind: "setRoles", node: uuidOf("b"), roles: roleBits.VOTER },
     { kind: "setAddresses", node: uuidOf("b"), addresses: { control, rpc, pg } },
-    { kind: "policy", part: "securityBundle", content: base64("{}") },
+    { kind: "policy", part: "securityBundle", content: base64("{1}") },
   ] as ClusterChange[])
     note(epochs(author.change(change)));
   propose({ type: "attest", attestation: author.attestation("a") });

@@ -14,7 +14,7 @@ import {
   nodeRequest,
   type PeerContext,
 } from "../security/index.js";
-import { createCa, issueNodeCertificate } from "../security/testing.js";
+import { createCa, issueNodeCertificate, resigned } from "../security/testing.js";
 import { hostClock, hostRandom } from "./host.js";
 import { HostPeerNetwork, type HostPeerOptions } from "./peers.js";
 
@@ -79,7 +79,7 @@ function credentials(own: Identity | undefined, trust: Trust = {}): PeerCredenti
     now: trust.now ?? hostClock.now(),
     toleranceMs: 5 * 60_000,
     authorities: [{ certificate: new X509Certificate(ca.certificatePem), fingerprint: "ca" }],
-    isRevoked: (serial) => trust.revoked?.includes(serial) ?? false,
+    isRevoked: (_by, serial) => trust.revoked?.includes(serial) ?? false,
     member: (uuid) => {
       const fingerprints = members.filter((one) => one.uuid === uuid).map((one) => one.fingerprint);
       return fingerprints.length === 0
@@ -375,10 +375,11 @@ describe("joining", () => {
   });
 
   it("is not fooled by who shows the CA's certificate beside one of its own", async () => {
-    const otherCa = await createCa(clusterUuid, hostClock, hostRandom); // of the same name
+    const otherCa = await createCa(clusterUuid, hostClock, hostRandom);
     const forged = await identity(otherCa, uuidOf(1));
     // Says that it was issued by the CA, down to its key's identifier; signed by another key.
-    const signed = await identity({ ...ca, keyPem: otherCa.keyPem }, uuidOf(1));
+    const real = await identity(ca, uuidOf(1));
+    const signed = { ...real, leafPem: resigned(real.leafPem, otherCa.keyPem) };
     const newcomer = new Side(undefined);
     for (const [certificatePem, keyPem] of [
       [forged.leafPem + ca.certificatePem, forged.keyPem],

@@ -656,7 +656,7 @@ const conditionMax = 64;
 
 type Judged = Extract<PeerVerdict, { readonly node: string; readonly certFingerprint: string }>;
 function identityOf({ node, certFingerprint, isFormer }: Judged): Judged {
-  return { node, certFingerprint, isFormer: isFormer === true };
+  return isFormer === true ? { node, certFingerprint, isFormer } : { node, certFingerprint };
 }
 
 function fingerprintOfPem(pem: string): string {

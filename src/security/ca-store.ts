@@ -43,6 +43,9 @@ export interface CaStoreOptions {
   readonly costLog2?: number;
 }
 
+/** Of nodes: passphrases that they draw have 256 bits and need no more, and an operator's waits a quarter of a second. */
+export const caStoreOptions: CaStoreOptions = { costLog2: 15 };
+
 const magic = Buffer.from("SBCAKEY\n");
 const version = 1;
 const at = { version: 8, salt: 12, nonce: 28, fingerprint: 40, lengths: 72, certificate: 80 } as const;

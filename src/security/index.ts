@@ -22,6 +22,7 @@ export {
 export {
   CaStore,
   type CaStoreOptions,
+  caStoreOptions,
   keptPassphrasePath,
   type PassphrasePlaces,
   type PassphraseSource,
