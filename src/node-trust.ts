@@ -109,20 +109,19 @@ export function hostTrust(options: HostTrustOptions): NodeTrust {
   };
   const follow = (cluster: ClusterState): void => {
     const wanted = cluster.members.get(nodeUuid)?.certFingerprint;
-    if (wanted === undefined) return;
-    if (wanted !== current.certFingerprint) {
-      let next = materials.find((one) => one.certFingerprint === wanted);
-      // The other half has written it meanwhile.
-      if (next === undefined) {
-        materials = readNodeMaterials(disk);
-        next = materials.find((one) => one.certFingerprint === wanted);
-      }
-      if (next === undefined) return;
-      use(next);
+    if (wanted === undefined || wanted === current.certFingerprint) return;
+    let next = materials.find((one) => one.certFingerprint === wanted);
+    // The other half has written it meanwhile.
+    if (next === undefined) {
+      materials = readNodeMaterials(disk);
+      next = materials.find((one) => one.certFingerprint === wanted);
     }
-    if (!writes || materials.length < 2) return;
-    promoteMaterial(disk, current);
-    materials = [current];
+    if (next === undefined) return;
+    use(next);
+    if (!writes) return;
+    // Not before: one that is on its way to the log is still to come into use.
+    promoteMaterial(disk, next);
+    materials = [next];
   };
   return {
     pki: hostPki,

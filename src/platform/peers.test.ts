@@ -92,7 +92,10 @@ function credentials(own: Identity | undefined, trust: Trust = {}): PeerCredenti
     check: (der) => {
       const certificate = new X509Certificate(der);
       const verdict = checkPeer(certificate, context);
-      return "condition" in verdict ? verdict : { ...verdict, certFingerprint: fingerprintOf(certificate) };
+      if ("condition" in verdict) return verdict;
+      const certFingerprint = fingerprintOf(certificate);
+      const newest = members.find((one) => one.uuid === verdict.node)!.fingerprint;
+      return { ...verdict, certFingerprint, isFormer: certFingerprint !== newest };
     },
   };
 }
@@ -442,6 +445,35 @@ describe("credentials that change", () => {
     client.network.use(credentials(c, { members, revoked: [a.serial] }));
     await cut;
     expect(client.refusals).toMatchObject([{ condition: "REVOKED", node: a.uuid }]);
+  });
+
+  it("are taken over by open streams, on both sides, whoever has dialled", async () => {
+    const [a2, b2] = [await identity(ca, uuidOf(1)), await identity(ca, uuidOf(2))];
+    // As members' records have it: the newest first.
+    const both = { members: [a2, b2, a, b] };
+    const server = await new Side(a, both).listen();
+    const client = new Side(b, both);
+    const stream = await client.network.dial({ address: server.address, node: a.uuid }, 5_000);
+    const answers = reading(stream);
+    await until(() => server.accepted.length === 1);
+    const echo = reading(server.accepted[0]!);
+    const standing = (): (string | undefined)[] => [
+      client.network.standing().get(a.uuid),
+      server.network.standing().get(b.uuid),
+    ];
+    expect(standing()).toEqual([a.fingerprint, b.fingerprint]);
+    client.network.use(credentials(b2, both));
+    await until(() => standing()[1] === b2.fingerprint);
+    server.network.use(credentials(a2, both));
+    await until(() => standing()[0] === a2.fingerprint);
+    // The older certificates are worth nothing any more, and the stream goes on.
+    server.network.use(credentials(a2, { members: [a2, b2], revoked: [a.serial, b.serial] }));
+    client.network.use(credentials(b2, { members: [a2, b2], revoked: [a.serial, b.serial] }));
+    stream.write(Buffer.from("still here"));
+    expect((await echo(10)).toString()).toBe("still here");
+    server.accepted[0]!.write(Buffer.from("and so am I"));
+    expect((await answers(11)).toString()).toBe("and so am I");
+    expect([...server.conditions, ...client.conditions]).toEqual([]);
   });
 
   it("count for the next connection", async () => {

@@ -12,9 +12,17 @@ import { X509Certificate } from "node:crypto";
 import { DbError, notSupported } from "../base/errors.js";
 import { nearest } from "../base/nearest.js";
 import { Wait } from "../base/wait.js";
-import type { ClusterChange, ClusterView, Member, Role } from "../cluster/contract.js";
+import type {
+  AuthorityAnswer,
+  AuthorityRequest,
+  ClusterChange,
+  ClusterView,
+  Member,
+  Role,
+  Rotation,
+} from "../cluster/contract.js";
 import { isVoting, quorumOf, roleBits, roleOf, rolesFrom } from "../cluster/index.js";
-import { nearestSetting, normalizeSetting, settingDef } from "../cluster/settings.js";
+import { durationMs, nearestSetting, normalizeSetting, settingDef } from "../cluster/settings.js";
 import type { CatalogReader, ObjectId } from "../model/schema.js";
 import { sysSchemaId } from "../model/schema.js";
 import { parseUuid } from "../model/uuid.js";
@@ -23,6 +31,7 @@ import { checkPeer, fingerprintOf, publicKeyOf } from "../security/index.js";
 import { isSuperuser, publicRoleId, rolesOf } from "../security/privileges.js";
 import type { ClusterClause, ClusterStatement, ClusterValue } from "../sql/ast.js";
 import type { OutputColumn } from "../sql/plan.js";
+import { postgresEpochMs } from "./eval-context.js";
 import type { UtilityResult } from "./prepared.js";
 import type { ServerSession } from "./session.js";
 import { settingDefOf } from "./settings.js";
@@ -57,12 +66,20 @@ const statusColumns: readonly OutputColumn[] = [
   column("degraded", 16),
 ];
 const tokenColumns: readonly OutputColumn[] = [column("join_token", 25), column("command", 25)];
+const rotationColumns: readonly OutputColumn[] = [column("rotation_uuid", 2950), column("fingerprint", 25)];
+const authorityColumns: readonly OutputColumn[] = [column("fingerprint", 25), column("certificate", 25)];
+const issuedColumns: readonly OutputColumn[] = [
+  column("serial", 25),
+  column("not_after", 1184),
+  column("certificate", 25),
+];
 
 /** Views that SHOW CLUSTER shows, by the word that names them. */
 const shownViews: Readonly<Record<string, string>> = {
   nodes: "nodes",
   epochs: "epochs",
   settings: "settings",
+  certificates: "certificates",
 };
 
 function viewOf(name: string): { readonly id: ObjectId; readonly columns: readonly OutputColumn[] } {
@@ -75,13 +92,13 @@ function viewOf(name: string): { readonly id: ObjectId; readonly columns: readon
 
 /** Columns of a statement before it runs; undefined: it returns no rows. */
 export function clusterColumns(ast: ClusterStatement): readonly OutputColumn[] | undefined {
-  const first = ast.clauses[0]?.name;
   if (ast.command === "SHOW CLUSTER") {
+    const first = ast.clauses[0]?.name;
     if (first === undefined || first === "status") return statusColumns;
     const view = shownViews[first];
     return view === undefined ? undefined : viewOf(view).columns;
   }
-  return ast.command === "ALTER CLUSTER" && first === "add node" ? tokenColumns : undefined;
+  return asked[headOf(ast)]?.columns;
 }
 
 function show(session: ServerSession, ast: ClusterStatement): UtilityResult {
@@ -121,7 +138,7 @@ function statusRow(session: ServerSession): Value[] {
 
 // --- privileges ------------------------------------------------------------------------------------------------------
 
-export type ClusterPrivilege = "CLUSTER_MEMBERSHIP_ADMIN" | "CLUSTER_CONFIG_ADMIN";
+export type ClusterPrivilege = "CLUSTER_MEMBERSHIP_ADMIN" | "CLUSTER_CONFIG_ADMIN" | "CLUSTER_CA_ADMIN";
 
 function holds(catalog: CatalogReader, roleId: ObjectId, privilege: ClusterPrivilege): boolean {
   if (isSuperuser(catalog, roleId)) return true;
@@ -259,8 +276,32 @@ const actions: Readonly<Record<string, Action>> = {
   "ALTER CLUSTER SET": configuration(setSetting),
   "ALTER CLUSTER RESET": configuration((call) => ({ kind: "reset", key: knownKey(call.text("reset")) })),
   "ALTER CLUSTER FORCE CUTOVER TO EPOCH": configuration(forceCutover),
+  "ALTER CLUSTER CA POLICY CUTOVER TO NEW CA": { privilege: "CLUSTER_CA_ADMIN", change: cutOverCa },
+  "ALTER CLUSTER CA POLICY CANCEL OVERLAP": {
+    privilege: "CLUSTER_CA_ADMIN",
+    change: (call) => ({ kind: "cancelOverlap", id: runningRotation(call).id }),
+  },
 };
-const inviting = "ALTER CLUSTER ADD NODE";
+
+/** What is no change by itself, and may answer rows. */
+interface Errand {
+  readonly privilege: ClusterPrivilege;
+  readonly columns: readonly OutputColumn[] | undefined;
+  readonly run: (call: Call) => Promise<readonly Value[] | undefined>;
+}
+const ofCa = (run: Errand["run"], columns?: readonly OutputColumn[]): Errand => ({
+  privilege: "CLUSTER_CA_ADMIN",
+  columns,
+  run,
+});
+const asked: Readonly<Record<string, Errand>> = {
+  "ALTER CLUSTER ADD NODE": { privilege: "CLUSTER_MEMBERSHIP_ADMIN", columns: tokenColumns, run: invite },
+  "ROTATE CA": ofCa(rotateCa, rotationColumns),
+  "CREATE CA": ofCa(createCa, authorityColumns),
+  "REVOKE CERTIFICATE": ofCa(revokeCertificate),
+  "ISSUE CERTIFICATE": ofCa(issueCertificate, issuedColumns),
+  "ALTER CLUSTER CA POLICY BEGIN OVERLAP WITH NEW CA CERTIFICATE": ofCa(beginOverlap, rotationColumns),
+};
 
 function headOf({ command, clauses }: ClusterStatement): string {
   const first = clauses[0];
@@ -273,18 +314,26 @@ export async function runCluster(session: ServerSession, ast: ClusterStatement):
   if (ast.command === "SHOW CLUSTER") return show(session, ast);
   const head = headOf(ast);
   const action = actions[head];
-  if (action === undefined && head !== inviting) throw notSupported(head, ast.position);
+  const errand = asked[head];
+  if (action === undefined && errand === undefined) throw notSupported(head, ast.position);
+  // Not the text of a certificate or a request: it is long, and says nothing to who reads the log.
   const target =
-    ast.name ?? ast.clauses[0]?.values.flatMap((value) => ("text" in value ? [value.text] : []))[0];
+    ast.name ??
+    ast.clauses
+      .filter(({ name }) => !/csr|certificate$|replace with/.test(name))
+      .flatMap(({ values }) => values.flatMap((value) => ("text" in value ? [value.text] : [])))[0];
   const fields = { user: session.role.name, target, pid: session.pid, ...session.traceFields };
   try {
     session.refuseInBlock(ast.command);
     refuseReadOnly(session, ast.command);
-    requirePrivilege(session, action?.privilege ?? "CLUSTER_MEMBERSHIP_ADMIN");
+    requirePrivilege(session, (action ?? errand)!.privilege);
     const call = new Call(session, ast);
-    const rows = action === undefined ? [await invite(call)] : await carryOut(call, action);
+    const row = errand === undefined ? await carryOut(call, action!) : await errand.run(call);
     session.server.log(`administration: ${head}`, fields);
-    return rows === undefined ? { tag: ast.command } : { tag: ast.command, columns: tokenColumns, rows };
+    const columns = errand?.columns;
+    return row === undefined || columns === undefined
+      ? { tag: ast.command }
+      : { tag: ast.command, columns, rows: [[...row]] };
   } catch (error) {
     // SQL-8: refused ones are recorded too.
     if (error instanceof DbError)
@@ -484,6 +533,149 @@ function forceCutover(call: Call): ClusterChange {
         latest === undefined ? undefined : `The newest epoch is ${latest.epoch.number}, and ${latest.state}.`,
     });
   return { kind: "forceCutover", epoch, disabling: [...new Set(disabling)] };
+}
+
+// --- certificates ------------------------------------------------------------------------------------------------------
+
+/** Of ROTATE CA and BEGIN OVERLAP (CA-33). */
+const windowMsUsual = 3_600_000;
+const windowMsMax = 366 * 86_400_000;
+
+function windowOf(call: Call): number {
+  if (!call.has("stability window")) return windowMsUsual;
+  const text = call.text("stability window");
+  let ms: number;
+  try {
+    ms = durationMs(text);
+  } catch (error) {
+    if (!(error instanceof DbError)) throw error;
+    throw new DbError(
+      "invalidParameterValue",
+      `invalid stability window: "${text}"`,
+      { hint: "It is a duration, such as '10 s' or '1 hour'." },
+      error,
+    );
+  }
+  if (ms >= 0 && ms <= windowMsMax) return ms;
+  throw new DbError("invalidParameterValue", "a stability window lasts from 0 to 366 days");
+}
+
+const ask = (call: Call, request: AuthorityRequest): Promise<AuthorityAnswer> =>
+  answered(call.session, () => call.session.server.admin.authority(request));
+
+async function rotateCa(call: Call): Promise<Value[]> {
+  const answer = await ask(call, { kind: "rotate", windowMs: windowOf(call), by: call.session.role.name });
+  return rotationRow(answer);
+}
+async function beginOverlap(call: Call): Promise<Value[]> {
+  const clause = "ca policy begin overlap with new ca certificate";
+  const certificatePem = pemIn(call, clause, "CERTIFICATE");
+  const by = call.session.role.name;
+  return rotationRow(await ask(call, { kind: "beginOverlap", certificatePem, windowMs: windowOf(call), by }));
+}
+function rotationRow({ id, authorityPem }: AuthorityAnswer): Value[] {
+  return [id ?? null, authorityPem === undefined ? null : fingerprintOf(new X509Certificate(authorityPem))];
+}
+
+async function createCa(call: Call): Promise<Value[]> {
+  const { authorityPem } = await ask(call, { kind: "createCa", by: call.session.role.name });
+  if (authorityPem === undefined)
+    throw new DbError("protocolViolation", "the node that keeps the CA's key has made no CA");
+  return [fingerprintOf(new X509Certificate(authorityPem)), authorityPem];
+}
+
+function runningRotation(call: Call): Rotation {
+  const { rotation } = call.view;
+  if (rotation !== undefined) return rotation;
+  throw new DbError("objectNotInPrerequisiteState", "no rotation of the certificate authority is under way");
+}
+
+function cutOverCa(call: Call): ClusterChange {
+  const rotation = runningRotation(call);
+  const requires = call.has("require convergence") ? call.text("require convergence").toLowerCase() : "true";
+  if (requires !== "true" && requires !== "false")
+    throw new DbError("invalidParameterValue", "REQUIRE CONVERGENCE takes TRUE or FALSE");
+  if (requires === "true") return { kind: "cutOver", id: rotation.id, leaving: undefined };
+  const leaving = [...call.view.members.values()].filter(
+    (one) => (one.state === "ENABLED" || one.state === "FAILED") && one.certificate?.issuer !== rotation.to,
+  );
+  for (const { name } of leaving)
+    call.notice("01000", `node "${name}" has no certificate of the new CA, and is left behind`);
+  return { kind: "cutOver", id: rotation.id, leaving: leaving.map((one) => one.uuid) };
+}
+
+/** Words as an administrator writes them, for what a list knows. */
+const reasons: readonly (readonly [pattern: RegExp, reason: string])[] = [
+  [/compromise|stolen|leak|theft/i, "keyCompromise"],
+  [/supersede|replace|renew/i, "superseded"],
+  [/privilege|right/i, "privilegeWithdrawn"],
+  [/affiliation|moved/i, "affiliationChanged"],
+];
+
+async function revokeCertificate(call: Call): Promise<undefined> {
+  const { role } = call.session;
+  const text = reasonOf(call);
+  const reason =
+    text === undefined
+      ? "cessationOfOperation"
+      : (reasons.find(([pattern]) => pattern.test(text))?.[1] ?? "cessationOfOperation");
+  const by = role.name;
+  let request: AuthorityRequest;
+  if (call.has("for node")) {
+    const member = call.member(call.text("for node"));
+    request = { kind: "revoke", node: member.uuid, reason, by };
+  } else {
+    const serial = call.text("serial").toLowerCase().replaceAll(":", "");
+    if (!/^[0-9a-f]{2,40}$/.test(serial))
+      throw new DbError("invalidParameterValue", `"${call.text("serial")}" is no serial number`, {
+        hint: "It is hexadecimal: sys.certificates lists them.",
+      });
+    request = { kind: "revoke", serial, reason, by };
+  }
+  const { revoked = [] } = await ask(call, request);
+  if (revoked.length === 0) call.notice("42710", "the certificate is revoked already");
+  return undefined;
+}
+
+async function issueCertificate(call: Call): Promise<Value[]> {
+  const by = call.session.role.name;
+  const requestPem = pemIn(call, "from csr", "CERTIFICATE REQUEST");
+  const whom = (["node", "user", "service"] as const).filter((one) => call.has(`for ${one}`));
+  const [to] = whom;
+  if (to === undefined || whom.length > 1)
+    throw new DbError("syntaxError", "a certificate is issued FOR NODE, FOR USER or FOR SERVICE", {
+      position: call.ast.position,
+    });
+  const given = call.text(`for ${to}`);
+  if (to === "user") requireRole(call, given);
+  const name = to === "node" ? call.member(given).uuid : given;
+  const { certificatePem, certificate } = await ask(call, { kind: "issue", requestPem, to, name, by });
+  if (certificatePem === undefined || certificate === undefined)
+    throw new DbError("protocolViolation", "the node that keeps the CA's key has issued nothing");
+  return [certificate.serial, Math.round((certificate.notAfter - postgresEpochMs) * 1000), certificatePem];
+}
+
+function requireRole(call: Call, name: string): void {
+  for (const object of call.session.catalog.objects())
+    if (object.kind === "role" && object.name === name) return;
+  throw new DbError("undefinedObject", `role "${name}" does not exist`);
+}
+
+/** PEM, or base64 of the DER, as PEM of one block. */
+function pemIn(call: Call, clause: string, label: string): string {
+  const text = call.text(clause).trim();
+  const body = text.includes("-----BEGIN")
+    ? new RegExp(`-----BEGIN (?:NEW )?${label}-----([A-Za-z0-9+/=\\s]+)-----END (?:NEW )?${label}-----`).exec(
+        text,
+      )?.[1]
+    : text;
+  const der = body === undefined ? Buffer.alloc(0) : Buffer.from(body.replace(/\s/g, ""), "base64");
+  if (der.length === 0 || der.length > 15_000)
+    throw new DbError("invalidParameterValue", `the ${label.toLowerCase()} cannot be read`, {
+      detail: "It takes PEM, or the base64 of the DER.",
+    });
+  const lines = der.toString("base64").match(/.{1,64}/g)!;
+  return `-----BEGIN ${label}-----\n${lines.join("\n")}\n-----END ${label}-----\n`;
 }
 
 // --- values ----------------------------------------------------------------------------------------------------------

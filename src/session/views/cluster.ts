@@ -2,7 +2,7 @@
  * Rows of the `sys` views over members, settings and epochs (spec/15, spec/10), by the relation's name. Everybody may read
  * them: they show addresses, fingerprints and hashes, and never a key or a token.
  */
-import type { EpochRecord, Member } from "../../cluster/contract.js";
+import type { EpochRecord, Member, Rotation } from "../../cluster/contract.js";
 import { convergence, roleNames, versionText } from "../../cluster/index.js";
 import { clusterSettings, durationMs, plainSetting } from "../../cluster/settings.js";
 import { canonicalJsonb } from "../../model/json.js";
@@ -102,6 +102,110 @@ export const clusterProviders: Readonly<Record<string, Provider>> = {
         status: convergenceStatus(context, latest, member, missing),
       };
     }
+  },
+  *certificates({ cluster, now }): Iterable<CatalogRow> {
+    const { view } = cluster;
+    const trusted = new Set(view.authorities.map((one) => one.fingerprint));
+    for (const one of view.certificates.values()) {
+      const end = time(one.notAfter)!;
+      yield {
+        serial: one.serial,
+        kind: one.kind,
+        subject: one.kind === "node" ? (view.members.get(one.subject)?.name ?? one.subject) : one.subject,
+        node_uuid: one.kind === "node" ? one.subject : null,
+        fingerprint: one.fingerprint,
+        issuer: one.issuer,
+        not_before: time(one.notBefore),
+        not_after: end,
+        issued_at: time(one.issuedAt),
+        issued_by: one.by,
+        status: !trusted.has(one.issuer)
+          ? "UNTRUSTED_CA"
+          : view.revocations(one.issuer)?.revoked.has(one.serial) === true
+            ? "REVOKED"
+            : end < now
+              ? "EXPIRED"
+              : "ACTIVE",
+      };
+    }
+  },
+  *crl({ cluster: { view } }): Iterable<CatalogRow> {
+    for (const { fingerprint } of view.authorities) {
+      const list = view.revocations(fingerprint);
+      for (const [serial, { revokedAt, reason }] of list?.revoked ?? [])
+        yield { issuer: fingerprint, crl_number: list!.number, serial, revoked_at: time(revokedAt), reason };
+    }
+  },
+  *certificate_authorities({ cluster: { view }, now }): Iterable<CatalogRow> {
+    for (const one of view.authorities) {
+      const list = view.revocations(one.fingerprint);
+      const until = time(one.trustedUntil);
+      yield {
+        fingerprint: one.fingerprint,
+        is_primary: one.primary,
+        status: until !== null && until < now ? "UNTRUSTED" : "TRUSTED",
+        trusted_from: time(one.trustedFrom),
+        trusted_until: until,
+        crl_number: list?.number ?? null,
+        crl_this_update: time(list?.thisUpdate),
+        crl_next_update: time(list?.nextUpdate),
+        certificate: one.certificatePem,
+        crl: one.crlPem ?? null,
+      };
+    }
+    for (const one of view.formerAuthorities)
+      yield {
+        fingerprint: one.fingerprint,
+        is_primary: false,
+        status: "RETIRED",
+        trusted_from: time(one.trustedFrom),
+        trusted_until: time(one.until),
+        crl_number: null,
+        crl_this_update: null,
+        crl_next_update: null,
+        certificate: one.certificatePem,
+        crl: null,
+      };
+  },
+  *ca_rotation({ cluster: { view }, now }): Iterable<CatalogRow> {
+    const nameOf = (node: string): string => view.members.get(node)?.name ?? node;
+    const row = (one: Rotation): CatalogRow => ({
+      rotation_uuid: one.id,
+      from_ca: one.from,
+      to_ca: one.to,
+      started_at: time(one.startedAt),
+      stability_window: { months: 0, days: 0, micros: BigInt(one.windowMs) * 1000n },
+      automatic: one.automatic,
+      started_by: one.by,
+    });
+    for (const past of view.pastRotations) {
+      // CUTOVER is what is seen until the epoch without the older CA is in effect (spec/03 R5).
+      const latest = view.epochs.at(-1);
+      const isFresh =
+        past.outcome === "DONE" && latest?.state === "CONVERGING" && past === view.pastRotations.at(-1);
+      yield {
+        ...row(past),
+        phase: isFresh ? "CUTOVER" : past.outcome,
+        ended_at: time(past.endedAt),
+        nodes_done: null,
+        nodes_left: null,
+        gate_open_since: null,
+      };
+    }
+    const { rotation } = view;
+    if (rotation === undefined) return;
+    const progress = view.rotationProgress(now / 1000 + postgresEpochMs)!;
+    const counted = [...view.members.values()].filter(
+      (one) => one.state === "ENABLED" || one.state === "FAILED",
+    );
+    yield {
+      ...row(rotation),
+      phase: "OVERLAP",
+      ended_at: null,
+      nodes_done: texts(counted.filter((one) => !progress.laggards.has(one.uuid)).map((one) => one.name)),
+      nodes_left: texts([...progress.laggards].map(([node, why]) => `${nameOf(node)} ${why}`)),
+      gate_open_since: time(progress.completeSince),
+    };
   },
   *peer_health({ cluster, now }): Iterable<CatalogRow> {
     const { view, status } = cluster;

@@ -25,6 +25,10 @@ export const ownShapes: readonly (readonly [schema: "sys" | "pg_catalog", name: 
   ["sys", "epochs", "epoch_number 20!,state 25!,hash 25!,previous_hash 25!,created_at 1184!,published_at 1184!,effective_at 1184,administrators 1009!,description 25!"],
   ["sys", "epoch_convergence", "node_uuid 2950!,version 20,hash 25,applied_at 1184,status 25!"],
   ["sys", "peer_health", "node_uuid 2950!,peer_uuid 2950!,peer_name 25!,status 25!,round_trip_ms 701,last_seen_at 1184,epoch 20,applied_index 20,version 25,reason 25"],
+  ["sys", "certificates", "serial 25!,kind 25!,subject 25!,node_uuid 2950,fingerprint 25!,issuer 25!,not_before 1184!,not_after 1184!,issued_at 1184!,issued_by 25!,status 25!"],
+  ["sys", "crl", "issuer 25!,crl_number 20!,serial 25!,revoked_at 1184!,reason 25!"],
+  ["sys", "certificate_authorities", "fingerprint 25!,is_primary 16!,status 25!,trusted_from 1184!,trusted_until 1184,crl_number 20,crl_this_update 1184,crl_next_update 1184,certificate 25!,crl 25"],
+  ["sys", "ca_rotation", "rotation_uuid 2950!,phase 25!,from_ca 25!,to_ca 25!,started_at 1184!,ended_at 1184,stability_window 1186!,automatic 16!,started_by 25!,nodes_done 1009,nodes_left 1009,gate_open_since 1184"],
   ["sys", "churn_metrics", "observation_time 1184!,node_join_count 20!,node_leave_count 20!,node_failure_count 20!,leader_election_count 20!,avg_leader_tenure 701,shard_migration_count 20!,shard_rebalance_count 20!,cluster_stability_score 701!,network_partition_count 20!"],
   ["sys", "cluster_events", "event_uuid 2950,occurred_at 1184!,event_type 25!,node_uuid 2950,shard_id 23,from_state 25,to_state 25,epoch_number 20,detail 3802"],
 ];
