@@ -3,6 +3,14 @@
  * Other folders import from here.
  */
 
+export { addressBytes, hostOf, isLoopback, networkText, parseNetwork, peerKey } from "./addresses.js";
+export {
+  decide,
+  defaultConnectionRule,
+  type LoginAttempt,
+  type LoginDecision,
+  orderedRules,
+} from "./connection-rules.js";
 export {
   checkPeer,
   createCa,

@@ -59,8 +59,33 @@ export interface SessionStart {
   readonly settings: ReadonlyMap<string, string>;
   readonly remoteAddress: string;
   readonly encrypted: boolean;
+  /** What it is encrypted with; undefined: nothing, or nobody knows. */
+  readonly tls?: TlsFacts | undefined;
+  /** That the client has shown and that was believed, whether or not it was asked for. */
+  readonly certificate?: ClientCertificate | undefined;
+  /** When it logged in, milliseconds since 1970; undefined: now. */
+  readonly authenticatedAt?: number | undefined;
   /** The connection, for what reaches a client outside a statement. Always given by the wire listener. */
   readonly client?: ClientChannel | undefined;
+}
+
+/** For pg_stat_ssl. Plain data. */
+export interface TlsFacts {
+  readonly version: string;
+  readonly cipher: string;
+  readonly bits: number;
+}
+
+/** A user's certificate that was checked. Plain data. */
+export interface ClientCertificate {
+  /** The role that its URI names. */
+  readonly role: string;
+  /** SHA-256 of the issuing CA's certificate, hexadecimal. */
+  readonly issuer: string;
+  /** Hexadecimal, lower case. */
+  readonly serial: string;
+  readonly subjectName: string;
+  readonly issuerName: string;
 }
 
 /** What a session may do to its connection at any time, idle or not. */

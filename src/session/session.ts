@@ -1539,6 +1539,9 @@ export class ServerSession implements Session, DdlSession, RunningHost {
       transactionId: rows?.id ?? 0,
       isolation: this.transaction.state === "none" ? "readCommitted" : this.transaction.settings.isolation,
       readOnly: this.transaction.state !== "none" && this.transaction.settings.readOnly,
+      encrypted: this.start.encrypted,
+      tls: this.start.tls,
+      certificate: this.start.certificate,
     };
   }
 
