@@ -26,7 +26,9 @@ import { RaftStorage } from "./raft/index.js";
 import type { PeerCredentials, PeerNetwork, PeerVerdict } from "./rpc/contract.js";
 import { PeerLinks } from "./rpc/index.js";
 import {
+  type ClientTrust,
   checkPeer,
+  checkUser,
   fingerprintOf,
   issuerOf,
   type NodeMaterial,
@@ -81,6 +83,21 @@ export interface TrustOptions {
 const limits = { frameBytesMax: 24 << 20, queueBytesMax: 64 << 20 };
 /** Clocks of two hosts are never equal (CA-10). */
 const toleranceMs = 5 * 60_000;
+
+const readAuthorities = new Map<string, TrustedCa[]>();
+/** None: what cannot be read is trusted by nobody, and keeps nobody from trusting the others. */
+function readAuthority(pem: string): TrustedCa[] {
+  let trusted = readAuthorities.get(pem);
+  if (trusted === undefined) {
+    try {
+      trusted = [{ certificate: new X509Certificate(pem) }];
+    } catch {
+      trusted = [];
+    }
+    readAuthorities.set(pem, trusted);
+  }
+  return trusted;
+}
 
 export function hostTrust(
   material: NodeMaterial,
@@ -141,6 +158,38 @@ export function hostTrust(
             : { node: verdict.node, certFingerprint: fingerprintOf(certificate) };
         },
       };
+    },
+  };
+}
+
+/**
+ * Whom client certificates are believed: the twin of `credentials` for the Postgres port. Revocation is one question, asked in
+ * one place: `isRevoked`.
+ */
+export function clientTrustOf(
+  cluster: Pick<ClusterState, "clusterUuid" | "authorities">,
+  clock: Clock,
+): ClientTrust {
+  const authorities = cluster.authorities.flatMap(({ certificatePem }) => readAuthority(certificatePem));
+  // The cluster's revocation lists come in here.
+  const isRevoked = (_issuer: string, _serial: string): boolean => false;
+  return {
+    check: (der) => {
+      let certificate: X509Certificate;
+      try {
+        certificate = new X509Certificate(der);
+      } catch {
+        // OpenSSL has read it in the handshake; what it takes and Node does not is believed by nobody.
+        return { condition: "CHAIN_INVALID", message: "it cannot be read", certified: undefined };
+      }
+      const { clusterUuid } = cluster;
+      return checkUser(certificate, { clusterUuid, now: clock.now(), toleranceMs, authorities, isRevoked });
+    },
+    standing: ({ issuer, serial }) => {
+      const authority = authorities.find((one) => fingerprintOf(one.certificate) === issuer);
+      const until = authority?.trustedUntil ?? Number.POSITIVE_INFINITY;
+      if (authority === undefined || until < clock.now()) return "UNTRUSTED_CA";
+      return isRevoked(issuer, serial) ? "REVOKED" : undefined;
     },
   };
 }

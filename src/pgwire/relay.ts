@@ -35,7 +35,14 @@
 import { assert, DbError } from "../base/errors.js";
 import type { Clock, Connection, Timer } from "../platform/index.js";
 import type { PeerStream } from "../rpc/contract.js";
-import type { MaybePromise, ResultSink, Session, TransactionStatus } from "../session/contract.js";
+import type {
+  ClientCertificate,
+  MaybePromise,
+  ResultSink,
+  Session,
+  TlsFacts,
+  TransactionStatus,
+} from "../session/contract.js";
 import { fatal, violation } from "./errors.js";
 import { BodyReader } from "./input.js";
 import { backendTag, frontendTag, relayTag } from "./messages.js";
@@ -55,6 +62,10 @@ export interface RelayHead {
   readonly settings: Settings;
   readonly remoteAddress: string;
   readonly encrypted: boolean;
+  readonly tls?: TlsFacts | undefined;
+  readonly certificate?: ClientCertificate | undefined;
+  /** Milliseconds since 1970. */
+  readonly authenticatedAt?: number | undefined;
 }
 
 /** The way to the home node. */

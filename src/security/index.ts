@@ -48,3 +48,12 @@ export {
   type ScramVerifier,
 } from "./scram.js";
 export { type CertificateNames, readServerCertificate, serverCertificate } from "./tls.js";
+export {
+  type ClientTrust,
+  checkUser,
+  type UserCondition,
+  type UserContext,
+  type UserIdentity,
+  type UserVerdict,
+  userUri,
+} from "./user-identity.js";

@@ -232,7 +232,7 @@ const uuidPattern = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12
 const uriPattern = new RegExp(`^sb://cluster/(${uuidPattern})/node/(${uuidPattern})$`);
 
 /** URIs of a certificate's subject alternative names. */
-function urisOf(certificate: X509Certificate): string[] {
+export function urisOf(certificate: X509Certificate): string[] {
   const names = certificate.subjectAltName ?? "";
   // Node quotes a name that holds a separator; ours never do, so a quoted one is not ours.
   return names

@@ -10,6 +10,7 @@ import type { DbError } from "../base/errors.js";
 import type { Batch } from "../model/batch.js";
 import type { IoSettings } from "../model/io-settings.js";
 import type { TypeRef } from "../model/schema.js";
+import type { LoginAttempt, LoginDecision } from "../security/index.js";
 import type { OutputColumn } from "../sql/plan.js";
 
 export type MaybePromise<T> = T | Promise<T>;
@@ -86,6 +87,8 @@ export interface ClientCertificate {
   readonly serial: string;
   readonly subjectName: string;
   readonly issuerName: string;
+  /** The log-in rests on it: when it is revoked, the session ends. */
+  readonly isNeeded: boolean;
 }
 
 /** What a session may do to its connection at any time, idle or not. */
@@ -147,6 +150,8 @@ export interface Session {
 export interface SessionHost {
   /** SCRAM verifier text of a role that may log in; undefined for unknown ones (the caller answers alike). */
   passwordOf(user: string): string | undefined;
+  /** What the connection rules ask of him; absent: a password of everybody. */
+  decideLogin?(attempt: LoginAttempt): LoginDecision;
   /** Throws DbError (unknown role or database, no login, too many connections). */
   openSession(start: SessionStart): Session;
   /**
