@@ -29,6 +29,7 @@ import { typeOutputs } from "./type-outputs.js";
 
 export type { WireLimits } from "./connection.js";
 export {
+  defaultLoginPolicy,
   type FailureReason,
   failureReasons,
   type LoginMethod,

@@ -7,7 +7,7 @@ import { DbError } from "../base/errors.js";
 import { Batch } from "../model/batch.js";
 import { oids } from "../model/type-table.js";
 import type { Value } from "../model/value.js";
-import type { Clock, Connection, Random, Timer } from "../platform/index.js";
+import type { Clock, Connection, Random, Timer, TlsState } from "../platform/index.js";
 import { formatVerifier } from "../security/scram.js";
 import type {
   MaybePromise,
@@ -306,8 +306,9 @@ export class FakeRandom implements Random {
 
 /** The server's end of a connection whose other end is the test. */
 export class FakeConnection implements Connection {
-  readonly remoteAddress = "test:1";
   encrypted = false;
+  /** What the handshake brought; set it before the client starts. */
+  tls: TlsState | undefined;
   readonly sent: Buffer[] = [];
   writes = 0;
   ended = false;
@@ -317,6 +318,8 @@ export class FakeConnection implements Connection {
   #waiting: (() => void)[] = [];
   #onData: (chunk: Buffer) => void = () => {};
   #onClose: () => void = () => {};
+
+  constructor(readonly remoteAddress = "test:1") {}
 
   onData(handler: (chunk: Buffer) => void): void {
     this.#onData = handler;
