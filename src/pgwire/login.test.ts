@@ -43,7 +43,7 @@ class Host extends FakeHost {
   override passwordOf(user: string): string | undefined {
     return user === "bob" ? verifierOfBob : super.passwordOf(user);
   }
-  decideLogin({ user }: { readonly user: string }): LoginDecision {
+  override decideLogin({ user }: { readonly user: string }): LoginDecision {
     const method = this.rules[user] ?? this.rules["*"]!;
     const shown = new Set(Object.values(this.rules));
     return { rule: { ...defaultConnectionRule, method }, method, shown };

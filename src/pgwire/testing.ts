@@ -8,6 +8,7 @@ import { Batch } from "../model/batch.js";
 import { oids } from "../model/type-table.js";
 import type { Value } from "../model/value.js";
 import type { Clock, Connection, Random, Timer, TlsState } from "../platform/index.js";
+import type { LoginAttempt, LoginDecision } from "../security/index.js";
 import { formatVerifier } from "../security/scram.js";
 import type {
   MaybePromise,
@@ -226,6 +227,11 @@ export class FakeHost implements SessionHost {
     readonly script: (text: string) => Scripted | undefined,
     readonly pidBase = 0,
   ) {}
+  /** What is asked of everybody. */
+  login: LoginDecision = { rule: undefined, method: "scram", shown: new Set(["scram"]) };
+  decideLogin(_attempt: LoginAttempt): LoginDecision {
+    return this.login;
+  }
   passwordOf(user: string): string | undefined {
     return user === "ann" ? verifier : undefined;
   }
