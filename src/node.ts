@@ -66,7 +66,14 @@ import {
 } from "./model/schema.js";
 import type { OpenNode, RunningNode, VerifyFinding, VerifyNode } from "./node-contract.js";
 import { type Log, LoopDelay } from "./observe/index.js";
-import { type LoginPolicy, LoginRefused, PgWire, type Relay, type RelayHead } from "./pgwire/index.js";
+import {
+  type LoginPolicy,
+  LoginRefused,
+  PgWire,
+  type Relay,
+  type RelayHead,
+  readHead,
+} from "./pgwire/index.js";
 import { reserveHttp } from "./platform/http.js";
 import type { Listener, Platform } from "./platform/index.js";
 import { readKernels } from "./platform/kernels-file.js";
@@ -694,7 +701,8 @@ class RpcPort {
 function parseHead(bytes: Uint8Array): StreamHead {
   try {
     const head = JSON.parse(Buffer.from(bytes).toString()) as StreamHead;
-    if (head.kind === "session" || head.kind === "cancel") return head;
+    if (head.kind === "session") return { kind: "session", head: readHead(head.head) };
+    if (head.kind === "cancel") return head;
   } catch (error) {
     throw new DbError("protocolViolation", "a stream's head cannot be read", {}, error);
   }

@@ -136,6 +136,8 @@ export class PgConnection {
   #leaveTurn: (() => void) | undefined;
   /** The answer to a log-in is ready, or nearly, and comes later. */
   #held: { readonly refusal: LoginRefused | undefined; readonly timer: Timer } | undefined;
+  /** Before the proof was looked at. */
+  #waitedMs = 0;
   /** The log-in rests on it. */
   #certificate: ClientCertificate | undefined;
   #opening: Extract<Opening, { kind: "start" }> | undefined;
@@ -211,6 +213,10 @@ export class PgConnection {
   /** Not logged in, and waits for nothing but its answer. */
   get isHeld(): boolean {
     return this.#held !== undefined;
+  }
+  /** It has said nothing yet. */
+  get isSilent(): boolean {
+    return this.#phase === "startup" && !this.#inTurn;
   }
   /** There are too many that have not logged in. */
   evict(): void {
@@ -378,14 +384,18 @@ export class PgConnection {
       return;
     }
     this.#inTurn = true;
+    const { turns, failures } = this.server;
+    const address = hostOf(this.remoteAddress);
+    const isWelcome = opening.kind === "start" && failures.isWelcome(opening.user, address);
     let isNow = true;
     this.#busy = true;
-    this.#leaveTurn = this.server.turns.enter(hostOf(this.remoteAddress), () => {
+    const begin = (): void => {
       this.#busy = false;
       if (isNow) return;
       this.#guarded(() => this.#open(opening));
       if (this.isOpen && !this.#busy) this.#resume();
-    });
+    };
+    this.#leaveTurn = turns.enter(address, begin, isWelcome);
     isNow = false;
     if (!this.#busy) this.#open(opening);
   }
@@ -489,6 +499,7 @@ export class PgConnection {
       return;
     }
     const proof = Buffer.from(bytes);
+    this.#waitedMs = wait;
     this.#hold(wait, undefined, () => {
       this.#busy = false;
       this.#guarded(() => this.#prove(login, proof));
@@ -526,14 +537,18 @@ export class PgConnection {
     const { server } = this;
     const user = this.#opening!.user;
     this.#noteRefusal(error);
-    const delay = server.failures.failed(user, hostOf(this.remoteAddress), server.policy().failureBackoffMs);
-    if (delay === 0) throw error;
+    const whole = server.failures.failed(user, hostOf(this.remoteAddress), server.policy().failureBackoffMs);
+    // Together as long as where the proof was looked at at once: who has logged in from here before is nobody's business.
+    const delay = whole - this.#waitedMs;
+    if (delay <= 0) throw error;
     this.#hold(delay, error, () => this.#fatal(error));
   }
 
   #admitted(login: Login): void {
     const { server, output, connection } = this;
     const opening = this.#opening!;
+    // It may have been revoked since it was shown, and who has not logged in is not swept.
+    login.checkAgain(server.trust());
     this.#login = undefined;
     this.#opening = undefined;
     this.#timer?.cancel();

@@ -37,7 +37,7 @@ export {
   LoginRefused,
   loginMethods,
 } from "./login.js";
-export { homeUnreachable, type Relay, type RelayHead, type RelayStream } from "./relay.js";
+export { homeUnreachable, type Relay, type RelayHead, type RelayStream, readHead } from "./relay.js";
 export type { TypeOutputs } from "./rows.js";
 
 export const defaultWireLimits: WireLimits = {
@@ -159,16 +159,11 @@ export class PgWire {
     this.options.observer.connected(connection.remoteAddress);
   }
 
-  /** One that has failed and only waits to hear of it, else the oldest (THR-8). */
+  /** The oldest (THR-8) of those that have failed and only wait to hear of it; else of those that are silent; else of all. */
   #makeRoom(): void {
-    let oldest: PgConnection | undefined;
-    for (const connection of this.#unauthenticated) {
-      oldest ??= connection;
-      if (!connection.isHeld) continue;
-      oldest = connection;
-      break;
-    }
-    oldest?.evict();
+    const all = [...this.#unauthenticated];
+    const victim = all.find((one) => one.isHeld) ?? all.find((one) => one.isSilent) ?? all[0];
+    victim?.evict();
   }
 
   /** When revocations or authorities have changed: ends the sessions that rest on a certificate that is good no more. */

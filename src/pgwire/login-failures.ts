@@ -69,6 +69,12 @@ export class LoginFailures {
     return Math.max(delay(baseMs, ofPair), delay(baseMs, ofAddress - freeOfAddress));
   }
 
+  /** It has succeeded, and has not failed since. */
+  isWelcome(user: string, address: string): boolean {
+    const key = pairKey(user, address);
+    return this.#succeeded.get(key) === true && this.#failures(key) === 0;
+  }
+
   succeeded(user: string, address: string): void {
     const key = pairKey(user, address);
     this.#entries.delete(key);

@@ -2,8 +2,9 @@
  * Log-ins take turns: a handshake and a proof are work on the one loop, and many at once must keep neither sessions nor other
  * log-ins waiting for all of them.
  *
- * A few are under way at a time; those that wait do so by address, and addresses take turns. Among those of one address the
- * newest comes first: under a flood the oldest have given up, or will.
+ * A few are under way at a time; those that wait do so by address, and addresses take turns. Within one they come in their order:
+ * newest first would serve a flood's last wave and starve who waits behind it. In front of all go those that are known for
+ * good log-ins.
  *
  * A turn ends when the log-in is decided, and after `turnMs` in any case: who lets the server wait holds nobody up.
  *
@@ -23,7 +24,8 @@ interface Waiting {
 }
 
 export class LoginTurns {
-  /** By address, in the order in which they have their turn; newest last in each. */
+  readonly #first: Waiting[] = [];
+  /** By address, in the order in which they have their turn. */
   readonly #queues = new Map<string, Waiting[]>();
   #running = 0;
   #isStarting = false;
@@ -32,9 +34,9 @@ export class LoginTurns {
   constructor(private readonly clock: Clock) {}
 
   /** Answers what ends the turn, or the wait for it; it may be called again. */
-  enter(address: string, run: () => void): () => void {
+  enter(address: string, run: () => void, isFirst = false): () => void {
     const one: Waiting = { run, timer: undefined, state: "waiting" };
-    const queue = this.#queues.get(address);
+    const queue = isFirst ? this.#first : this.#queues.get(address);
     if (queue === undefined) this.#queues.set(address, [one]);
     else queue.push(one);
     this.#next();
@@ -43,7 +45,7 @@ export class LoginTurns {
 
   get waiting(): number {
     let count = 0;
-    for (const queue of this.#queues.values())
+    for (const queue of [this.#first, ...this.#queues.values()])
       for (const { state } of queue) if (state === "waiting") count++;
     return count;
   }
@@ -72,7 +74,7 @@ export class LoginTurns {
       one.run();
     }
     this.#isStarting = false;
-    if (begun < roundMax || this.#queues.size === 0) return;
+    if (begun < roundMax || this.waiting === 0) return;
     this.#isYielding = true;
     void this.clock.yield().then(() => {
       this.#isYielding = false;
@@ -81,13 +83,19 @@ export class LoginTurns {
   }
 
   #take(): Waiting | undefined {
+    const first = nextOf(this.#first);
+    if (first !== undefined) return first;
     for (const [address, queue] of this.#queues) {
       this.#queues.delete(address);
-      let one = queue.pop();
-      while (one?.state === "over") one = queue.pop();
+      const one = nextOf(queue);
       if (queue.length > 0) this.#queues.set(address, queue);
       if (one !== undefined) return one;
     }
     return undefined;
   }
+}
+
+function nextOf(queue: Waiting[]): Waiting | undefined {
+  for (let one = queue.shift(); one !== undefined; one = queue.shift()) if (one.state !== "over") return one;
+  return undefined;
 }

@@ -21,6 +21,7 @@ import {
   type FailureReason,
   type LoginPolicy,
   PgWire,
+  readHead,
   type WireLimits,
 } from "./index.js";
 import { FakeClock, FakeConnection, FakeHost, FakeRandom, plainOutputs } from "./testing.js";
@@ -296,6 +297,25 @@ describe("a certificate", () => {
   });
 });
 
+describe("a certificate that is revoked during the log-in", () => {
+  it("is not good enough at its end", async () => {
+    let revoked = false;
+    const trust: ClientTrust = {
+      check: () => ({ role: "ann", issuer: "aa", serial: "1", subjectName: "", issuerName: "" }),
+      standing: () => (revoked ? "REVOKED" : undefined),
+    };
+    const server = setUp({ rules: { "*": "scramAndCertificate" }, trust });
+    const revoke = (proof: string): string => {
+      revoked = true;
+      return proof;
+    };
+    const { isIn, shown } = await attempt(server, { over: "plus", certificate: "ann", alter: revoke });
+    expect(isIn).toBe(false);
+    expect(shown).toContain("DREVOKED.");
+    expect(server.host.sessions).toEqual([]);
+  });
+});
+
 describe("an attacker", () => {
   it("who sends another's proof again is refused: the nonce is a new one", async () => {
     const server = setUp();
@@ -406,12 +426,26 @@ describe("an attacker", () => {
     const late = await attempt(server, { user: "ann" });
     expect([late.isIn, late.take()]).toEqual([false, ""]);
     clock.advance(400);
-    expect(late.take()).toContain("R\0\0\0\x08\0\0\0\0");
+    expect(late.take()).toContain("Z\0\0\0\x05I");
     for (let times = 0; times < 5; times++) {
       await attempt(server, { user: "bob", password: "wrong" });
       clock.advance(5000);
     }
     expect((await attempt(server, { user: "bob", password: "b" })).isIn).toBe(true);
+    // A refusal takes as long, whether or not who has failed so often has ever logged in from there.
+    const fourth = async (user: string): Promise<number> => {
+      for (let times = 0; times < 3; times++) {
+        await attempt(server, { user, password: "wrong", address: "10.0.0.9:1" });
+        clock.advance(5000);
+      }
+      const { take } = await attempt(server, { user, password: "wrong", address: "10.0.0.9:1" });
+      for (let waited = 1; ; waited++) {
+        clock.advance(1);
+        if (take() !== "") return waited;
+      }
+    };
+    expect((await attempt(server, { user: "bob", password: "b", address: "10.0.0.9:1" })).isIn).toBe(true);
+    expect([await fourth("bob"), await fourth("eve")]).toEqual([800, 800]);
     // Another address is another matter.
     expect((await attempt(server, { user: "ann", address: "10.0.0.2:1" })).isIn).toBe(true);
   });
@@ -452,5 +486,43 @@ describe("an attacker", () => {
     const { client } = await attempt(server, { password: "wrong" });
     server.wire.terminateAll();
     expect(client.ended).toBe(true);
+  });
+});
+
+describe("the head of a relayed session", () => {
+  const head = {
+    user: "ann",
+    database: "x",
+    settings: [["TimeZone", "UTC"]],
+    remoteAddress: "10.0.0.1:5",
+    encrypted: true,
+    tls: { version: "TLSv1.3", cipher: "c", bits: 256 },
+    certificate: {
+      role: "ann",
+      issuer: "aa",
+      serial: "4711",
+      subjectName: "CN=ann",
+      issuerName: "CN=CA",
+      isNeeded: true,
+    },
+    authenticatedAt: 12,
+  };
+  it("carries how the client has logged in", () => {
+    expect(readHead(JSON.parse(JSON.stringify(head)))).toEqual(head);
+  });
+  it.each([
+    [undefined],
+    [null],
+    [{ ...head, user: 1 }],
+    [{ ...head, encrypted: "yes" }],
+    [{ ...head, settings: [["a"]] }],
+    [{ ...head, settings: [["a", 1]] }],
+    [{ ...head, tls: null }],
+    [{ ...head, certificate: { ...head.certificate, serial: "zz" } }],
+    [{ ...head, certificate: { ...head.certificate, isNeeded: 1 } }],
+    [{ ...head, certificate: null }],
+    [{ ...head, authenticatedAt: "now" }],
+  ])("%j is refused", (value) => {
+    expect(() => readHead(value)).toThrow("not understood");
   });
 });

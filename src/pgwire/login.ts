@@ -205,6 +205,14 @@ export class Login {
     );
   }
 
+  /** @throws LoginRefused 28000 when the certificate that the log-in rests on is good no more */
+  checkAgain(trust: ClientTrust | undefined): void {
+    const { certificate } = this;
+    if (certificate?.isNeeded !== true) return;
+    const problem = trust === undefined ? "UNTRUSTED_CA" : trust.standing(certificate);
+    if (problem !== undefined) throw this.#certificateRefused(`${problem}.`);
+  }
+
   /** Which rule has decided, and what became of a certificate. */
   #truth(): string {
     const { rule, method } = this.#decision;

@@ -212,6 +212,9 @@ describe("connection rules", () => {
     await expect(run(admin, "alter connection rule mine for alice")).rejects.toMatchObject(refused);
     expect(await run(admin, "drop connection rule mine force")).toBe("DROP CONNECTION RULE");
     expect(method("admin")).toBe("reject");
+    // Set aside for a start (--reset-connection-rules).
+    const attempt = { user: "admin", database: "test", address: "127.0.0.1", encrypted: false };
+    expect(decide(core.control.state, attempt, true)).toMatchObject({ method: "scram" });
   });
 
   it("are for those who may", async () => {
