@@ -379,7 +379,8 @@ async function open(
     port: config.port,
     tls,
     requireTls: config.requireTls,
-    socketsMax: config.maxConnections * 2 + 200,
+    // Sessions, log-ins, those refused that wait to hear of it, and some that are told there is no room.
+    socketsMax: config.maxConnections + 2200,
     mockSecret: Buffer.from(identity.mockSecret, "base64"),
     relay: identity.founder ? undefined : rpc?.relay(),
     policy: () => loginPolicyOf(core.control.view),

@@ -152,18 +152,25 @@ export class PgWire {
       connection.destroy();
       return;
     }
-    if (this.#unauthenticated.size >= this.#policy().unauthenticatedMax) this.#makeRoom();
+    this.#makeRoom(this.#policy().unauthenticatedMax);
     const accepted = new PgConnection(connection, this.#server);
     this.#connections.add(accepted);
     this.#unauthenticated.add(accepted);
     this.options.observer.connected(connection.remoteAddress);
   }
 
-  /** The oldest (THR-8) of those that have failed and only wait to hear of it; else of those that are silent; else of all. */
-  #makeRoom(): void {
+  /**
+   * Too many that have not logged in: the oldest goes (THR-8), those first that have said nothing yet. Those that have failed and
+   * wait to hear of it are counted apart, as many again: if they made room, who is let go early would be back early.
+   */
+  #makeRoom(max: number): void {
+    if (this.#unauthenticated.size < max) return;
     const all = [...this.#unauthenticated];
-    const victim = all.find((one) => one.isHeld) ?? all.find((one) => one.isSilent) ?? all[0];
-    victim?.evict();
+    const held = all.filter((one) => one.isHeld);
+    if (held.length >= max) held[0]!.evict();
+    if (all.length - held.length < max) return;
+    const active = all.filter((one) => !one.isHeld);
+    (active.find((one) => one.isSilent) ?? active[0])?.evict();
   }
 
   /** When revocations or authorities have changed: ends the sessions that rest on a certificate that is good no more. */
