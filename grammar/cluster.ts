@@ -8,7 +8,7 @@
  * 42601 (SQL-4).
  */
 import type * as ast from "../src/sql/ast.js";
-import { StatementRules } from "./statements.js";
+import { ConnectionRules } from "./connections.js";
 import {
   ColumnName,
   Comma,
@@ -302,7 +302,7 @@ function mayStand({ order }: StatementForm, first: string | undefined, name: str
 
 const rowPolicyWords = ["rls", "policy"] as const;
 
-export class SqlParser extends StatementRules {
+export class SqlParser extends ConnectionRules {
   constructor() {
     super();
     this.performSelfAnalysis();
@@ -314,7 +314,7 @@ export class SqlParser extends StatementRules {
     if (token.quoted) return undefined;
     const candidates = formsByWord.get(token.value);
     if (candidates === undefined) return undefined;
-    const policy = this.rowPolicy();
+    const policy = this.rowPolicy() ?? this.connectionRule();
     if (policy !== undefined) return policy;
     for (const { words, form } of candidates) {
       if (!words.every((word, index) => this.is(word, index + 1))) continue;

@@ -97,6 +97,22 @@ async function crash() {
   await new Promise((resolve) => setTimeout(resolve, 20));
 }
 
+describe("a session that is too old", () => {
+  it("is ended at home: idle at once, in a transaction with it", async () => {
+    const idle = await connect();
+    const busy = await connect();
+    await busy.ask("BEGIN");
+    core.server.endOldSessions(Number.NEGATIVE_INFINITY);
+    expect(await idle.ended).toMatchObject({
+      code: "57P01",
+      message: "terminating connection because the session is too old",
+    });
+    expect(await busy.ask("SELECT 1")).toEqual([[1]]);
+    await busy.ask("COMMIT");
+    expect(await busy.ended).toMatchObject({ code: "57P01" });
+  });
+});
+
 describe("a session that takes over", () => {
   it("has the settings that were changed, and goes home with those changed since", async () => {
     const { client, ask } = await connect();

@@ -32,6 +32,8 @@ export interface TestServer {
   readonly url: string;
   /** Milliseconds from the command to the ready line. */
   readonly startMs: number;
+  /** What the node has logged, the newest lines of it. */
+  log(): string;
   /** SIGTERM, and waits for the end. */
   stop(): Promise<number>;
   /** SIGKILL, and waits for the end. The folder stays. */
@@ -93,6 +95,7 @@ export async function startServer(options: StartOptions = {}): Promise<TestServe
     pid: child.pid!,
     url: `postgres://admin:${password}@127.0.0.1:${port}/scratchbird`,
     startMs: performance.now() - started,
+    log: () => errors.join(""),
     stop: async () => {
       child.kill("SIGTERM");
       return ended;

@@ -52,7 +52,7 @@ describe("configuration", () => {
       bufferPool: 2 * GiB,
       logFormat: "json",
       maxConnections: 1000,
-      authenticationTimeout: 60_000,
+      authenticationTimeout: 10_000,
       maxMessageSize: 64 * 1024 * 1024,
       stopTimeout: 10_000,
     });

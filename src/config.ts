@@ -134,6 +134,13 @@ export const optionTable = {
 
   tls: { kind: "boolean", default: true, help: "offer TLS to Postgres clients" },
   "require-tls": { kind: "boolean", default: false, help: "refuse Postgres clients without TLS" },
+  "reset-connection-rules": {
+    kind: "boolean",
+    default: false,
+    help: "set the connection rules aside for this start: everybody comes in with a password",
+    advanced: true,
+    noFile: true,
+  },
   "max-connections": {
     kind: "integer",
     default: 1000,
@@ -153,7 +160,7 @@ export const optionTable = {
   },
   "authentication-timeout": {
     kind: "duration",
-    default: 60_000,
+    default: 10_000,
     min: 1000,
     max: 600_000,
     value: "TIME",

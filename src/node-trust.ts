@@ -23,7 +23,9 @@ import {
   Authority,
   authorityFacts,
   type CaStore,
+  type ClientTrust,
   checkPeer,
+  checkUser,
   createAuthority,
   fingerprintOf,
   type NodeMaterial,
@@ -102,7 +104,6 @@ export function hostTrust(options: HostTrustOptions): NodeTrust {
   let current = first;
   checkOwn(current, clusterUuid, nodeUuid);
   let signer = signerOf(current);
-  const trustedOf = trustedAuthorities();
   const use = (material: NodeMaterial): void => {
     current = material;
     signer = signerOf(material);
@@ -162,8 +163,8 @@ export function hostTrust(options: HostTrustOptions): NodeTrust {
       const { own, authorityPem } = current;
       const authorities =
         cluster.authorities.length > 0
-          ? cluster.authorities.flatMap(trustedOf)
-          : trustedOf(untried(authorityPem));
+          ? cluster.authorities.flatMap(trustedAuthority)
+          : trustedAuthority(untried(authorityPem));
       return {
         own: {
           // With the CA behind it: who joins has nothing to check it by but the CA's fingerprint.
@@ -211,21 +212,61 @@ function untried(certificatePem: string): TrustedAuthority {
   };
 }
 
+const knownAuthorities = new Map<string, X509Certificate | undefined>();
 /** None: what cannot be read is trusted by nobody, and keeps nobody from trusting the others. */
-function trustedAuthorities(): (one: TrustedAuthority) => TrustedCa[] {
-  const known = new Map<string, X509Certificate | undefined>();
-  return ({ fingerprint, certificatePem, trustedFrom, trustedUntil }) => {
-    if (!known.has(certificatePem)) {
-      let certificate: X509Certificate | undefined;
-      try {
-        certificate = new X509Certificate(certificatePem);
-      } catch {
-        certificate = undefined;
-      }
-      known.set(certificatePem, certificate);
+function trustedAuthority({
+  fingerprint,
+  certificatePem,
+  trustedFrom,
+  trustedUntil,
+}: TrustedAuthority): TrustedCa[] {
+  if (!knownAuthorities.has(certificatePem)) {
+    let certificate: X509Certificate | undefined;
+    try {
+      certificate = new X509Certificate(certificatePem);
+    } catch {
+      certificate = undefined;
     }
-    const certificate = known.get(certificatePem);
-    return certificate === undefined ? [] : [{ certificate, fingerprint, trustedFrom, trustedUntil }];
+    knownAuthorities.set(certificatePem, certificate);
+  }
+  const certificate = knownAuthorities.get(certificatePem);
+  return certificate === undefined ? [] : [{ certificate, fingerprint, trustedFrom, trustedUntil }];
+}
+
+/**
+ * Whom client certificates are believed: the twin of `credentials` for the Postgres port. Revocation is one question, asked in
+ * one place: `isRevoked`.
+ */
+export function clientTrustOf(
+  cluster: Pick<ClusterState, "clusterUuid" | "authorities" | "isRevoked">,
+  clock: Clock,
+): ClientTrust {
+  const authorities = cluster.authorities.flatMap(trustedAuthority);
+  const isRevoked = (issuer: string, serial: string): boolean => cluster.isRevoked(issuer, serial);
+  return {
+    check: (der) => {
+      let certificate: X509Certificate;
+      try {
+        certificate = new X509Certificate(der);
+      } catch {
+        // OpenSSL has read it in the handshake; what it takes and Node does not is believed by nobody.
+        return { condition: "CHAIN_INVALID", message: "it cannot be read", certified: undefined };
+      }
+      const { clusterUuid } = cluster;
+      return checkUser(certificate, {
+        clusterUuid,
+        now: clock.now(),
+        toleranceMs: clockToleranceMs,
+        authorities,
+        isRevoked,
+      });
+    },
+    standing: ({ issuer, serial }) => {
+      const authority = authorities.find((one) => one.fingerprint === issuer);
+      const until = authority?.trustedUntil ?? Number.POSITIVE_INFINITY;
+      if (authority === undefined || until < clock.now()) return "UNTRUSTED_CA";
+      return isRevoked(issuer, serial) ? "REVOKED" : undefined;
+    },
   };
 }
 

@@ -15,7 +15,7 @@ import { type Admin, startAdmin } from "./admin/index.js";
 import { assert, DbError } from "./base/errors.js";
 import { productVersion } from "./base/version.js";
 import { isWait } from "./base/wait.js";
-import type { ControlStatus } from "./cluster/contract.js";
+import type { ClusterView, ControlStatus } from "./cluster/contract.js";
 import {
   type CatalogFollower,
   type CatalogState,
@@ -25,6 +25,7 @@ import {
   ControlState,
   packVersion,
   roleBits,
+  settingDef,
 } from "./cluster/index.js";
 import type { Config } from "./config.js";
 import { type ControlStart, controlInLoop, type NodeTrust, trustFollower } from "./control-host.js";
@@ -57,9 +58,16 @@ import {
   sysSchemaId,
 } from "./model/schema.js";
 import type { OpenNode, RunningNode, VerifyFinding, VerifyNode } from "./node-contract.js";
-import { foundTrust, hostPki, hostTrust } from "./node-trust.js";
+import { clientTrustOf, foundTrust, hostPki, hostTrust } from "./node-trust.js";
 import { type Log, LoopDelay } from "./observe/index.js";
-import { PgWire, type Relay, type RelayHead } from "./pgwire/index.js";
+import {
+  type LoginPolicy,
+  LoginRefused,
+  PgWire,
+  type Relay,
+  type RelayHead,
+  readHead,
+} from "./pgwire/index.js";
 import { reserveHttp } from "./platform/http.js";
 import type { Listener, Platform } from "./platform/index.js";
 import { readKernels } from "./platform/kernels-file.js";
@@ -69,6 +77,7 @@ import type { PeerNetwork, PeerStream } from "./rpc/contract.js";
 import { acceptStreams, openStream } from "./rpc/index.js";
 import {
   CaStore,
+  type ClientTrust,
   caStoreOptions,
   createVerifier,
   passphraseFrom,
@@ -141,6 +150,10 @@ export interface NodeCore {
   loopDelay(seconds: number): ReturnType<LoopDelay["last"]> | undefined;
   /** From here on the node has promised things: its log must be there at every start. */
   establish(): void;
+  /** Whom client certificates are believed, by the cluster's state of now. */
+  clientTrust(): ClientTrust;
+  /** Called whenever that may have changed. */
+  readonly watchTrust: Set<() => void>;
   /** The port between main loops; undefined where there is none. */
   readonly rpc: RpcPort | undefined;
   /** Begins to measure the event loop's delay (sys.performance), which takes a timer every 10 ms. */
@@ -276,6 +289,7 @@ export async function openCore(
     workMemory: config.workMemory,
     heavyStatements: config.heavyStatements,
     tempFileLimit: config.tempFileLimit,
+    ignoreConnectionRules: config.resetConnectionRules,
     counters: () => metrics(storage, loop.delay),
     checkpoint: () => storage.checkpoint(),
     log: (message, fields) => log.info(message, fields),
@@ -297,6 +311,8 @@ export async function openCore(
       return controlPort;
     },
     establish,
+    clientTrust: () => clientTrustOf(control.cluster, clock),
+    watchTrust,
     rpc:
       doors.rpcNetwork === undefined
         ? undefined
@@ -362,9 +378,12 @@ async function open(
     port: config.port,
     tls,
     requireTls: config.requireTls,
-    socketsMax: config.maxConnections * 2 + 200,
+    // Sessions, log-ins, those refused that wait to hear of it, and some that are told there is no room.
+    socketsMax: config.maxConnections + 2200,
     mockSecret: Buffer.from(identity.mockSecret, "base64"),
     relay: identity.founder ? undefined : rpc?.relay(),
+    policy: () => loginPolicyOf(core.control.view),
+    trust: () => core.clientTrust(),
     limits: {
       messageBytesMax: config.maxMessageSize,
       inputBytesMax: config.connectionInputBuffer,
@@ -375,14 +394,18 @@ async function open(
     observer: {
       connected: (address) => log.debug("connection opened", { address }),
       disconnected: (address) => log.debug("connection closed", { address }),
-      authenticationFailed: (user, address, error) =>
-        log.warn("authentication failed", { user, address, error: error.message }),
+      authenticationFailed: (user, address, error, reason) =>
+        log.warn("authentication failed", { user, address, error: error.message, reason, why: whyOf(error) }),
       internalError: (error) => log.error("internal error", { error }),
     },
   });
+  if (config.resetConnectionRules)
+    log.warn("connection rules are set aside until the next start: everybody comes in with a password");
+  const sweepCertificates = (): void => wire.sweep(core.clientTrust());
+  core.watchTrust.add(sweepCertificates);
   core.watchLoop();
   let stops: string | undefined;
-  const admin = await startHttp(config, core, clock, log, () => stops);
+  const admin = await startHttp(config, core, wire, clock, log, () => stops);
   const port = await wire.listen();
   server.address = { address: config.host, port };
   const rpcPort = await rpc?.listen(config, wire);
@@ -400,6 +423,7 @@ async function open(
   const unserved = core.server.unserved;
   if (unserved !== undefined) log.warn(unserved.message, { hint: unserved.fields.hint });
   const sweeping = sweepInBackground(platform, server, log);
+  const ending = endOldSessions(clock, server);
   clock.after(0, () => {
     makeParser();
     void admin.load();
@@ -423,6 +447,8 @@ async function open(
   async function stop(): Promise<void> {
     stops = "the node is stopping";
     sweeping.cancel();
+    ending.cancel();
+    core.watchTrust.delete(sweepCertificates);
     await wire.stopAccepting();
     const deadline = clock.monotonic() + config.stopTimeout;
     while ((isBusy(server) || wire.relayed.awaiting > 0) && clock.monotonic() < deadline)
@@ -437,10 +463,43 @@ async function open(
   }
 }
 
+/** What ALTER CLUSTER SET authentication.* asks of log-ins. */
+function loginPolicyOf(view: ClusterView): LoginPolicy {
+  const read = (key: string): number => settingDef(key)!.read(view.setting(key));
+  let members = 0;
+  for (const { state } of view.members.values()) if (state !== "REMOVED") members++;
+  return {
+    tls: view.setting("authentication.tls") as LoginPolicy["tls"],
+    isAlone: members <= 1,
+    failureBackoffMs: read("authentication.failure_backoff"),
+    unauthenticatedMax: read("authentication.max_unauthenticated"),
+  };
+}
+
+const sessionAgeCheckMs = 1_000;
+/** Looks at the age of sessions: it changes slowly, the setting at any time. */
+function endOldSessions(clock: Platform["clock"], server: Server): { cancel(): void } {
+  let timer = clock.after(sessionAgeCheckMs, look);
+  function look(): void {
+    server.endOldSessions(
+      settingDef("authentication.session_lifetime")!.read(
+        server.admin.view.setting("authentication.session_lifetime"),
+      ),
+    );
+    timer = clock.after(sessionAgeCheckMs, look);
+  }
+  return { cancel: () => timer.cancel() };
+}
+
+function whyOf(error: DbError): string | undefined {
+  return error instanceof LoginRefused ? error.why : undefined;
+}
+
 /** The HTTP port: bound before the node is ready, its library loaded behind that. */
 async function startHttp(
   config: Config,
   core: NodeCore,
+  wire: PgWire,
   clock: Platform["clock"],
   log: Log,
   stopping: () => string | undefined,
@@ -477,6 +536,11 @@ async function startHttp(
       storage: () => storage.counters,
       loopDelay: (seconds) => core.loopDelay(seconds),
       sessions: () => server.loadNumbers(),
+      authentication: () => ({
+        outcomes: wire.authentications,
+        failures: wire.authenticationFailures,
+        unauthenticated: wire.unauthenticatedCount,
+      }),
       process: processUsage,
     },
   });
@@ -640,7 +704,8 @@ class RpcPort {
 function parseHead(bytes: Uint8Array): StreamHead {
   try {
     const head = JSON.parse(Buffer.from(bytes).toString()) as StreamHead;
-    if (head.kind === "session" || head.kind === "cancel") return head;
+    if (head.kind === "session") return { kind: "session", head: readHead(head.head) };
+    if (head.kind === "cancel") return head;
   } catch (error) {
     throw new DbError("protocolViolation", "a stream's head cannot be read", {}, error);
   }

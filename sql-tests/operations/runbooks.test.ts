@@ -210,6 +210,11 @@ describe.skipIf(!isBuilt)("docs/operations", () => {
     await desk.run(blocks.at(-1)!.commands[0]!);
   }, 90_000);
 
+  it.skipIf(!all)(
+    "client-authentication.md",
+    async () => execute(await deskWithCluster(), "client-authentication.md"),
+    90_000,
+  );
   it.skipIf(!all)("join.md", async () => execute(await deskWithCluster(), "join.md"), 90_000);
   it.skipIf(!all)("remove.md", async () => execute(await deskWithCluster(), "remove.md"), 90_000);
   it.skipIf(!all)(

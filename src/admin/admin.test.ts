@@ -94,6 +94,14 @@ function sourcesOf(members: readonly Member[], changes: Partial<ControlStatus> =
       averageReadMs: 0.25,
     }),
     loopDelay: (seconds) => (seconds === 5 ? { p50: 0, p99: 1.5, max: 12 } : undefined),
+    authentication: () => ({
+      outcomes: new Map([
+        ["success scram", 3],
+        ["failure plus", 2],
+      ]),
+      failures: new Map([["password", 2]]),
+      unauthenticated: 1,
+    }),
     sessions: () => ({
       open: 8,
       active: 2,

@@ -29,6 +29,15 @@ export interface SessionCounts {
   readonly heavyQueued: number;
 }
 
+/** Counted by the Postgres port since the node's start. */
+export interface AuthenticationCounts {
+  /** By `result method`. */
+  readonly outcomes: ReadonlyMap<string, number>;
+  readonly failures: ReadonlyMap<string, number>;
+  /** Connections now that have not logged in. */
+  readonly unauthenticated: number;
+}
+
 /** Where the numbers are. Each is asked at every scrape, and answers at once. */
 export interface MetricSources {
   readonly control: () => ControlStatus;
@@ -39,6 +48,7 @@ export interface MetricSources {
   /** Of the last seconds; undefined: not measured. */
   readonly loopDelay: (seconds: number) => LoopDelays | undefined;
   readonly sessions: () => SessionCounts;
+  readonly authentication: () => AuthenticationCounts;
   readonly process: () => ProcessUsage;
 }
 
@@ -63,8 +73,8 @@ interface Row {
 }
 export interface NumberRow extends Row {
   readonly type: "counter" | "gauge";
-  /** One series, or one for each value of the last label. */
-  readonly read: (facts: Facts) => Value | Iterable<readonly [label: string, Value]>;
+  /** One series, or one for each value of the last label, or for each value of the labels behind `node`. */
+  readonly read: (facts: Facts) => Value | Iterable<readonly [label: string | readonly string[], Value]>;
 }
 export interface HistogramRow extends Row {
   readonly type: "histogram";
@@ -73,15 +83,25 @@ export interface HistogramRow extends Row {
 export type MetricRow = NumberRow | HistogramRow;
 
 const ofNode = ["node"];
-const counter = (name: string, help: string, read: NumberRow["read"], label?: string): NumberRow => ({
+const counter = (
+  name: string,
+  help: string,
+  read: NumberRow["read"],
+  ...labels: readonly string[]
+): NumberRow => ({
   name: `scratchbird_${name}`,
   type: "counter",
   help,
-  labels: label === undefined ? ofNode : [...ofNode, label],
+  labels: labels.length === 0 ? ofNode : [...ofNode, ...labels],
   read,
 });
-const gauge = (name: string, help: string, read: NumberRow["read"], label?: string): NumberRow => ({
-  ...counter(name, help, read, label),
+const gauge = (
+  name: string,
+  help: string,
+  read: NumberRow["read"],
+  ...labels: readonly string[]
+): NumberRow => ({
+  ...counter(name, help, read, ...labels),
   type: "gauge",
 });
 const histogram = (name: string, help: string, read: HistogramRow["read"]): HistogramRow => ({
@@ -296,6 +316,27 @@ export const metricTable: readonly MetricRow[] = [
       ["queued", sessions().heavyQueued],
     ],
     "state",
+  ),
+
+  // Log-ins
+  counter(
+    "authentication_total",
+    "Log-ins that were decided here, by result (success or failure) and method.",
+    ({ authentication }) =>
+      [...authentication().outcomes].map(([key, count]) => [key.split(" "), count] as const),
+    "result",
+    "method",
+  ),
+  counter(
+    "authentication_failures_total",
+    "Of these the refused ones, by reason.",
+    ({ authentication }) => authentication().failures,
+    "reason",
+  ),
+  gauge(
+    "unauthenticated_connections",
+    "Client connections that have not logged in.",
+    ({ authentication }) => authentication().unauthenticated,
   ),
 
   // The event loop

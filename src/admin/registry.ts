@@ -36,10 +36,13 @@ function numbersOf(row: NumberRow, facts: Facts): Shown[] {
   const found = row.read(facts);
   if (found === undefined) return [];
   if (typeof found === "number") return [{ labels: shared, value: found }];
-  const own = row.labels.at(-1)!;
   const shown: Shown[] = [];
-  for (const [label, value] of found)
-    if (value !== undefined) shown.push({ labels: { ...shared, [own]: label }, value });
+  for (const [given, value] of found) {
+    if (value === undefined) continue;
+    const values = typeof given === "string" ? [given] : given;
+    const own = row.labels.slice(-values.length).map((label, at) => [label, values[at]!]);
+    shown.push({ labels: { ...shared, ...Object.fromEntries(own) }, value });
+  }
   return shown;
 }
 

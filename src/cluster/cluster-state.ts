@@ -1,15 +1,3 @@
-/**
- * Members, settings and configuration epochs as the log has made them: one state on every node, changed by `apply` alone.
- *
- * A change is carried by an epoch, which the leader builds with `draftEpoch` over the state it has, and signs. Every node
- * builds the same parts from the same change and holds their hashes against the epoch's: what an epoch says and what it
- * does cannot differ. A rival that lost the race for a number is refused when it is applied, and the refusal is kept (CCE-22).
- *
- * Invariants: `apply` reads no clock and draws nothing, times come with the entry (CCE-23); a command is applied whole or
- * refused whole, and no command whose form was checked (`commands.ts`) makes it throw; a uuid, a public key and a Raft id are
- * never given twice; epochs and removed members are never forgotten; `save` of equal states is equal, restored or not.
- */
-import { hash as hashWith } from "node:crypto";
 import { MalformedBytes } from "../base/bytes.js";
 import { assert, DbError } from "../base/errors.js";
 import { sharedByObject, sharedByText } from "../base/shared.js";

@@ -371,6 +371,16 @@ const catalogShape = tagged("kind", {
   statistics: atLeast({ id, tableId: id, columns: list(anything) }),
   comment: atLeast({ id, objectId: id, column: whole(-1, 0xffff), text: anyText }),
   setting: atLeast({ ...names, value: anyText }),
+  connectionRule: atLeast({
+    ...names,
+    ordinal: count,
+    roles: optional(list(id)),
+    members: flag,
+    databases: optional(list(id)),
+    addresses: optional(list(anyText)),
+    tls: oneOf("optional", "required", "none"),
+    method: oneOf("scram", "plus", "certificate", "scramAndCertificate", "reject"),
+  }),
   cluster: atLeast({ ...names, uuid: anyText, acl: list(atLeast({ grantee: id, privilege: anyText })) }),
 } satisfies Record<CatalogObject["kind"], Check>);
 

@@ -29,7 +29,7 @@ import {
   type RaftStorage,
 } from "../raft/index.js";
 import { CertificateKeeper } from "./certificate-keeper.js";
-import { type CaService, type CertificateStore, primaryOf } from "./certificates.js";
+import type { CaService, CertificateStore } from "./certificates.js";
 import type { FromControl, LogEntry, ToControl } from "./channel.js";
 import { errorOf, recordOf } from "./cluster-state.js";
 import { epochEntryProblem } from "./commands.js";

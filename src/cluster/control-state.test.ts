@@ -11,7 +11,6 @@ import { type ControlCommand, ControlState, decodeProposal, encodeProposal } fro
 import { roleBits } from "./membership.js";
 import {
   Author,
-  authorityPem,
   clusterUuid,
   epochs,
   nameOf,

@@ -76,6 +76,7 @@ export {
   stabilityScore,
 } from "./membership.js";
 export { RaftCounts, type RaftNumbers } from "./raft-counts.js";
+export { settingDef } from "./settings.js";
 export type { ApplyResult, CatalogChange, Command, DraftMark } from "./state.js";
 export { CatalogDraft, CatalogState, IdSource } from "./state.js";
 

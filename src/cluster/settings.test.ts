@@ -41,6 +41,8 @@ describe("the table", () => {
     const parts = Object.fromEntries(defs.map((one) => [one.name.split(".")[0], one.part]));
     expect(parts).toEqual({
       audit: "observabilityPolicy",
+      // Not the security bundle: settings are in effect when they are applied (C1).
+      authentication: "capabilityMatrix",
       backup: "backupPolicy",
       cluster: "capabilityMatrix",
       degraded_mode: "capabilityMatrix",

@@ -96,6 +96,26 @@ const table: readonly (readonly [name: string, facts: Facts, description: string
     `Every query leaves an audit event, not only those that change something. ${policyOnly}`,
   ],
   [
+    "authentication.failure_backoff",
+    duration("100ms", [0, 10 * second]),
+    "How long the first refusal of a log-in is held back; each further one of the same role from the same address twice as long, up to 5 s. off (0): not at all.",
+  ],
+  [
+    "authentication.max_unauthenticated",
+    integer(1000, [10, 100_000]),
+    "Connections of a node that have not logged in; beyond it the oldest is closed.",
+  ],
+  [
+    "authentication.session_lifetime",
+    duration("1d", [second, 3650 * day]),
+    "A session that logged in so long ago is ended: at once when idle, else with its transaction.",
+  ],
+  [
+    "authentication.tls",
+    choice("preferred", "required", "required_beyond_loopback"),
+    "Whether clients must encrypt, by TLS 1.3: no; yes; yes, except on a loopback address of a cluster of one node.",
+  ],
+  [
     "backup.retention",
     duration("30d", [hour, 3650 * day]),
     `How long a backup set without a policy of its own is kept. ${policyOnly}`,

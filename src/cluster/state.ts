@@ -10,6 +10,7 @@ import { DbError } from "../base/errors.js";
 import type {
   CatalogObject,
   CatalogReader,
+  ConnectionRuleDesc,
   ConstraintDesc,
   IndexDesc,
   ObjectId,
@@ -83,6 +84,8 @@ function nameKey(object: CatalogObject | VirtualTableDesc): string | undefined {
       return `setting:${object.name}`;
     case "cluster":
       return "cluster:";
+    case "connectionRule":
+      return `connectionRule:${object.name}`;
   }
 }
 
@@ -95,6 +98,8 @@ function listKeys(object: CatalogObject): string[] {
       return object.type === "foreignKey"
         ? [`constraints:${object.tableId}`, `references:${object.referencedTableId}`]
         : [`constraints:${object.tableId}`];
+    case "connectionRule":
+      return ["connectionRules"];
     default:
       return [];
   }
@@ -166,6 +171,10 @@ abstract class CatalogView implements CatalogReader {
   }
   constraintByName(tableId: ObjectId, name: string): ConstraintDesc | undefined {
     return this.#ofKind(this.idByName(`constraint:${tableId}:${name}`), "constraint");
+  }
+  /** Those somebody made, in no order. */
+  connectionRules(): readonly ConnectionRuleDesc[] {
+    return this.list("connectionRules").map((id) => this.get(id) as ConnectionRuleDesc);
   }
   comment(objectId: ObjectId, column: number): string | undefined {
     return this.#ofKind(this.idByName(`comment:${objectId}:${column}`), "comment")?.text;

@@ -239,6 +239,29 @@ export interface ClusterDesc {
   readonly acl: readonly { readonly grantee: ObjectId; readonly privilege: string }[];
 }
 
+/** What a client has to prove. `plus`: the password, bound to the TLS connection (SCRAM-SHA-256-PLUS) and nothing less. */
+export type ConnectionMethod = "scram" | "plus" | "certificate" | "scramAndCertificate" | "reject";
+
+/** Who may connect from where, and what he has to prove: a line of PostgreSQL's pg_hba.conf, as a catalog object. */
+export interface ConnectionRuleDesc {
+  readonly kind: "connectionRule";
+  readonly id: ObjectId;
+  readonly name: string;
+  /** Rules are asked in this order, from 1 without gaps; the built-in one stands behind all others, whatever it says here. */
+  readonly ordinal: number;
+  /** Absent: every role. */
+  readonly roles?: readonly ObjectId[] | undefined;
+  /** The roles stand for their members, direct and indirect, too. */
+  readonly members: boolean;
+  /** Absent: every database. */
+  readonly databases?: readonly ObjectId[] | undefined;
+  /** Networks as `address/bits`; absent: from anywhere. */
+  readonly addresses?: readonly string[] | undefined;
+  /** Which connections it is about: encrypted ones, those in the clear, or both. */
+  readonly tls: "optional" | "required" | "none";
+  readonly method: ConnectionMethod;
+}
+
 /** A catalog the server computes (pg_catalog, information_schema, sys, MON$): columns only, rows come from a provider. */
 export interface VirtualTableDesc {
   readonly kind: "virtual";
@@ -263,7 +286,8 @@ export type CatalogObject =
   | StatisticsDesc
   | CommentDesc
   | SettingDesc
-  | ClusterDesc;
+  | ClusterDesc
+  | ConnectionRuleDesc;
 
 /** What binder, planner and executor ask of a catalog, at one version. Look-ups never wait. */
 export interface CatalogReader {
@@ -294,4 +318,6 @@ export const publicSchemaId = 2200;
 export const informationSchemaId = 14000;
 export const sysSchemaId = 14001;
 export const bootstrapRoleId = 10;
+/** Of the built-in connection rule; an object of this id in the catalog takes its place. */
+export const defaultConnectionRuleId = 9;
 export const firstUserObjectId = 16384;

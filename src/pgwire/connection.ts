@@ -18,7 +18,9 @@ import { decodeUtf8 } from "../base/utf8.js";
 import type { Batch } from "../model/batch.js";
 import { defaultSettings } from "../model/io-settings.js";
 import type { Clock, Connection, Random, Timer } from "../platform/index.js";
+import { type ClientTrust, hostOf } from "../security/index.js";
 import type {
+  ClientCertificate,
   ClientChannel,
   MaybePromise,
   Notice,
@@ -32,6 +34,9 @@ import type {
 import type { OutputColumn } from "../sql/plan.js";
 import { asDbError, fatal, fatalViolation, isFatal, violation } from "./errors.js";
 import { BodyReader, Input } from "./input.js";
+import { type FailureReason, Login, type LoginMethod, type LoginPolicy, LoginRefused } from "./login.js";
+import type { LoginFailures } from "./login-failures.js";
+import type { LoginTurns } from "./login-turns.js";
 import {
   authenticationCode,
   backendTag,
@@ -44,7 +49,6 @@ import { type BufferPool, Output } from "./output.js";
 import { failBlock, type Greeting, RelayedClient, type RelayGate, type RelayHead } from "./relay.js";
 import { type Settings, writeSessionState } from "./relay-exchange.js";
 import type { RowFormats } from "./rows.js";
-import { ScramExchange } from "./scram-exchange.js";
 import { type Opening, readOpening } from "./startup.js";
 
 export interface WireLimits {
@@ -76,7 +80,18 @@ export interface WireServer {
   readonly refuse: () => DbError | undefined;
   /** The server's own fault; the node decides whether to go on. */
   readonly internalError: (error: Error) => void;
-  readonly authenticationFailed: (user: string, remoteAddress: string, error: DbError) => void;
+  readonly turns: LoginTurns;
+  readonly failures: LoginFailures;
+  readonly policy: () => LoginPolicy;
+  readonly trust: () => ClientTrust | undefined;
+  readonly authenticated: (connection: PgConnection, method: LoginMethod) => void;
+  readonly authenticationFailed: (
+    user: string,
+    remoteAddress: string,
+    error: DbError,
+    reason: FailureReason,
+    method: LoginMethod,
+  ) => void;
   readonly closed: (connection: PgConnection) => void;
   /** The way to the node that runs the sessions of clients; undefined: this one does. */
   readonly gate: RelayGate | undefined;
@@ -115,7 +130,16 @@ export class PgConnection {
   readonly #sink: Sink;
   #phase: Phase = "startup";
   #session: Session | undefined;
-  #login: ScramExchange | undefined;
+  #login: Login | undefined;
+  #inTurn = false;
+  /** Ends this log-in's turn among the others. */
+  #leaveTurn: (() => void) | undefined;
+  /** The answer to a log-in is ready, or nearly, and comes later. */
+  #held: { readonly refusal: LoginRefused | undefined; readonly timer: Timer } | undefined;
+  /** Before the proof was looked at. */
+  #waitedMs = 0;
+  /** The log-in rests on it. */
+  #certificate: ClientCertificate | undefined;
   #opening: Extract<Opening, { kind: "start" }> | undefined;
   #timer: Timer | undefined;
   #sslAsked = false;
@@ -160,12 +184,64 @@ export class PgConnection {
     this.#sink = new Sink(this, this.output, server.formats);
     this.#timer = server.clock.after(limits.authenticationTimeoutMs, () => {
       this.#timer = undefined;
-      if (this.#phase === "authentication") {
-        this.#fatal(fatal("queryCanceled", "canceling authentication due to timeout"));
-      } else this.#shut();
+      this.#outOfTime();
     });
     connection.onData((chunk) => this.#received(chunk));
     connection.onClose(() => this.#gone());
+  }
+
+  #outOfTime(): void {
+    if (this.#held?.refusal !== undefined) {
+      this.#fatal(this.#held.refusal);
+      return;
+    }
+    const login = this.#login;
+    if (this.#phase !== "authentication" || login === undefined) {
+      this.#shut();
+      return;
+    }
+    const refusal = new LoginRefused(
+      "timeout",
+      login.method,
+      "queryCanceled",
+      "canceling authentication due to timeout",
+    );
+    this.#noteRefusal(refusal);
+    this.#fatal(refusal);
+  }
+
+  /** Not logged in, and waits for nothing but its answer. */
+  get isHeld(): boolean {
+    return this.#held !== undefined;
+  }
+  /** It has said nothing yet. */
+  get isSilent(): boolean {
+    return this.#phase === "startup" && !this.#inTurn;
+  }
+  /** There are too many that have not logged in. */
+  evict(): void {
+    const refusal = new LoginRefused(
+      "overload",
+      this.#login?.method ?? "none",
+      "tooManyConnections",
+      "too many connections have not logged in",
+    );
+    this.#noteRefusal(refusal);
+    if (this.#held?.refusal !== undefined) this.#fatal(this.#held.refusal);
+    else if (this.#phase === "authentication") this.#fatal(refusal);
+    else this.#shut();
+  }
+  /** Ends the session if the certificate that it rests on is good no more. */
+  sweep(trust: ClientTrust): void {
+    const certificate = this.#certificate;
+    const problem = certificate === undefined ? undefined : trust.standing(certificate);
+    if (problem === undefined) return;
+    const what = problem === "REVOKED" ? "certificate revoked" : "certificate not trusted any more";
+    this.terminate(
+      fatal("invalidAuthorizationSpecification", what, {
+        detail: `${problem}: certificate ${certificate!.serial} of user "${certificate!.role}".`,
+      }),
+    );
   }
 
   get remoteAddress(): string {
@@ -289,7 +365,7 @@ export class PgConnection {
         else this.#message(input.tag, body);
         return;
       case "startup":
-        this.#open(readOpening(body));
+        this.#openInTurn(readOpening(body));
         return;
       case "authentication":
         this.#authenticate(body);
@@ -299,6 +375,29 @@ export class PgConnection {
       case "closed":
         return;
     }
+  }
+
+  /** What costs something is done when this log-in has its turn. */
+  #openInTurn(opening: Opening): void {
+    if (this.#inTurn || (opening.kind !== "ssl" && opening.kind !== "start")) {
+      this.#open(opening);
+      return;
+    }
+    this.#inTurn = true;
+    const { turns, failures } = this.server;
+    const address = hostOf(this.remoteAddress);
+    const isWelcome = opening.kind === "start" && failures.isWelcome(opening.user, address);
+    let isNow = true;
+    this.#busy = true;
+    const begin = (): void => {
+      this.#busy = false;
+      if (isNow) return;
+      this.#guarded(() => this.#open(opening));
+      if (this.isOpen && !this.#busy) this.#resume();
+    };
+    this.#leaveTurn = turns.enter(address, begin, isWelcome);
+    isNow = false;
+    if (!this.#busy) this.#open(opening);
   }
 
   #open(opening: Opening): void {
@@ -368,51 +467,123 @@ export class PgConnection {
     this.#opening = opening;
     this.#phase = "authentication";
     this.#input.phase = "authentication";
-    this.#login = new ScramExchange({
-      user: opening.user,
-      passwordOf: (user) => server.host.passwordOf(user),
-      random: server.random,
-      mockSecret: server.mockSecret,
-      channelBinding: connection.encrypted ? server.certificateHash : undefined,
-    });
-    this.#login.offer(output);
+    try {
+      this.#login = new Login(
+        {
+          host: server.host,
+          random: server.random,
+          mockSecret: server.mockSecret,
+          certificateHash: server.certificateHash,
+          policy: server.policy(),
+          trust: server.trust(),
+        },
+        connection,
+        opening.user,
+        opening.database,
+      );
+      if (this.#login.begin(output)) this.#admitted(this.#login);
+    } catch (error) {
+      this.#refuseLogin(error);
+    }
   }
 
   #authenticate(body: BodyReader): void {
-    const { server, output } = this;
-    const opening = this.#opening!;
-    try {
-      if (!this.#login!.step(body, output)) return;
-    } catch (error) {
-      if (error instanceof DbError) server.authenticationFailed(opening.user, this.remoteAddress, error);
-      throw error;
+    const { server } = this;
+    const login = this.#login!;
+    const bytes = body.rest();
+    const wait = login.isProving
+      ? server.failures.before(login.user, login.address, server.policy().failureBackoffMs)
+      : 0;
+    if (wait === 0) {
+      this.#prove(login, bytes);
+      return;
     }
+    const proof = Buffer.from(bytes);
+    this.#waitedMs = wait;
+    this.#hold(wait, undefined, () => {
+      this.#busy = false;
+      this.#guarded(() => this.#prove(login, proof));
+      if (this.isOpen && !this.#busy) this.#resume();
+    });
+  }
+
+  #prove(login: Login, bytes: Buffer): void {
+    try {
+      if (login.step(bytes, this.output)) this.#admitted(login);
+    } catch (error) {
+      this.#refuseLogin(error);
+    }
+  }
+
+  /** The client hears no more for so long; nor does the server listen. */
+  #hold(delayMs: number, refusal: LoginRefused | undefined, then: () => void): void {
+    this.#busy = true;
+    this.#leaveTurn?.();
+    const timer = this.server.clock.after(delayMs, () => {
+      this.#held = undefined;
+      then();
+    });
+    this.#held = { refusal, timer };
+  }
+
+  #noteRefusal(refusal: LoginRefused): void {
+    const { reason, method } = refusal;
+    this.server.authenticationFailed(this.#opening?.user ?? "", this.remoteAddress, refusal, reason, method);
+  }
+
+  #refuseLogin(error: unknown): void {
+    // A session may be refused too, to who has logged in: it has had its answer.
+    if (!(error instanceof LoginRefused) || this.#phase !== "authentication") throw error;
+    const { server } = this;
+    const user = this.#opening!.user;
+    this.#noteRefusal(error);
+    const whole = server.failures.failed(user, hostOf(this.remoteAddress), server.policy().failureBackoffMs);
+    // Together as long as where the proof was looked at at once: who has logged in from here before is nobody's business.
+    const delay = whole - this.#waitedMs;
+    if (delay <= 0) throw error;
+    this.#hold(delay, error, () => this.#fatal(error));
+  }
+
+  #admitted(login: Login): void {
+    const { server, output, connection } = this;
+    const opening = this.#opening!;
+    // It may have been revoked since it was shown, and who has not logged in is not swept.
+    login.checkAgain(server.trust());
     this.#login = undefined;
     this.#opening = undefined;
     this.#timer?.cancel();
     this.#timer = undefined;
+    this.#leaveTurn?.();
+    server.failures.succeeded(login.user, login.address);
+    server.authenticated(this, login.method);
     output.begin(backendTag.authentication);
     output.int32(authenticationCode.ok);
     output.end();
     this.#phase = "messages";
     this.#input.phase = "messages";
+    const { certificate } = login;
+    const { tls } = connection;
     const head: RelayHead = {
       user: opening.user,
       database: opening.database,
       settings: [...opening.settings],
       remoteAddress: this.remoteAddress,
-      encrypted: this.connection.encrypted,
+      encrypted: connection.encrypted,
+      tls: tls && { version: tls.version, cipher: tls.cipher, bits: tls.bits },
+      certificate,
+      authenticatedAt: server.clock.now(),
     };
+    this.#certificate = certificate?.isNeeded === true ? certificate : undefined;
     if (server.gate === undefined) this.#welcome(head);
     else this.#startRelaying(server.gate, head);
   }
 
-  #startOf({ user, database, settings, remoteAddress, encrypted }: RelayHead): SessionStart {
+  #startOf(head: RelayHead): SessionStart {
     const client: ClientChannel = {
       terminate: (reason) => this.terminate(reason),
       notification: (pid, name, payload) => this.#notify(pid, name, payload),
     };
-    return { user, database, settings: new Map(settings), remoteAddress, encrypted, client };
+    return { ...head, settings: new Map(head.settings), client };
   }
 
   /** Opens a session and greets the client with it. */
@@ -438,6 +609,7 @@ export class PgConnection {
   /** A client of another node, which has logged it in. */
   welcomeGuest(head: RelayHead): void {
     this.#isGuest = true;
+    this.#certificate = head.certificate?.isNeeded === true ? head.certificate : undefined;
     this.#timer?.cancel();
     this.#timer = undefined;
     this.#phase = "messages";
@@ -919,7 +1091,9 @@ export class PgConnection {
   /** Ends the connection with an error, at once or when the running call has ended (which is cancelled). */
   terminate(reason: DbError): void {
     if (this.#phase === "closed" || this.#terminating !== undefined) return;
-    if ((!this.#busy && !this.#pumping) || this.#relayed?.isOpening === true) {
+    // Of who has not logged in nothing is under way that could not be left.
+    const isWaiting = this.#phase !== "messages" && !this.#pumping;
+    if (isWaiting || (!this.#busy && !this.#pumping) || this.#relayed?.isOpening === true) {
       this.#fatal(reason);
       return;
     }
@@ -962,6 +1136,9 @@ export class PgConnection {
     this.#phase = "closed";
     this.#timer?.cancel();
     this.#timer = undefined;
+    this.#held?.timer.cancel();
+    this.#held = undefined;
+    this.#leaveTurn?.();
     this.output.close();
     if (this.#copy !== undefined) this.#copy.abort(connectionLost());
     const isCalling = this.#busy && this.#relayed?.isOpening !== true;

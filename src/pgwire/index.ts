@@ -16,22 +16,35 @@
 import { createHash, timingSafeEqual, X509Certificate } from "node:crypto";
 import { DbError } from "../base/errors.js";
 import type { Clock, Connection, Listener, Network, Random, TlsMaterial } from "../platform/index.js";
+import type { ClientTrust } from "../security/index.js";
 import type { SessionHost } from "../session/contract.js";
 import { PgConnection, type WireLimits, type WireServer } from "./connection.js";
+import { defaultLoginPolicy, type FailureReason, type LoginMethod, type LoginPolicy } from "./login.js";
+import { LoginFailures } from "./login-failures.js";
+import { LoginTurns } from "./login-turns.js";
 import { BufferPool } from "./output.js";
 import { type Relay, type RelayHead, type RelayStream, StreamConnection } from "./relay.js";
 import { RowFormats, type TypeOutputs } from "./rows.js";
 import { typeOutputs } from "./type-outputs.js";
 
 export type { WireLimits } from "./connection.js";
-export { homeUnreachable, type Relay, type RelayHead, type RelayStream } from "./relay.js";
+export {
+  defaultLoginPolicy,
+  type FailureReason,
+  failureReasons,
+  type LoginMethod,
+  type LoginPolicy,
+  LoginRefused,
+  loginMethods,
+} from "./login.js";
+export { homeUnreachable, type Relay, type RelayHead, type RelayStream, readHead } from "./relay.js";
 export type { TypeOutputs } from "./rows.js";
 
 export const defaultWireLimits: WireLimits = {
   messageBytesMax: 64 * 1024 * 1024,
   inputBytesMax: 1024 * 1024,
   outputBytesMax: 1024 * 1024,
-  authenticationTimeoutMs: 60_000,
+  authenticationTimeoutMs: 10_000,
   sliceMs: 2,
 };
 
@@ -39,7 +52,8 @@ export const defaultWireLimits: WireLimits = {
 export interface WireObserver {
   connected(remoteAddress: string): void;
   disconnected(remoteAddress: string): void;
-  authenticationFailed(user: string, remoteAddress: string, error: DbError): void;
+  /** `reason` is the truth, which the client is not told: for the log, the metrics and the audit. */
+  authenticationFailed(user: string, remoteAddress: string, error: DbError, reason: FailureReason): void;
   /** Something threw that is no DbError: a defect of the server. The client was told XX000. */
   internalError(error: Error): void;
 }
@@ -60,6 +74,10 @@ export interface PgWireOptions {
   /** Stable salt of log-ins of unknown roles; drawn anew when absent. */
   readonly mockSecret?: Uint8Array | undefined;
   readonly observer: WireObserver;
+  /** What the cluster asks of log-ins now; absent: nothing beyond the rules. */
+  readonly policy?: (() => LoginPolicy) | undefined;
+  /** Whom client certificates are believed now; undefined: nobody. */
+  readonly trust?: (() => ClientTrust | undefined) | undefined;
   /** The way to the node where sessions run; undefined: they run here. */
   readonly relay?: Relay | undefined;
   /** Text and binary forms of values; those of model/io.ts unless a test brings its own. */
@@ -68,6 +86,12 @@ export interface PgWireOptions {
 
 export class PgWire {
   readonly #connections = new Set<PgConnection>();
+  /** Those that have not logged in, the oldest first. */
+  readonly #unauthenticated = new Set<PgConnection>();
+  readonly #policy: () => LoginPolicy;
+  /** Log-ins by outcome and method, `success scram` for one; and refusals by reason. */
+  readonly authentications = new Map<`${"success" | "failure"} ${LoginMethod}`, number>();
+  readonly authenticationFailures = new Map<FailureReason, number>();
   readonly #server: WireServer;
   #listener: Listener | undefined;
   #refusal: DbError | undefined;
@@ -78,6 +102,7 @@ export class PgWire {
     const { host, clock, random, tls, observer, relay } = options;
     let mockSecret = options.mockSecret;
     if (mockSecret === undefined) random.fill((mockSecret = new Uint8Array(32)));
+    this.#policy = options.policy ?? (() => defaultLoginPolicy);
     this.#server = {
       host,
       clock,
@@ -90,12 +115,25 @@ export class PgWire {
       requireTls: options.requireTls ?? false,
       refuse: () => this.#refusal,
       internalError: (error) => observer.internalError(error),
-      authenticationFailed: (user, address, error) => observer.authenticationFailed(user, address, error),
+      turns: new LoginTurns(clock),
+      failures: new LoginFailures(clock),
+      policy: this.#policy,
+      trust: options.trust ?? (() => undefined),
+      authenticated: (connection, method) => {
+        this.#unauthenticated.delete(connection);
+        addOne(this.authentications, `success ${method}`);
+      },
+      authenticationFailed: (user, address, error, reason, method) => {
+        addOne(this.authentications, `failure ${method}`);
+        addOne(this.authenticationFailures, reason);
+        observer.authenticationFailed(user, address, error, reason);
+      },
       gate: relay === undefined ? undefined : { relay, clock, retryAt: Number.NEGATIVE_INFINITY },
       cancel: (pid, key) => this.#cancel(pid, key),
       switched: (connection) => this.#switched.add(connection),
       closed: (connection) => {
         this.#connections.delete(connection);
+        this.#unauthenticated.delete(connection);
         this.#switched.delete(connection);
         observer.disconnected(connection.remoteAddress);
       },
@@ -114,8 +152,34 @@ export class PgWire {
       connection.destroy();
       return;
     }
-    this.#connections.add(new PgConnection(connection, this.#server));
+    this.#makeRoom(this.#policy().unauthenticatedMax);
+    const accepted = new PgConnection(connection, this.#server);
+    this.#connections.add(accepted);
+    this.#unauthenticated.add(accepted);
     this.options.observer.connected(connection.remoteAddress);
+  }
+
+  /**
+   * Too many that have not logged in: the oldest goes (THR-8), those first that have said nothing yet. Those that have failed and
+   * wait to hear of it are counted apart, as many again: if they made room, who is let go early would be back early.
+   */
+  #makeRoom(max: number): void {
+    if (this.#unauthenticated.size < max) return;
+    const all = [...this.#unauthenticated];
+    const held = all.filter((one) => one.isHeld);
+    if (held.length >= max) held[0]!.evict();
+    if (all.length - held.length < max) return;
+    const active = all.filter((one) => !one.isHeld);
+    (active.find((one) => one.isSilent) ?? active[0])?.evict();
+  }
+
+  /** When revocations or authorities have changed: ends the sessions that rest on a certificate that is good no more. */
+  sweep(trust: ClientTrust): void {
+    for (const connection of [...this.#connections]) connection.sweep(trust);
+  }
+
+  get unauthenticatedCount(): number {
+    return this.#unauthenticated.size;
   }
 
   /**
@@ -182,6 +246,10 @@ export class PgWire {
   ): void {
     for (const connection of [...this.#connections]) connection.leave(reason);
   }
+}
+
+function addOne<Key>(counts: Map<Key, number>, key: Key): void {
+  counts.set(key, (counts.get(key) ?? 0) + 1);
 }
 
 /** What SCRAM-SHA-256-PLUS binds to: SHA-256 of the DER certificate (RFC 5929, for certificates signed with SHA-256). */

@@ -35,7 +35,14 @@
 import { assert, DbError } from "../base/errors.js";
 import type { Clock, Connection, Timer } from "../platform/index.js";
 import type { PeerStream } from "../rpc/contract.js";
-import type { MaybePromise, ResultSink, Session, TransactionStatus } from "../session/contract.js";
+import type {
+  ClientCertificate,
+  MaybePromise,
+  ResultSink,
+  Session,
+  TlsFacts,
+  TransactionStatus,
+} from "../session/contract.js";
 import { fatal, violation } from "./errors.js";
 import { BodyReader } from "./input.js";
 import { backendTag, frontendTag, relayTag } from "./messages.js";
@@ -55,6 +62,37 @@ export interface RelayHead {
   readonly settings: Settings;
   readonly remoteAddress: string;
   readonly encrypted: boolean;
+  readonly tls?: TlsFacts | undefined;
+  readonly certificate?: ClientCertificate | undefined;
+  /** Milliseconds since 1970. */
+  readonly authenticatedAt?: number | undefined;
+}
+
+/**
+ * A head as another node has sent it. That node is a member, and its word for who has logged in there is taken; what is not of
+ * this shape is not.
+ * @throws DbError 08P01
+ */
+export function readHead(value: unknown): RelayHead {
+  const head = (typeof value === "object" && value !== null ? value : {}) as Partial<Record<string, unknown>>;
+  const certificate = head["certificate"] as Partial<Record<string, unknown>> | undefined;
+  const tls = head["tls"] as Partial<Record<string, unknown>> | undefined;
+  const areTexts = (...values: readonly unknown[]): boolean => values.every((one) => typeof one === "string");
+  const isSound =
+    areTexts(head["user"], head["database"], head["remoteAddress"]) &&
+    typeof head["encrypted"] === "boolean" &&
+    Array.isArray(head["settings"]) &&
+    head["settings"].every((pair) => Array.isArray(pair) && pair.length === 2 && areTexts(...pair)) &&
+    (head["authenticatedAt"] === undefined || Number.isFinite(head["authenticatedAt"])) &&
+    (tls === undefined || (areTexts(tls?.["version"], tls?.["cipher"]) && Number.isFinite(tls["bits"]))) &&
+    (certificate === undefined ||
+      (areTexts(
+        ...["role", "issuer", "serial", "subjectName", "issuerName"].map((key) => certificate?.[key]),
+      ) &&
+        /^[0-9a-f]{1,64}$/.test(String(certificate["serial"])) &&
+        typeof certificate["isNeeded"] === "boolean"));
+  if (!isSound) throw violation("the head of a session is not understood");
+  return value as RelayHead;
 }
 
 /** The way to the home node. */

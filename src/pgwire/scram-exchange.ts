@@ -1,20 +1,30 @@
 /**
  * The SASL messages of a log-in around the SCRAM computation: mechanisms offered, the client's choice, two rounds.
  *
- * Invariants: -PLUS is offered on encrypted connections only, and first; an unknown role, a role without a password and
- * a wrong password answer alike (28P01).
+ * Invariants: -PLUS is offered on encrypted connections only, and first; an unknown role, a role without a password, one that
+ * is not to be admitted and a wrong password take the same steps and answer alike.
  */
-import { DbError } from "../base/errors.js";
 import type { Random } from "../platform/index.js";
-import { mechanisms, parseVerifier, ScramServer } from "../security/index.js";
-import { fatal, fatalViolation } from "./errors.js";
-import type { BodyReader } from "./input.js";
+import { mechanisms, ScramServer } from "../security/index.js";
+import { fatalViolation } from "./errors.js";
+import { BodyReader } from "./input.js";
 import { authenticationCode, backendTag } from "./messages.js";
 import type { Output } from "./output.js";
 
-export interface LoginOptions {
+export type ScramOffer = "plain" | "both" | "plus";
+const offered: Readonly<Record<ScramOffer, readonly string[]>> = {
+  plain: [mechanisms.plain],
+  both: [mechanisms.plus, mechanisms.plain],
+  plus: [mechanisms.plus],
+};
+
+export interface ExchangeOptions {
   readonly user: string;
-  readonly passwordOf: (user: string) => string | undefined;
+  /** As it is stored; undefined: there is none. */
+  readonly password: string | undefined;
+  readonly offer: ScramOffer;
+  /** Whether who proves the password comes in, bound to the connection or not. */
+  readonly admits: (bound: boolean) => boolean;
   readonly random: Random;
   readonly mockSecret: Uint8Array;
   readonly channelBinding: Uint8Array | undefined;
@@ -22,70 +32,54 @@ export interface LoginOptions {
 
 export class ScramExchange {
   #server: ScramServer | undefined;
-  #challenged = false;
+  /** The server's nonce was sent: what comes next is the proof. */
+  isChallenged = false;
+  /** The proof was looked at. */
+  isOver = false;
 
-  constructor(private readonly options: LoginOptions) {}
+  constructor(private readonly options: ExchangeOptions) {}
 
   /** AuthenticationSASL with the mechanisms offered. */
   offer(out: Output): void {
     out.begin(backendTag.authentication);
     out.int32(authenticationCode.sasl);
-    if (this.options.channelBinding !== undefined) out.cstring(mechanisms.plus);
-    out.cstring(mechanisms.plain);
+    for (const mechanism of offered[this.options.offer]) out.cstring(mechanism);
     out.byte(0);
     out.end();
   }
 
-  /** Takes one `p` message; true when the client is authenticated. @throws FatalError 28P01, 28000, 08P01 */
-  step(body: BodyReader, out: Output): boolean {
-    try {
-      if (this.#server === undefined) return this.#choose(body, out);
-      return this.#challenged ? this.#final(body, out) : this.#challenge(body.rest(), out);
-    } catch (error) {
-      if (error instanceof DbError) throw fatal(error.condition, error.message, error.fields);
-      throw error;
-    }
+  /** Takes the body of one `p` message; true when the client is authenticated. @throws DbError 28000, 08P01, 0A000 */
+  step(body: Buffer, out: Output): boolean {
+    if (this.#server === undefined) this.#choose(body, out);
+    else if (!this.isChallenged) this.#challenge(body, out);
+    else return this.#final(body, out);
+    return false;
   }
 
-  #choose(body: BodyReader, out: Output): boolean {
+  #choose(bytes: Buffer, out: Output): void {
+    const body = new BodyReader().over(bytes, 0, bytes.length);
     const mechanism = body.cstring();
-    const offered =
-      this.options.channelBinding !== undefined ? Object.values(mechanisms) : [mechanisms.plain];
-    if (!offered.some((name) => name === mechanism)) {
+    const { offer, admits, ...options } = this.options;
+    if (!offered[offer].includes(mechanism)) {
       throw fatalViolation("client selected an invalid SASL authentication mechanism");
     }
-    const { user, random, mockSecret, channelBinding } = this.options;
-    const text = this.options.passwordOf(user);
-    this.#server = new ScramServer({
-      mechanism,
-      user,
-      random,
-      mockSecret,
-      channelBinding,
-      verifier: text === undefined ? undefined : parseVerifier(text),
-    });
+    this.#server = new ScramServer({ ...options, mechanism, admits: admits(mechanism === mechanisms.plus) });
     const length = body.int32();
-    if (length >= 0) {
-      const initial = body.bytes(length);
-      body.done();
-      return this.#challenge(initial, out);
-    }
+    const initial = length < 0 ? undefined : body.bytes(length);
     body.done();
-    this.#answer(out, authenticationCode.saslContinue, ""); // the client speaks first in this mechanism
-    return false;
+    if (initial !== undefined) this.#challenge(initial, out);
+    else this.#answer(out, authenticationCode.saslContinue, ""); // the client speaks first in this mechanism
   }
 
-  #challenge(clientFirst: Buffer, out: Output): boolean {
+  #challenge(clientFirst: Buffer, out: Output): void {
     this.#answer(out, authenticationCode.saslContinue, this.#server!.first(clientFirst.toString("latin1")));
-    this.#challenged = true;
-    return false;
+    this.isChallenged = true;
   }
 
-  #final(body: BodyReader, out: Output): boolean {
-    const proof = this.#server!.final(body.rest().toString("latin1"));
-    if (proof === undefined) {
-      throw fatal("invalidPassword", `password authentication failed for user "${this.options.user}"`);
-    }
+  #final(body: Buffer, out: Output): boolean {
+    const proof = this.#server!.final(body.toString("latin1"));
+    this.isOver = true;
+    if (proof === undefined) return false;
     this.#answer(out, authenticationCode.saslFinal, proof);
     return true;
   }

@@ -7,7 +7,8 @@ import { DbError } from "../base/errors.js";
 import { Batch } from "../model/batch.js";
 import { oids } from "../model/type-table.js";
 import type { Value } from "../model/value.js";
-import type { Clock, Connection, Random, Timer } from "../platform/index.js";
+import type { Clock, Connection, Random, Timer, TlsState } from "../platform/index.js";
+import type { LoginAttempt, LoginDecision } from "../security/index.js";
 import { formatVerifier } from "../security/scram.js";
 import type {
   MaybePromise,
@@ -226,6 +227,11 @@ export class FakeHost implements SessionHost {
     readonly script: (text: string) => Scripted | undefined,
     readonly pidBase = 0,
   ) {}
+  /** What is asked of everybody. */
+  login: LoginDecision = { rule: undefined, method: "scram", shown: new Set(["scram"]) };
+  decideLogin(_attempt: LoginAttempt): LoginDecision {
+    return this.login;
+  }
   passwordOf(user: string): string | undefined {
     return user === "ann" ? verifier : undefined;
   }
@@ -306,8 +312,9 @@ export class FakeRandom implements Random {
 
 /** The server's end of a connection whose other end is the test. */
 export class FakeConnection implements Connection {
-  readonly remoteAddress = "test:1";
   encrypted = false;
+  /** What the handshake brought; set it before the client starts. */
+  tls: TlsState | undefined;
   readonly sent: Buffer[] = [];
   writes = 0;
   ended = false;
@@ -317,6 +324,8 @@ export class FakeConnection implements Connection {
   #waiting: (() => void)[] = [];
   #onData: (chunk: Buffer) => void = () => {};
   #onClose: () => void = () => {};
+
+  constructor(readonly remoteAddress = "test:1") {}
 
   onData(handler: (chunk: Buffer) => void): void {
     this.#onData = handler;

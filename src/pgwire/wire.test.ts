@@ -1,5 +1,7 @@
 /** Over real sockets: the pg driver as client, TLS, and the shape of every message that is sent. */
+import { X509Certificate } from "node:crypto";
 import net from "node:net";
+import { connect as connectTls } from "node:tls";
 import pg from "pg";
 import { serialize } from "pg-protocol";
 import { afterEach, describe, expect, it } from "vitest";
@@ -10,12 +12,16 @@ import { dial } from "../platform/dial.js";
 import { hostClock, hostRandom } from "../platform/host.js";
 import type { TlsMaterial } from "../platform/index.js";
 import { HostNetwork } from "../platform/network.js";
-import { ScramClient } from "../security/index.js";
+import { type ClientTrust, checkUser, fingerprintOf, ScramClient } from "../security/index.js";
+import { createCa } from "../security/testing.js";
 import { createServerCertificate } from "../security/tls.js";
+import { makeUserCertificate, userUri } from "../security/user-testing.js";
 import { PgWire, type WireLimits } from "./index.js";
 import { readInt32 } from "./input.js";
 import { backendMessages, type Shape } from "./messages.js";
 import { column, FakeHost, type Scripted } from "./testing.js";
+
+const clusterUuid = "0190a8c0-0000-7000-8000-00000000000c";
 
 const types = [
   column("n", oids.int4),
@@ -75,7 +81,7 @@ afterEach(async () => {
   }
 });
 
-async function listen(tls?: TlsMaterial, limits: Partial<WireLimits> = {}) {
+async function listen(tls?: TlsMaterial, limits: Partial<WireLimits> = {}, trust?: ClientTrust) {
   const host = new FakeHost(script);
   const wire = new PgWire({
     host,
@@ -86,6 +92,7 @@ async function listen(tls?: TlsMaterial, limits: Partial<WireLimits> = {}) {
     port: 0,
     tls,
     limits,
+    trust: () => trust,
     observer: {
       connected: () => {},
       disconnected: () => {},
@@ -122,6 +129,67 @@ describe("the pg driver", () => {
     await client.query("listen");
     expect(await heard).toMatchObject({ channel: "news", payload: "hello", processId: 5 });
     await client.end();
+  });
+
+  it("shows a certificate, whose key it has, and resumes nothing", async () => {
+    const names = { commonName: "localhost", dns: ["localhost"], addresses: ["127.0.0.1"] };
+    const material = await createServerCertificate(names, hostClock, hostRandom);
+    const ca = await createCa(clusterUuid, hostClock, hostRandom);
+    const certificate = new X509Certificate(ca.certificatePem);
+    const authorities = [{ certificate, fingerprint: fingerprintOf(certificate) }];
+    const revoked = new Set<string>();
+    const trust: ClientTrust = {
+      check: (der) =>
+        checkUser(new X509Certificate(der), {
+          clusterUuid,
+          now: hostClock.now(),
+          toleranceMs: 0,
+          authorities,
+          isRevoked: (_, serial) => revoked.has(serial),
+        }),
+      standing: ({ serial }) => (revoked.has(serial) ? "REVOKED" : undefined),
+    };
+    const { options, host, wire } = await listen(material, {}, trust);
+    host.login = { rule: undefined, method: "certificate", shown: new Set(["certificate"]) };
+    const uris = [userUri(clusterUuid, "ann")];
+    for (const key of ["ed25519", "p256", "rsa"] as const) {
+      const own = await makeUserCertificate(ca, { uris, key });
+      const ssl = { rejectUnauthorized: false, cert: own.certificatePem, key: own.keyPem };
+      const client = new pg.Client({ ...options, password: undefined, ssl });
+      await client.connect();
+      const { start } = host.sessions.at(-1)!;
+      expect(start).toMatchObject({ tls: { version: "TLSv1.3" }, certificate: { role: "ann" } });
+      const ended = new Promise<Error>((resolve) => client.on("error", resolve));
+      revoked.add(start.certificate!.serial);
+      wire.sweep(trust);
+      expect(await ended).toMatchObject({ code: "28000", message: "certificate revoked" });
+      const again = new pg.Client({ ...options, password: undefined, ssl });
+      await expect(again.connect()).rejects.toMatchObject({
+        code: "28000",
+        detail: expect.stringMatching(/^REVOKED: /),
+      });
+    }
+    const bare = new pg.Client({ ...options, password: undefined, ssl: { rejectUnauthorized: false } });
+    await expect(bare.connect()).rejects.toMatchObject({ code: "28000" });
+
+    for (const maxVersion of ["TLSv1.2", "TLSv1.3"] as const) {
+      const shake = async (session: Buffer | undefined): Promise<[Buffer | undefined, boolean]> => {
+        const raw = net.connect(options.port, "127.0.0.1");
+        raw.write(Buffer.from([0, 0, 0, 8, 4, 210, 22, 47]));
+        await new Promise((resolve) => raw.once("data", resolve));
+        const secure = connectTls({ socket: raw, rejectUnauthorized: false, maxVersion, session });
+        let ticket: Buffer | undefined;
+        secure.on("session", (one: Buffer) => (ticket = one));
+        await new Promise((resolve) => secure.once("secureConnect", resolve));
+        // The server's tickets come behind the handshake.
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        const reused = secure.isSessionReused();
+        secure.destroy();
+        return [ticket ?? secure.getSession(), reused];
+      };
+      const [session] = await shake(undefined);
+      expect((await shake(session))[1]).toBe(false);
+    }
   });
 
   it("logs in over TLS with channel binding, and is told of a wrong password", async () => {

@@ -79,10 +79,23 @@ export interface Disk {
   lockSync(path: string): () => void;
 }
 
+/** What a TLS handshake has agreed on. */
+export interface TlsState {
+  /** TLSv1.2 or TLSv1.3. */
+  readonly version: string;
+  readonly cipher: string;
+  /** Of the cipher's key. */
+  readonly bits: number;
+  /** DER, whose key the client has shown to hold; not checked in any other way. Undefined: it has shown none. */
+  readonly clientCertificate: Uint8Array | undefined;
+}
+
 /** One accepted or opened connection. Bytes are handed over in order; `write` says whether to go on at once. */
 export interface Connection {
   readonly remoteAddress: string;
   readonly encrypted: boolean;
+  /** Undefined: not encrypted, or nobody knows how. */
+  readonly tls?: TlsState | undefined;
   /** `chunk` is lent: what the handler wants to keep it copies before it returns. */
   onData(handler: (chunk: Buffer) => void): void;
   onClose(handler: () => void): void;

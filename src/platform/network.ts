@@ -3,14 +3,19 @@
  *
  * All sockets in the clear read into one buffer (docs/decisions/sockets-read-into-one-buffer.md).
  *
+ * Clients are asked for a certificate and may go without; what one is worth whoever accepts the connection decides, for OpenSSL
+ * knows neither our identities nor our reasons. Nothing is ever resumed, since a resumed session skips the proof of the key: no
+ * tickets, and no cache that could answer.
+ *
  * Invariants: a handler registered with `onData` keeps receiving after the turn to TLS, decrypted; `onClose` is called
  * exactly once; a socket error is never thrown, it closes the connection; memory given to `write` is free again when it
  * answered true.
  */
+import { constants } from "node:crypto";
 import net from "node:net";
 import tls from "node:tls";
 import { assert, DbError } from "../base/errors.js";
-import type { Connection, Listener, Network, TlsMaterial } from "./index.js";
+import type { Connection, Listener, Network, TlsMaterial, TlsState } from "./index.js";
 
 const nothing = Buffer.alloc(0);
 /** A peer that neither reads nor closes is cut off this long after our side has ended. */
@@ -19,6 +24,26 @@ const lingerMs = 5_000;
 const keepAliveMs = 60_000;
 /** What one read may bring. */
 const readBytes = 65_536;
+
+/** Forward secrecy and authenticated encryption only (THR-3). */
+const ciphers = [
+  "TLS_AES_256_GCM_SHA384",
+  "TLS_CHACHA20_POLY1305_SHA256",
+  "TLS_AES_128_GCM_SHA256",
+  ...["ECDSA", "RSA"].flatMap((key) =>
+    ["AES256-GCM-SHA384", "CHACHA20-POLY1305", "AES128-GCM-SHA256"].map((suite) => `ECDHE-${key}-${suite}`),
+  ),
+].join(":");
+
+function stateOf(socket: tls.TLSSocket): TlsState {
+  const cipher = socket.getCipher().name;
+  return {
+    version: socket.getProtocol() ?? "?",
+    cipher,
+    bits: cipher.includes("128") ? 128 : 256,
+    clientCertificate: socket.getPeerX509Certificate()?.raw,
+  };
+}
 
 /** Bytes that any socket in the clear has just read; lent to its handler, overwritten by the next read of any. */
 let sharedInput: Buffer | undefined;
@@ -57,6 +82,7 @@ class SocketConnection implements Connection {
   #secure: tls.SecureContext | undefined;
   #encrypting = false;
   #encrypted = false;
+  #tls: TlsState | undefined;
   #onData: (chunk: Buffer) => void = () => {};
   #onClose: () => void = () => {};
   #ended = false;
@@ -76,6 +102,10 @@ class SocketConnection implements Connection {
 
   get encrypted(): boolean {
     return this.#encrypted;
+  }
+
+  get tls(): TlsState | undefined {
+    return this.#tls;
   }
 
   /** Bytes in the clear; behind TLS they are the secured socket's business. */
@@ -142,7 +172,12 @@ class SocketConnection implements Connection {
     raw.removeListener("data", this.#received);
     raw.removeListener("error", this.#failed);
     raw.on("error", () => raw.destroy());
-    const secured = new tls.TLSSocket(raw, { isServer: true, secureContext: this.#secure });
+    const secured = new tls.TLSSocket(raw, {
+      isServer: true,
+      secureContext: this.#secure,
+      requestCert: true,
+      rejectUnauthorized: false,
+    });
     this.#socket = secured;
     secured.on("error", this.#failed);
     secured.on("close", this.#wasClosed);
@@ -150,6 +185,7 @@ class SocketConnection implements Connection {
     return new Promise((resolve, reject) => {
       secured.once("secure", () => {
         this.#encrypted = true;
+        this.#tls = stateOf(secured);
         resolve();
       });
       secured.once("close", () => reject(new DbError("connectionFailure", "the TLS handshake failed")));
@@ -172,6 +208,9 @@ export class HostNetwork implements Network {
             cert: material.certificatePem,
             key: material.keyPem,
             minVersion: "TLSv1.2",
+            ciphers,
+            honorCipherOrder: true,
+            secureOptions: constants.SSL_OP_NO_TICKET | constants.SSL_OP_NO_RENEGOTIATION,
           });
     const server = net.createServer({
       noDelay: true,

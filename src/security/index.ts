@@ -4,6 +4,7 @@
  * Other folders import from here.
  */
 
+export { addressBytes, hostOf, isLoopback, networkText, parseNetwork, peerKey } from "./addresses.js";
 export {
   Authority,
   type AuthorityOptions,
@@ -44,6 +45,13 @@ export {
   type RequestWish,
   readRequest,
 } from "./certificate-request.js";
+export {
+  decide,
+  defaultConnectionRule,
+  type LoginAttempt,
+  type LoginDecision,
+  orderedRules,
+} from "./connection-rules.js";
 export {
   checkPeer,
   ed25519Key,
@@ -100,3 +108,11 @@ export {
   usualShares,
 } from "./shares.js";
 export { type CertificateNames, readServerCertificate, serverCertificate } from "./tls.js";
+export {
+  type ClientTrust,
+  checkUser,
+  type UserCondition,
+  type UserContext,
+  type UserIdentity,
+  type UserVerdict,
+} from "./user-identity.js";

@@ -146,8 +146,10 @@ function printable(character: string | undefined): string {
 
 export interface ScramServerOptions {
   readonly mechanism: string;
-  /** undefined: no such role, or it has no password. The exchange runs all the same. */
-  readonly verifier: ScramVerifier | undefined;
+  /** The role's password as it is stored; undefined: no such role, or it has none. The exchange runs all the same. */
+  readonly password: string | undefined;
+  /** False: whatever the client proves, it is refused as if it had proved nothing. */
+  readonly admits: boolean;
   /** Names the role in a made-up salt, so that asking twice shows the same one. */
   readonly user: string;
   readonly mockSecret: Uint8Array;
@@ -166,8 +168,11 @@ export class ScramServer {
   #nonce = "";
 
   constructor(private readonly options: ScramServerOptions) {
-    this.#known = options.verifier !== undefined;
-    this.#verifier = options.verifier ?? mockVerifier(options.user, options.mockSecret);
+    // Both are made for every name: which of them is used takes no time.
+    const mock = mockVerifier(options.user, options.mockSecret);
+    const stored = parseVerifier(options.password ?? nobodysPassword);
+    this.#known = options.password !== undefined && stored !== undefined;
+    this.#verifier = this.#known ? stored! : mock;
   }
 
   /** @throws DbError 08P01 malformed, 28000 channel binding disagreement, 0A000 unknown extension */
@@ -266,7 +271,9 @@ export class ScramServer {
     for (let byte = 0; byte < keyBytes; byte++) signature[byte]! ^= proofBytes[byte]!;
     const proven = equal(sha256(signature), this.#verifier.storedKey);
     const serverSignature = hmac(this.#verifier.serverKey, authMessage);
-    return proven && this.#known ? `v=${serverSignature.toString("base64")}` : undefined;
+    return proven && this.#known && this.options.admits
+      ? `v=${serverSignature.toString("base64")}`
+      : undefined;
   }
 }
 
@@ -280,6 +287,14 @@ function mockVerifier(user: string, secret: Uint8Array): ScramVerifier {
   const key = hmac(secret, `key of ${user}`);
   return { iterations: defaultIterations, salt, storedKey: key, serverKey: hmac(secret, key) };
 }
+
+/** Of the length that passwords have, to be read in place of one. */
+const nobodysPassword = formatVerifier({
+  iterations: defaultIterations,
+  salt: Buffer.alloc(saltBytes, 1),
+  storedKey: Buffer.alloc(keyBytes, 2),
+  serverKey: Buffer.alloc(keyBytes, 3),
+});
 
 /** The client's side, for the command-line client. */
 export class ScramClient {

@@ -138,9 +138,18 @@ function statusRow(session: ServerSession): Value[] {
 
 // --- privileges ------------------------------------------------------------------------------------------------------
 
-export type ClusterPrivilege = "CLUSTER_MEMBERSHIP_ADMIN" | "CLUSTER_CONFIG_ADMIN" | "CLUSTER_CA_ADMIN";
+export type ClusterPrivilege =
+  | "CLUSTER_MEMBERSHIP_ADMIN"
+  | "CLUSTER_CONFIG_ADMIN"
+  | "CLUSTER_CA_ADMIN"
+  | "CLUSTER_SECURITY_ADMIN";
 
-function holds(catalog: CatalogReader, roleId: ObjectId, privilege: ClusterPrivilege): boolean {
+/** A superuser holds all of them. */
+export function holdsOnCluster(
+  catalog: CatalogReader,
+  roleId: ObjectId,
+  privilege: ClusterPrivilege,
+): boolean {
   if (isSuperuser(catalog, roleId)) return true;
   const roles = rolesOf(catalog, roleId, true);
   for (const object of catalog.objects()) {
@@ -153,7 +162,7 @@ function holds(catalog: CatalogReader, roleId: ObjectId, privilege: ClusterPrivi
 }
 
 function requirePrivilege(session: ServerSession, privilege: ClusterPrivilege): void {
-  if (holds(session.catalog, session.currentRoleId, privilege)) return;
+  if (holdsOnCluster(session.catalog, session.currentRoleId, privilege)) return;
   throw new DbError("insufficientPrivilege", "permission denied for cluster", {
     detail: `User does not have ${privilege} privilege.`,
   });

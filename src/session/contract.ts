@@ -10,6 +10,7 @@ import type { DbError } from "../base/errors.js";
 import type { Batch } from "../model/batch.js";
 import type { IoSettings } from "../model/io-settings.js";
 import type { TypeRef } from "../model/schema.js";
+import type { LoginAttempt, LoginDecision } from "../security/index.js";
 import type { OutputColumn } from "../sql/plan.js";
 
 export type MaybePromise<T> = T | Promise<T>;
@@ -59,8 +60,35 @@ export interface SessionStart {
   readonly settings: ReadonlyMap<string, string>;
   readonly remoteAddress: string;
   readonly encrypted: boolean;
+  /** What it is encrypted with; undefined: nothing, or nobody knows. */
+  readonly tls?: TlsFacts | undefined;
+  /** That the client has shown and that was believed, whether or not it was asked for. */
+  readonly certificate?: ClientCertificate | undefined;
+  /** When it logged in, milliseconds since 1970; undefined: now. */
+  readonly authenticatedAt?: number | undefined;
   /** The connection, for what reaches a client outside a statement. Always given by the wire listener. */
   readonly client?: ClientChannel | undefined;
+}
+
+/** For pg_stat_ssl. Plain data. */
+export interface TlsFacts {
+  readonly version: string;
+  readonly cipher: string;
+  readonly bits: number;
+}
+
+/** A user's certificate that was checked. Plain data. */
+export interface ClientCertificate {
+  /** The role that its URI names. */
+  readonly role: string;
+  /** SHA-256 of the issuing CA's certificate, hexadecimal. */
+  readonly issuer: string;
+  /** Hexadecimal, lower case. */
+  readonly serial: string;
+  readonly subjectName: string;
+  readonly issuerName: string;
+  /** The log-in rests on it: when it is revoked, the session ends. */
+  readonly isNeeded: boolean;
 }
 
 /** What a session may do to its connection at any time, idle or not. */
@@ -122,6 +150,8 @@ export interface Session {
 export interface SessionHost {
   /** SCRAM verifier text of a role that may log in; undefined for unknown ones (the caller answers alike). */
   passwordOf(user: string): string | undefined;
+  /** What the connection rules ask of him; absent: a password of everybody. */
+  decideLogin?(attempt: LoginAttempt): LoginDecision;
   /** Throws DbError (unknown role or database, no login, too many connections). */
   openSession(start: SessionStart): Session;
   /**

@@ -10,7 +10,7 @@ import { WorkMemoryPool } from "../exec/index.js";
 import type { SweepReport } from "../mga/contract.js";
 import type { DatabaseDesc, RoleDesc, TableDesc, ViewDesc } from "../model/schema.js";
 import type { Clock, Disk, Random } from "../platform/index.js";
-import { createVerifier } from "../security/index.js";
+import { createVerifier, decide, type LoginAttempt, type LoginDecision } from "../security/index.js";
 import { holdsPrivileges } from "../security/privileges.js";
 import type { Shard } from "../shard/index.js";
 import type { Expr as AstExpr } from "../sql/ast.js";
@@ -45,6 +45,8 @@ export interface ServerOptions {
   /** Heavy statements that run at once. */
   readonly heavyStatements: number;
   readonly tempFileLimit: number;
+  /** Connection rules are set aside until the next start. */
+  readonly ignoreConnectionRules?: boolean | undefined;
   readonly counters: () => Iterable<Metric>;
   readonly checkpoint: () => Promise<void>;
   readonly log: (message: string, fields?: Readonly<Record<string, unknown>>) => void;
@@ -153,6 +155,17 @@ export class Server implements SessionHost {
     if (until !== undefined && until !== "infinity" && Number(until) < microsNow(this.clock))
       return undefined;
     return role.password;
+  }
+
+  decideLogin(attempt: LoginAttempt): LoginDecision {
+    return decide(this.control.state, attempt, this.options.ignoreConnectionRules);
+  }
+
+  /** Ends what logged in more than so many milliseconds ago: idle sessions at once, others with their transaction (SEC-7). */
+  endOldSessions(lifetimeMs: number): void {
+    const before = this.clock.now() - lifetimeMs;
+    for (const session of [...this.#sessions.values()])
+      if (session.authenticatedAt < before) session.expire();
   }
 
   database(name: string): DatabaseDesc | undefined {

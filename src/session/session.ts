@@ -155,6 +155,10 @@ export class ServerSession implements Session, DdlSession, RunningHost {
   /** When the client's call began: `clock.monotonic`. */
   #begun = 0;
   #closed = false;
+  /** It has lived long enough, and ends when no transaction is open. */
+  #isExpired = false;
+  /** Milliseconds since 1970. */
+  readonly authenticatedAt: number;
   #sliceStart = 0;
   #defaults: TransactionSettings = { isolation: "readCommitted", readOnly: false, deferrable: false };
   /** Of the settings that `#defaults` was read from. */
@@ -191,6 +195,7 @@ export class ServerSession implements Session, DdlSession, RunningHost {
     this.sessionRoleId = role.id;
     this.currentRoleId = role.id;
     this.backendStart = this.now();
+    this.authenticatedAt = start.authenticatedAt ?? server.clock.now();
     this.activity.stateChange = this.backendStart;
     this.eval = new SessionEvalContext(
       server.clock,
@@ -456,6 +461,7 @@ export class ServerSession implements Session, DdlSession, RunningHost {
           ? "idle in transaction (aborted)"
           : "idle";
     this.activity.stateChange = this.now();
+    if (this.#isExpired) this.#endExpired();
     const limit =
       this.transaction.state === "block" || this.transaction.state === "failed"
         ? this.settings.number("idle_in_transaction_session_timeout")
@@ -476,6 +482,27 @@ export class ServerSession implements Session, DdlSession, RunningHost {
         ),
       );
     }
+  }
+
+  /** The session is older than sessions may be. */
+  expire(): void {
+    if (this.#isExpired) return;
+    this.#isExpired = true;
+    if (!this.#running) this.#endExpired();
+  }
+
+  /** When the answer to the running call is out, and only if no other has begun. */
+  #endExpired(): void {
+    if (this.transaction.state !== "none" || this.#closed) return;
+    this.clock.after(0, () => {
+      if (this.#running || this.#closed || this.transaction.state !== "none") return;
+      this.start.client?.terminate(
+        new DbError("adminShutdown", "terminating connection because the session is too old", {
+          detail: "It has logged in longer ago than authentication.session_lifetime allows.",
+          hint: "Connect again.",
+        }),
+      );
+    });
   }
 
   /** Runs `work` as a client call: `#end` follows whichever way it goes. */
@@ -1539,6 +1566,9 @@ export class ServerSession implements Session, DdlSession, RunningHost {
       transactionId: rows?.id ?? 0,
       isolation: this.transaction.state === "none" ? "readCommitted" : this.transaction.settings.isolation,
       readOnly: this.transaction.state !== "none" && this.transaction.settings.readOnly,
+      encrypted: this.start.encrypted,
+      tls: this.start.tls,
+      certificate: this.start.certificate,
     };
   }
 

@@ -208,7 +208,7 @@ export class ControlProcess {
   }
 
   protected async open(): Promise<void> {
-    const { member, world } = this;
+    const { member } = this;
     const known = readIdentity(member.disk);
     if (known === undefined) throw new Error("a node is created before it is started");
     const identity: NodeIdentity = {

@@ -1222,6 +1222,27 @@ export interface AlterPolicy {
   readonly position: number;
 }
 
+/**
+ * CREATE, ALTER and DROP CONNECTION RULE. A clause that is absent says nothing: the default of a new rule, no change of an
+ * old one; `"all"` is said.
+ */
+export interface ConnectionRule {
+  readonly kind: "connectionRule";
+  readonly verb: "create" | "alter" | "drop";
+  readonly name: string;
+  readonly ifExists: boolean;
+  readonly newName?: string | undefined;
+  readonly place?: { readonly side: "before" | "after"; readonly other: string } | undefined;
+  readonly roles?: "all" | { readonly members: boolean; readonly specs: readonly RoleSpec[] } | undefined;
+  readonly databases?: "all" | readonly string[] | undefined;
+  readonly addresses?: "all" | readonly string[] | undefined;
+  readonly tls?: "optional" | "required" | "none" | undefined;
+  readonly method?: "scram" | "plus" | "certificate" | "scramAndCertificate" | "reject" | undefined;
+  /** Also if the session that says so could not connect again. */
+  readonly force: boolean;
+  readonly position: number;
+}
+
 /** What DROP, COMMENT, RENAME, OWNER TO, SET SCHEMA and GRANT can name. */
 export type ObjectType =
   | "table"
@@ -1829,6 +1850,7 @@ export type Statement =
   | CreateExtension
   | CreatePolicy
   | AlterPolicy
+  | ConnectionRule
   | Drop
   | Rename
   | AlterOwner

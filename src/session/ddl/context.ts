@@ -22,7 +22,7 @@ import { type AclKind, hasRights, holdsPrivileges } from "../../security/privile
 import type { LockMode } from "../../shard/index.js";
 import type { QualifiedName, RoleSpec } from "../../sql/ast.js";
 import type { BindEnv } from "../../sql/index.js";
-import type { MaybePromise, Notice } from "../contract.js";
+import type { MaybePromise, Notice, SessionStart } from "../contract.js";
 import type { SessionTransaction } from "../transaction.js";
 
 export interface DdlSession {
@@ -30,6 +30,8 @@ export interface DdlSession {
   readonly database: DatabaseDesc;
   readonly currentRoleId: ObjectId;
   readonly sessionRoleId: ObjectId;
+  /** How the client is connected. */
+  readonly start: SessionStart;
   readonly eval: EvalContext;
   /** Schema ids to look names up in, in order, those that exist. */
   searchPathIds(): readonly ObjectId[];

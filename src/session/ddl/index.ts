@@ -7,6 +7,7 @@ import { firstUserObjectId, type SchemaDesc, type TableDesc, type ViewDesc } fro
 import type { CreateSchema, CreateView, Statement, Truncate } from "../../sql/ast.js";
 import { retrying } from "../transaction.js";
 import { alterObjectSchema, alterOwner, alterTable, comment, emptyTable, rename } from "./alter.js";
+import { changeConnectionRules } from "./connection-rules.js";
 import { DdlContext, type DdlSession, nameText, wrongKind } from "./context.js";
 import { drop } from "./drop.js";
 import { createIndex } from "./indexes.js";
@@ -63,7 +64,8 @@ export type DdlStatement = Extract<
       | "grant"
       | "grantRole"
       | "reassignOwned"
-      | "dropOwned";
+      | "dropOwned"
+      | "connectionRule";
   }
 >;
 
@@ -88,6 +90,7 @@ const kinds = new Set<string>([
   "grantRole",
   "reassignOwned",
   "dropOwned",
+  "connectionRule",
 ] satisfies DdlStatement["kind"][]);
 
 export function isDdl(statement: Statement): statement is DdlStatement {
@@ -160,6 +163,9 @@ export async function runDdl(session: DdlSession, statement: DdlStatement): Prom
     case "dropOwned":
       await dropOwned(ddl, statement);
       return "DROP OWNED";
+    case "connectionRule":
+      await changeConnectionRules(ddl, statement);
+      return `${statement.verb.toUpperCase()} CONNECTION RULE`;
   }
 }
 

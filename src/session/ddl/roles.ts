@@ -323,6 +323,8 @@ export async function dropRole(ddl: DdlContext, statement: Drop): Promise<void> 
 function roleUses(ddl: DdlContext, roleId: ObjectId): string[] {
   const lines: string[] = [];
   for (const object of ddl.draft.objects()) {
+    if (object.kind === "connectionRule" && object.roles?.includes(roleId) === true)
+      lines.push(`named in connection rule ${object.name}`);
     if (!("owner" in object) || !("name" in object)) continue;
     const label = describe(ddl, { kind: "object", id: object.id });
     if (object.owner === roleId) lines.push(`owner of ${label}`);

@@ -5,6 +5,7 @@ import type { Engine } from "../../mga/contract.js";
 import type { CatalogReader, DatabaseDesc, ObjectId, TableDesc } from "../../model/schema.js";
 import type { Value } from "../../model/value.js";
 import type { LockMode } from "../../shard/index.js";
+import type { ClientCertificate, TlsFacts } from "../contract.js";
 
 export interface SessionInfo {
   readonly pid: number;
@@ -26,6 +27,9 @@ export interface SessionInfo {
   readonly transactionId: number;
   readonly isolation: "readCommitted" | "repeatableRead" | "serializable";
   readonly readOnly: boolean;
+  readonly encrypted: boolean;
+  readonly tls: TlsFacts | undefined;
+  readonly certificate: ClientCertificate | undefined;
 }
 
 export interface SettingInfo {
@@ -45,7 +49,8 @@ export interface SettingInfo {
 }
 
 export interface ViewContext {
-  readonly catalog: CatalogReader & Pick<CatalogState | CatalogDraft, "virtualRelations" | "comment">;
+  readonly catalog: CatalogReader &
+    Pick<CatalogState | CatalogDraft, "virtualRelations" | "comment" | "connectionRules">;
   readonly database: DatabaseDesc;
   readonly roleId: ObjectId;
   readonly isSuperuser: boolean;

@@ -2,6 +2,7 @@
 import { informationSchemaId, type ObjectId, pgCatalogSchemaId } from "../../model/schema.js";
 import type { Value } from "../../model/value.js";
 import type { ServerSession } from "../session.js";
+import { authenticationProviders } from "./authentication.js";
 import { clusterProviders } from "./cluster.js";
 import type { Provider, ViewContext } from "./context.js";
 import { informationSchemaProviders, pgCatalogProviders } from "./pg-catalog.js";
@@ -13,9 +14,10 @@ export { constraintDefinition, indexDefinition } from "./definitions.js";
 export { virtualRelations } from "./registry.js";
 
 function providerOf(schemaId: ObjectId, name: string): Provider | undefined {
-  if (schemaId === pgCatalogSchemaId) return pgCatalogProviders[name] ?? systemProviders[name];
+  if (schemaId === pgCatalogSchemaId)
+    return pgCatalogProviders[name] ?? systemProviders[name] ?? authenticationProviders[name];
   if (schemaId === informationSchemaId) return informationSchemaProviders[name];
-  return clusterProviders[name] ?? systemProviders[`sys.${name}`];
+  return clusterProviders[name] ?? systemProviders[`sys.${name}`] ?? authenticationProviders[`sys.${name}`];
 }
 
 /**

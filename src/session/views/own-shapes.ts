@@ -31,4 +31,5 @@ export const ownShapes: readonly (readonly [schema: "sys" | "pg_catalog", name: 
   ["sys", "ca_rotation", "rotation_uuid 2950!,phase 25!,from_ca 25!,to_ca 25!,started_at 1184!,ended_at 1184,stability_window 1186!,automatic 16!,started_by 25!,nodes_done 1009,nodes_left 1009,gate_open_since 1184"],
   ["sys", "churn_metrics", "observation_time 1184!,node_join_count 20!,node_leave_count 20!,node_failure_count 20!,leader_election_count 20!,avg_leader_tenure 701,shard_migration_count 20!,shard_rebalance_count 20!,cluster_stability_score 701!,network_partition_count 20!"],
   ["sys", "cluster_events", "event_uuid 2950,occurred_at 1184!,event_type 25!,node_uuid 2950,shard_id 23,from_state 25,to_state 25,epoch_number 20,detail 3802"],
+  ["sys", "connection_rules", "ordinal 23!,name 25!,roles 1009!,databases 1009!,addresses 1009!,tls 25!,method 25!,built_in 16!"],
 ];
