@@ -12,6 +12,7 @@
  */
 import xxhash from "xxhash-wasm";
 import { type Admin, startAdmin } from "./admin/index.js";
+import { AuditLog } from "./audit/index.js";
 import { assert, DbError } from "./base/errors.js";
 import { productVersion } from "./base/version.js";
 import { isWait } from "./base/wait.js";
@@ -80,6 +81,8 @@ import {
   verifySignature,
 } from "./security/index.js";
 import {
+  Audit,
+  ClusterAudit,
   type Metric,
   Server,
   SpillFiles,
@@ -175,6 +178,7 @@ export async function openCore(
   let controlPort = 0;
   const watchTrust = new Set<() => void>();
   const watchStatus = new Set<(status: ControlStatus) => void>();
+  const refusedPeer: { tell: Audit["peerRefused"] | undefined } = { tell: undefined };
   const churn = new ChurnWindow(clock.now());
   const control = new ControlPlane({
     channel: started.channel,
@@ -189,6 +193,8 @@ export async function openCore(
     onListening: (port) => {
       controlPort = port;
     },
+    onPeerRefused: ({ condition, message, node, address }) =>
+      refusedPeer.tell?.(condition, message, node, address),
     onCluster: (cluster) => {
       if (cluster.members.has(identity.nodeId)) churn.noteMembers(cluster.members, clock.now());
       for (const changed of watchTrust) changed();
@@ -207,10 +213,12 @@ export async function openCore(
   const fenced = new Promise<Error>((resolve) => {
     fence = resolve;
   });
+  const auditLog = auditLogOf(platform, identity, log);
   const storage = openStorage({
     platform,
     memory,
     kernels,
+    rider: auditLog,
     pageSize: shape?.pageSize ?? pageSize,
     shardCount: shape?.shardCount ?? shardCount,
     create: shape === undefined,
@@ -259,6 +267,20 @@ export async function openCore(
     if (now?.established === false) writeIdentity(disk, { ...now, established: true });
   }
 
+  auditLog.signWith(() => trust.signer);
+  const audit = new Audit({
+    log: auditLog,
+    control,
+    clock,
+    random,
+    critical: (message, fields) => log.error(message, { condition: "AUDIT_NOT_WRITTEN", ...fields }),
+  });
+  audit.note("NODE_STARTED", { boot: boot.count, node_name: identity.nodeName, version: productVersion });
+  const clusterAudit = new ClusterAudit(audit, control.view, control.status);
+  watchTrust.add(() => clusterAudit.cluster(control.view));
+  watchStatus.add((status) => clusterAudit.status(status));
+  refusedPeer.tell = (...refusal) => audit.peerRefused(...refusal);
+
   const loop: { delay: LoopDelay | undefined } = { delay: undefined };
   const server = new Server({
     clock,
@@ -266,6 +288,7 @@ export async function openCore(
     disk,
     control,
     admin: control,
+    audit,
     churn,
     shards,
     maxConnections: config.maxConnections,
@@ -306,6 +329,7 @@ export async function openCore(
             trust,
             watchTrust,
             watchStatus,
+            audit,
             clock,
             hash: await xxhash(),
             log,
@@ -319,7 +343,10 @@ export async function openCore(
       for (const shard of shards) (shard.engine as EngineCore).close();
       await control.close();
       await started.close();
+      audit.note("NODE_STOPPED", { boot: boot.count });
+      audit.stop();
       await storage.close();
+      auditLog.close();
     },
   };
 }
@@ -375,8 +402,15 @@ async function open(
     observer: {
       connected: (address) => log.debug("connection opened", { address }),
       disconnected: (address) => log.debug("connection closed", { address }),
-      authenticationFailed: (user, address, error) =>
-        log.warn("authentication failed", { user, address, error: error.message }),
+      authenticationFailed: (user, address, error) => {
+        log.warn("authentication failed", { user, address, error: error.message });
+        server.audit.note("LOGIN_FAILURE", {
+          username: user,
+          ip_address: address.replace(/:\d+$/, ""),
+          failure_reason: error.message,
+          sqlstate: error.sqlstate,
+        });
+      },
       internalError: (error) => log.error("internal error", { error }),
     },
   });
@@ -514,15 +548,17 @@ class RpcPort {
       readonly trust: NodeTrust;
       readonly watchTrust: Set<() => void>;
       readonly watchStatus: Set<(status: ControlStatus) => void>;
+      readonly audit: Audit;
       readonly clock: Platform["clock"];
       readonly hash: Awaited<ReturnType<typeof xxhash>>;
       readonly log: Log;
     },
   ) {
     const { control, trust, watchTrust, watchStatus, log } = core;
-    network.onRefusal(({ condition, message, node, remoteAddress }) =>
-      log.warn("a peer was refused", { condition, reason: message, peer: node, address: remoteAddress }),
-    );
+    network.onRefusal(({ condition, message, node, remoteAddress: address }) => {
+      log.warn("a peer was refused", { condition, reason: message, peer: node, address });
+      core.audit.peerRefused(condition, message, node, address);
+    });
     const follow = trustFollower(network, trust);
     const told = new Map<string, string>();
     const use = (): void => {
@@ -777,6 +813,22 @@ async function inLoop(
   { controlNetwork: network }: NodeDoors,
 ): Promise<StartedControl> {
   return controlInLoop(start, { clock, random, disk, hash: await xxhash(), log, trust, network });
+}
+
+function auditLogOf({ disk, clock, random }: Platform, identity: NodeIdentity, log: Log): AuditLog {
+  return new AuditLog({
+    disk,
+    clock,
+    random,
+    cluster: identity.clusterId,
+    node: identity.nodeId,
+    onBroken: (reason) =>
+      log.error("the audit chain of this node takes no more events: administration is refused", {
+        condition: "AUDIT_CHAIN_BROKEN",
+        severity: "CRITICAL",
+        reason,
+      }),
+  });
 }
 
 function emptySpillFolder({ disk }: Platform): void {
@@ -1143,7 +1195,9 @@ export const verifyNode: VerifyNode = async (config, platform, log) => {
       });
     }
     const memory = new EngineMemory({ pageSize: shape.pageSize, poolBytes: config.bufferPool });
+    const auditLog = auditLogOf(platform, identity, log);
     const storage = openStorage({
+      rider: auditLog,
       platform,
       memory,
       kernels: loadKernels(memory, readKernels()),
@@ -1176,7 +1230,9 @@ export const verifyNode: VerifyNode = async (config, platform, log) => {
       findings.push({ file: `${file} page ${page}`, problem });
     for (const { engine } of shards) (engine as EngineCore).close();
     await close();
+    auditLog.stop();
     await storage.close();
+    auditLog.close();
     log.info("verified", { pages: report.pages, problems: findings.length });
   } finally {
     unlock();

@@ -224,72 +224,69 @@ describe("the audit log", () => {
 });
 
 describe("a crash", () => {
-  it.each([11, 12])(
-    "leaves whole events, all that were durable among them (seed %i)",
-    async (seed) => {
-      const disk = new SimDisk({ seed });
-      const random = new SimRandom(seed);
-      const opened = open(disk, { segmentBytes: 6000, bufferBytes: 64 << 10 }, seed);
-      const hashes = new Map<number, string>();
-      disk.startTrace();
-      disk.note(0);
-      const store = opened.storage.shards[0]!;
-      for (let step = 0; step < 60; step++) {
-        for (let i = random.below(12); i > 0; i--) {
-          const sequence = note(opened.log, { step, text: "ü".repeat(random.below(900)) });
-          hashes.set(sequence, opened.log.hashText);
-        }
-        if (random.below(5) === 0) opened.log.sign();
-        if (random.below(3) === 0) opened.log.flush();
-        if (random.below(2) === 0) {
-          for (;;) {
-            try {
-              store.beginOperation();
-              store.reserve(1);
-              store.allocate(PageType.data, 1);
-              break;
-            } catch (thrown) {
-              if (!isWait(thrown)) throw thrown;
-              await thrown.ready;
-            }
+  it.each([11, 12])("leaves whole events, all that were durable among them (seed %i)", async (seed) => {
+    const disk = new SimDisk({ seed });
+    const random = new SimRandom(seed);
+    const opened = open(disk, { segmentBytes: 6000, bufferBytes: 64 << 10 }, seed);
+    const hashes = new Map<number, string>();
+    disk.startTrace();
+    disk.note(0);
+    const store = opened.storage.shards[0]!;
+    for (let step = 0; step < 60; step++) {
+      for (let i = random.below(12); i > 0; i--) {
+        const sequence = note(opened.log, { step, text: "ü".repeat(random.below(900)) });
+        hashes.set(sequence, opened.log.hashText);
+      }
+      if (random.below(5) === 0) opened.log.sign();
+      if (random.below(3) === 0) opened.log.flush();
+      if (random.below(2) === 0) {
+        for (;;) {
+          try {
+            store.beginOperation();
+            store.reserve(1);
+            store.allocate(PageType.data, 1);
+            break;
+          } catch (thrown) {
+            if (!isWait(thrown)) throw thrown;
+            await thrown.ready;
           }
         }
-        if (random.below(8) === 0) await opened.storage.checkpoint();
-        else if (random.below(2) === 0) {
-          const { sequence } = opened.log;
-          await opened.log.durable(sequence);
-          disk.note(sequence);
-        }
       }
-      await close(opened);
-      let images = 0;
-      const every = Math.max(1, Math.floor((disk.eventCount * 3) / 60));
-      for (const image of disk.traceImages({ every })) {
-        const label = `seed ${seed}, after ${image.events} of ${disk.eventCount} events, ${image.variant}`;
-        images++;
-        const left = image.open();
-        const found = open(left, { segmentBytes: 6000 }, seed + images);
-        expect(found.broken, label).toEqual([]);
-        expect(found.log.sequence, label).toBeGreaterThanOrEqual(image.note);
-        if (found.log.sequence > 0) expect(found.log.hashText, label).toBe(hashes.get(found.log.sequence));
-        const { sequence } = found.log;
-        note(found.log, { after: "the crash" });
-        if (images % 2 === 0) {
-          found.storage.abandon();
-          const again = open(left.crash(), {}, seed);
-          expect(again.broken, label).toEqual([]);
-          expect(again.log.sequence, label).toBeGreaterThanOrEqual(sequence);
-          again.storage.abandon();
-          continue;
-        }
-        await close(found);
-        const verifier = verifyAll(left, (at, hash) => {
-          if (at <= sequence) expect(hash, label).toBe(hashes.get(at));
-        });
-        expect(verifier.fault, label).toBeUndefined();
-        expect([verifier.head.sequence, verifier.signedTo], label).toEqual([sequence + 1, sequence + 1]);
+      if (random.below(8) === 0) await opened.storage.checkpoint();
+      else if (random.below(2) === 0) {
+        const { sequence } = opened.log;
+        await opened.log.durable(sequence);
+        disk.note(sequence);
       }
-      expect(images).toBeGreaterThan(30);
-    },
-  );
+    }
+    await close(opened);
+    let images = 0;
+    const every = Math.max(1, Math.floor((disk.eventCount * 3) / 60));
+    for (const image of disk.traceImages({ every })) {
+      const label = `seed ${seed}, after ${image.events} of ${disk.eventCount} events, ${image.variant}`;
+      images++;
+      const left = image.open();
+      const found = open(left, { segmentBytes: 6000 }, seed + images);
+      expect(found.broken, label).toEqual([]);
+      expect(found.log.sequence, label).toBeGreaterThanOrEqual(image.note);
+      if (found.log.sequence > 0) expect(found.log.hashText, label).toBe(hashes.get(found.log.sequence));
+      const { sequence } = found.log;
+      note(found.log, { after: "the crash" });
+      if (images % 2 === 0) {
+        found.storage.abandon();
+        const again = open(left.crash(), {}, seed);
+        expect(again.broken, label).toEqual([]);
+        expect(again.log.sequence, label).toBeGreaterThanOrEqual(sequence);
+        again.storage.abandon();
+        continue;
+      }
+      await close(found);
+      const verifier = verifyAll(left, (at, hash) => {
+        if (at <= sequence) expect(hash, label).toBe(hashes.get(at));
+      });
+      expect(verifier.fault, label).toBeUndefined();
+      expect([verifier.head.sequence, verifier.signedTo], label).toEqual([sequence + 1, sequence + 1]);
+    }
+    expect(images).toBeGreaterThan(30);
+  });
 });

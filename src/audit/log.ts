@@ -120,6 +120,10 @@ export class AuditLog implements JournalRider {
     return this.#problem ?? this.#seat?.fence?.message;
   }
 
+  get isStopped(): boolean {
+    return this.#closed;
+  }
+
   // --- appending -----------------------------------------------------------------------------------------------------
 
   /**

@@ -96,7 +96,7 @@ interface Base {
 }
 
 /** A change that the leader is asked for. */
-export interface Draft extends Pick<EpochEntry, "origin" | "change" | "by"> {
+export interface Draft extends Pick<EpochEntry, "origin" | "change" | "by" | "audit"> {
   /** Of administrators, over its `signingDigest`. */
   readonly signed?: { readonly createdAt: number; readonly signatures: readonly AdministratorSignature[] };
 }
@@ -192,6 +192,15 @@ export class ClusterState implements ClusterView {
   get latest(): KeptEpoch | undefined {
     return this.#epochs.at(-1);
   }
+  /** Raw Ed25519, of that certificate of the node's, past ones too (AUD-13); undefined: it never had it. */
+  nodeKey(node: string, certFingerprint: Hash): Uint8Array | undefined {
+    return this.#nodeKeys.get(`${node} ${certFingerprint}`);
+  }
+  /** All that the node had: fingerprint and key. */
+  *nodeKeysOf(node: string): Iterable<readonly [certFingerprint: Hash, key: Uint8Array]> {
+    for (const [name, key] of this.#nodeKeys)
+      if (name.startsWith(`${node} `)) yield [name.slice(node.length + 1), key];
+  }
   readyEpochOf(node: string): number | undefined {
     return this.#ready.get(node);
   }
@@ -242,8 +251,8 @@ export class ClusterState implements ClusterView {
     let base = this.#base();
     assert(base.latest !== undefined, "there is a genesis");
     const made: (EpochEntry | ErrorRecord)[] = [];
-    for (const { origin, change, by, signed } of drafts) {
-      const problem = changeProblem({ origin, change, by }) ?? this.#leaderProblem(base, node);
+    for (const { origin, change, by, signed, audit } of drafts) {
+      const problem = changeProblem({ origin, change, by, audit }) ?? this.#leaderProblem(base, node);
       const next = problem ?? changed(base, change, by, at);
       if ("condition" in next) {
         made.push(next);
@@ -256,7 +265,7 @@ export class ClusterState implements ClusterView {
         made.push(refusal);
         continue;
       }
-      made.push({ origin, change, by, epoch: epochText(epoch) });
+      made.push({ origin, change, by, epoch: epochText(epoch), ...(audit !== undefined && { audit }) });
       base = after(base, epoch, next, change);
     }
     return made;
@@ -321,13 +330,13 @@ export class ClusterState implements ClusterView {
   // --- applying ----------------------------------------------------------------------------------------------------
 
   /** Of a command whose form was checked. Epochs are applied one by one with `applyEpoch`, whose origin the caller knows. */
-  apply(command: Exclude<ClusterCommand, { type: "epochs" }>): ClusterResult {
+  apply(command: Exclude<ClusterCommand, { type: "epochs" | "auditCheckpoint" }>): ClusterResult {
     const error = this.#apply(command);
     if (error === undefined) this.version++;
     return { error };
   }
 
-  #apply(command: Exclude<ClusterCommand, { type: "epochs" }>): ErrorRecord | undefined {
+  #apply(command: Exclude<ClusterCommand, { type: "epochs" | "auditCheckpoint" }>): ErrorRecord | undefined {
     if (command.type !== "genesis" && this.latest === undefined) return noCluster;
     switch (command.type) {
       case "genesis":

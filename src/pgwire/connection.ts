@@ -385,7 +385,12 @@ export class PgConnection {
       if (!this.#login!.step(body, output)) return;
     } catch (error) {
       if (error instanceof DbError) server.authenticationFailed(opening.user, this.remoteAddress, error);
-      throw error;
+      const recorded = server.host.recorded?.();
+      if (recorded === undefined) throw error;
+      this.#busy = true;
+      const answer = (): void => this.#fatal(asDbError(error, server.internalError));
+      recorded.then(answer, answer);
+      return;
     }
     this.#login = undefined;
     this.#opening = undefined;
@@ -420,8 +425,26 @@ export class PgConnection {
     const { host } = this.server;
     const session = host.openSession(this.#startOf(head));
     this.#session = session;
-    this.#greet(session.reportedSettings(), { pid: session.pid, key: host.cancelKeyOf(session) });
-    this.#ready();
+    const answer = (): void => {
+      this.#greet(session.reportedSettings(), { pid: session.pid, key: host.cancelKeyOf(session) });
+      this.#ready();
+    };
+    const recorded = host.recorded?.();
+    if (recorded === undefined) {
+      answer();
+      return;
+    }
+    this.#busy = true;
+    recorded.then(
+      () => {
+        if (this.isOpen) this.#guarded(answer);
+        this.#resume();
+      },
+      (error: unknown) => {
+        this.#fatal(asDbError(error, this.server.internalError));
+        this.#resume();
+      },
+    );
   }
 
   #greet(settings: Iterable<readonly [string, string]>, { pid, key }: CancelKey): void {
@@ -491,7 +514,13 @@ export class PgConnection {
     }
     this.#busy = true;
     this.#flush();
-    relayed.open(undefined);
+    const recorded = this.server.host.recorded?.();
+    if (recorded === undefined) relayed.open(undefined);
+    else
+      recorded.then(
+        () => relayed.open(undefined),
+        (error: unknown) => this.#fatal(asDbError(error, this.server.internalError)),
+      );
   }
 
   #receivedAsRelay(chunk: Buffer): void {

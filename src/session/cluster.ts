@@ -12,7 +12,7 @@ import { X509Certificate } from "node:crypto";
 import { DbError, notSupported } from "../base/errors.js";
 import { nearest } from "../base/nearest.js";
 import { Wait } from "../base/wait.js";
-import type { ClusterChange, ClusterView, Member, Role } from "../cluster/contract.js";
+import type { AuditHead, ClusterChange, ClusterView, Member, Role } from "../cluster/contract.js";
 import { isVoting, quorumOf, roleBits, roleOf, rolesFrom } from "../cluster/index.js";
 import { nearestSetting, normalizeSetting, settingDef } from "../cluster/settings.js";
 import type { CatalogReader, ObjectId } from "../model/schema.js";
@@ -23,6 +23,7 @@ import { checkPeer, fingerprintOf, publicKeyOf } from "../security/index.js";
 import { isSuperuser, publicRoleId, rolesOf } from "../security/privileges.js";
 import type { ClusterClause, ClusterStatement, ClusterValue } from "../sql/ast.js";
 import type { OutputColumn } from "../sql/plan.js";
+import { statementText } from "./audit.js";
 import type { UtilityResult } from "./prepared.js";
 import type { ServerSession } from "./session.js";
 import { settingDefOf } from "./settings.js";
@@ -146,10 +147,20 @@ function requirePrivilege(session: ServerSession, privilege: ClusterPrivilege): 
 
 /** A statement as it is being carried out. */
 class Call {
+  /** The event that tells of it, once there is one. */
+  head: AuditHead | undefined;
+
   constructor(
     readonly session: ServerSession,
     readonly ast: ClusterStatement,
+    readonly written: () => Promise<AuditHead>,
   ) {}
+
+  /** Told of before it is done (AUD-8). @throws DbError 58030, 53100: then it is not done */
+  async record(): Promise<AuditHead> {
+    this.head = await this.written();
+    return this.head;
+  }
 
   get view(): ClusterView {
     return this.session.server.admin.view;
@@ -277,18 +288,30 @@ export async function runCluster(session: ServerSession, ast: ClusterStatement):
   const target =
     ast.name ?? ast.clauses[0]?.values.flatMap((value) => ("text" in value ? [value.text] : []))[0];
   const fields = { user: session.role.name, target, pid: session.pid, ...session.traceFields };
+  const { audit } = session.server;
+  const told = {
+    action: head,
+    target: target ?? null,
+    user: session.role.name,
+    ...statementText(session.activity.query),
+  };
+  const call = new Call(session, ast, () =>
+    audit.written("CLUSTER_ADMIN", { ...told, outcome: "begun" }, session),
+  );
   try {
     session.refuseInBlock(ast.command);
     refuseReadOnly(session, ast.command);
     requirePrivilege(session, action?.privilege ?? "CLUSTER_MEMBERSHIP_ADMIN");
-    const call = new Call(session, ast);
     const rows = action === undefined ? [await invite(call)] : await carryOut(call, action);
     session.server.log(`administration: ${head}`, fields);
     return rows === undefined ? { tag: ast.command } : { tag: ast.command, columns: tokenColumns, rows };
   } catch (error) {
     // SQL-8: refused ones are recorded too.
-    if (error instanceof DbError)
+    if (error instanceof DbError) {
       session.server.log(`administration: ${head} was refused`, { ...fields, sqlstate: error.sqlstate });
+      if (call.head !== undefined) audit.undone(call.head, error, session);
+      else audit.note("CLUSTER_ADMIN", { ...told, outcome: "refused", sqlstate: error.sqlstate }, session);
+    }
     throw error;
   }
 }
@@ -296,7 +319,9 @@ export async function runCluster(session: ServerSession, ast: ClusterStatement):
 async function carryOut(call: Call, { change }: Action): Promise<undefined> {
   const wanted = change(call);
   const { server, role, trace } = call.session;
-  if (wanted !== undefined) await answered(call.session, () => server.admin.change(wanted, role.name, trace));
+  if (wanted === undefined) return;
+  const head = await call.record();
+  await answered(call.session, () => server.admin.change(wanted, role.name, trace, head));
 }
 
 function refuseReadOnly(session: ServerSession, what: string): void {
@@ -441,8 +466,9 @@ async function invite(call: Call): Promise<Value[]> {
       throw new DbError("duplicateObject", `node "${member.name}" is at ${given} already`);
   }
   const roles = call.has("with roles") ? rolesOfTexts(call.texts("with roles")) : usualRoles;
+  const audit = await call.record();
   const token = await answered(session, () =>
-    session.server.admin.createJoinToken({ by: session.role.name, ttlMs: tokenTtlMs, roles }),
+    session.server.admin.createJoinToken({ by: session.role.name, ttlMs: tokenTtlMs, roles, audit }),
   );
   const command = ["scratchbird join", "--token", token, "--peer", self.addresses.control];
   command.push("--host", host.replace(/^\[|\]$/g, ""));
@@ -622,7 +648,7 @@ export function createJoinToken(session: ServerSession, ttl: Interval | null, ro
 }
 
 function startMaking(session: ServerSession, ttlMs: number, roles: number): Making {
-  const asked = session.server.admin.createJoinToken({ by: session.role.name, ttlMs, roles });
+  const asked = makeToken(session, ttlMs, roles);
   const one: Making = {
     ready: asked.then(
       (token) => {
@@ -636,6 +662,19 @@ function startMaking(session: ServerSession, ttlMs: number, roles: number): Maki
     error: undefined,
   };
   return one;
+}
+
+async function makeToken(session: ServerSession, ttlMs: number, roles: number): Promise<string> {
+  const { audit, admin } = session.server;
+  const by = session.role.name;
+  const told = { action: "CREATE JOIN TOKEN", outcome: "begun", roles, ttl_ms: ttlMs, user: by };
+  const head = await audit.written("CLUSTER_ADMIN", told, session);
+  try {
+    return await admin.createJoinToken({ by, ttlMs, roles, audit: head });
+  } catch (error) {
+    audit.undone(head, error, session);
+    throw error;
+  }
 }
 
 function ttlOf({ months, days, micros }: Interval): number {

@@ -14,6 +14,7 @@ import type { Expr } from "../sql/expr.js";
 import { quoteIdentifier } from "../sql/functions/index.js";
 import { parseOne } from "../sql/parse.js";
 import type { PlanNode } from "../sql/plan.js";
+import { statementText } from "./audit.js";
 import type { ResultSink } from "./contract.js";
 import { type CopyColumn, type CopyOptions, CopyReader, CopyWriter } from "./copy-format.js";
 import type { UtilityResult } from "./prepared.js";
@@ -451,6 +452,13 @@ async function copyTo(session: ServerSession, ast: Copy, sink: ResultSink): Prom
   const operator = buildPlan(plan.plan, { catalog: session.catalog });
   context.transaction = session.transaction.rows();
   context.snapshot = session.engine.statementSnapshot(context.transaction);
+  const told = {
+    destination: "client",
+    export_format: options.format,
+    user: session.role.name,
+    ...statementText(session.activity.query),
+  };
+  const head = await session.server.audit.written("DATA_EXPORT", told, session);
   sink.copyOutBegin("text", columns.length);
   if (options.header !== false)
     sink.copyOutData(Buffer.from(writer.header(columns.map((column) => column.name))));
@@ -479,5 +487,6 @@ async function copyTo(session: ServerSession, ast: Copy, sink: ResultSink): Prom
     if (context.transaction.state === "active") session.engine.releaseSnapshot(context.transaction);
   }
   sink.copyOutDone();
+  session.server.audit.note("DATA_EXPORT", { event_sequence: head.sequence, row_count: rows }, session);
   return { tag: `COPY ${rows}` };
 }

@@ -1,0 +1,214 @@
+/** What sessions leave in the audit chain, over a real node without sockets. */
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { type AuditEvent, claimedSequence, readChain, readEvent } from "../audit/index.js";
+import { DbError } from "../base/errors.js";
+import { loadConfig } from "../config.js";
+import { type NodeCore, openCore } from "../node.js";
+import type { Log } from "../observe/index.js";
+import type { Platform } from "../platform/index.js";
+import { simPlatform } from "../sim/platform.js";
+import { simTrust } from "../sim/trust.js";
+import type { ResultSink, Session } from "./index.js";
+
+const config = loadConfig({
+  args: [
+    "--shards",
+    "1",
+    "--page-size",
+    "8KB",
+    "--buffer-pool",
+    "16MB",
+    "--journal-size",
+    "4MB",
+    "--name",
+    "test",
+  ],
+  environment: { SCRATCHBIRD_PASSWORD: "test" },
+  readFile: () => "",
+  remembered: () => ({}),
+  machineMemoryBytes: 256 << 20,
+  isTerminal: false,
+});
+const silent: Log = { debug() {}, info() {}, warn() {}, error() {}, child: () => silent };
+const network: Platform["network"] = { listen: () => Promise.reject(new Error("no sockets here")) };
+
+class Sink implements ResultSink {
+  readonly rowsRead: (readonly unknown[])[] = [];
+  rowDescription(): void {}
+  rows(batch: { readonly length: number; readonly columns: readonly { [at: number]: unknown }[] }): boolean {
+    for (let at = 0; at < batch.length; at++) this.rowsRead.push(batch.columns.map((column) => column[at]));
+    return true;
+  }
+  async drained(): Promise<void> {}
+  complete(): void {}
+  emptyQuery(): void {}
+  portalSuspended(): void {}
+  notice(): void {}
+  parameterStatus(): void {}
+  notification(): void {}
+  copyIn(): never {
+    throw new Error("no COPY here");
+  }
+  copyOutBegin(): void {}
+  copyOutData(): boolean {
+    return true;
+  }
+  copyOutDone(): void {}
+}
+
+let platform: ReturnType<typeof simPlatform>;
+let core: NodeCore;
+let admin: Session;
+const open = (user: string): Session =>
+  core.server.openSession({
+    user,
+    database: "test",
+    settings: new Map(),
+    remoteAddress: "192.0.2.7:5000",
+    encrypted: true,
+  });
+
+async function run(sql: string, by = admin): Promise<readonly (readonly unknown[])[]> {
+  const sink = new Sink();
+  try {
+    await by.simpleQuery(sql, sink);
+    return sink.rowsRead;
+  } catch (error) {
+    if (error instanceof DbError) by.failed(error);
+    throw error;
+  }
+}
+async function refused(sql: string, by = admin): Promise<string> {
+  try {
+    await run(sql, by);
+  } catch (error) {
+    return (error as DbError).sqlstate;
+  }
+  return "";
+}
+
+/** Events behind `from`. */
+function events(from: number): AuditEvent[] {
+  core.server.audit.log.flush();
+  const found: AuditEvent[] = [];
+  for (const piece of readChain(platform.disk))
+    for (const line of piece.split("\n"))
+      if (claimedSequence(line) > from) found.push(readEvent(line.slice(line.indexOf("{")))!);
+  return found;
+}
+const shown = (from: number): string[] => events(from).map((one) => one.event_type);
+
+let mark: number;
+
+beforeAll(async () => {
+  platform = simPlatform(1);
+  core = await openCore(config, { ...platform, network }, silent, {
+    trust: ({ clusterId, nodeId }) => simTrust(clusterId, nodeId),
+  });
+  admin = open("admin");
+  await run("CREATE ROLE eve LOGIN PASSWORD 'quite secret'");
+  await run("CREATE TABLE t (a int PRIMARY KEY, b text)");
+  await run("INSERT INTO t VALUES (1, 'one'), (2, 'two')");
+});
+afterAll(() => core.close());
+beforeEach(() => {
+  mark = core.server.audit.log.sequence;
+});
+
+describe("a session", () => {
+  it("tells of log-ins, log-outs and those that were refused", () => {
+    const session = open("eve");
+    session.close();
+    expect(() => open("nobody")).toThrow();
+    const [login, logout, failure] = events(mark);
+    expect([login!.event_type, logout!.event_type, failure!.event_type]).toEqual([
+      "LOGIN_SUCCESS",
+      "LOGOUT",
+      "LOGIN_FAILURE",
+    ]);
+    expect(login!.payload).toMatchObject({ user: "eve", ip_address: "192.0.2.7" });
+    expect(login!.session_uuid).toBe(logout!.session_uuid);
+    expect(failure!.user_uuid).toBeNull();
+    expect(failure!.payload["username"]).toBe("nobody");
+  });
+
+  it("tells of what was denied", async () => {
+    const eve = open("eve");
+    expect(await refused("SELECT * FROM t", eve)).toBe("42501");
+    eve.close();
+    expect(shown(mark)).toContain("PERMISSION_DENIED");
+  });
+});
+
+describe("a change of the catalog", () => {
+  it("is told of before it is proposed, and the cluster knows the event", async () => {
+    await run("CREATE TABLE u (x int)");
+    const [event] = events(mark);
+    expect(event).toMatchObject({
+      event_type: "DDL_EXECUTED",
+      payload: { sql_text: "CREATE TABLE u (x int)", object_name: "u" },
+    });
+    const head = core.control.audit.headOf(core.identity.nodeId);
+    expect(head).toEqual({ sequence: mark + 1, hash: core.server.audit.log.hashText });
+  });
+
+  it("has an event for each of its statements, and none for what was taken back", async () => {
+    await run(
+      "BEGIN; CREATE TABLE v1 (x int); SAVEPOINT s; CREATE TABLE v2 (x int); ROLLBACK TO s; GRANT SELECT ON t TO eve; COMMIT",
+    );
+    await run("BEGIN; CREATE TABLE v3 (x int); ROLLBACK");
+    expect(shown(mark)).toEqual(["DDL_EXECUTED", "PERMISSION_GRANTED"]);
+  });
+
+  it("keeps no secret", async () => {
+    await run("ALTER ROLE eve PASSWORD 'even more secret'");
+    await run("SELECT create_join_token()");
+    const text = JSON.stringify(events(0));
+    expect(text).not.toContain("secret'");
+    expect(text).not.toContain("SCRAM-SHA-256$");
+    expect(text).not.toContain("sbjoin1");
+  });
+
+  it("fails when it cannot be told of, and reads go on", async () => {
+    const { log } = core.server.audit;
+    const append = log.append.bind(log);
+    log.append = () => {
+      throw new DbError("diskFull", "no space left");
+    };
+    try {
+      expect(await refused("CREATE TABLE w (x int)")).toBe("53100");
+      expect(await refused("ALTER CLUSTER SET audit.audit_all_queries = on")).toBe("53100");
+      expect(await refused("COPY t TO STDOUT")).toBe("53100");
+      expect(await run("SELECT count(*) FROM t")).toEqual([[2]]);
+      open("eve").close();
+    } finally {
+      log.append = append;
+    }
+    expect(await refused("SELECT * FROM w")).toBe("42P01");
+  });
+});
+
+describe("administration of the cluster", () => {
+  it("is told of before, and when it is refused", async () => {
+    await run("ALTER CLUSTER SET replication.factor = 3");
+    expect(await refused("DISABLE NODE nowhere REASON 'x'")).toBe("42704");
+    const told = events(mark).filter((one) => one.event_type === "CLUSTER_ADMIN");
+    expect(told.map((one) => one.payload["outcome"])).toEqual(["begun", "refused"]);
+    expect(shown(mark)).toContain("EPOCH_PUBLISHED");
+    expect(core.control.audit.headOf(core.identity.nodeId)!.sequence).toBeGreaterThan(mark);
+  });
+
+  it("that the leader refuses is told of again", async () => {
+    expect(await refused(`DISABLE NODE "node-1" REASON 'x'`)).toBe("55000");
+    expect(shown(mark)).toEqual(expect.arrayContaining(["CLUSTER_ADMIN", "ACTION_FAILED"]));
+  });
+});
+
+describe("COPY TO", () => {
+  it("is an export", async () => {
+    await run("COPY t TO STDOUT");
+    const told = events(mark).filter((one) => one.event_type === "DATA_EXPORT");
+    expect(told.length).toBe(2);
+    expect(told[1]!.payload).toEqual({ event_sequence: mark + 1, row_count: 2 });
+  });
+});
