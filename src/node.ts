@@ -274,6 +274,7 @@ export async function openCore(
     clock,
     random,
     critical: (message, fields) => log.error(message, { condition: "AUDIT_NOT_WRITTEN", ...fields }),
+    verify: trust.verify,
   });
   audit.note("NODE_STARTED", { boot: boot.count, node_name: identity.nodeName, version: productVersion });
   const clusterAudit = new ClusterAudit(audit, control.view, control.status);

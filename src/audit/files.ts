@@ -5,7 +5,7 @@
  * Invariant: all segments but the newest are whole and synced.
  */
 import { DbError } from "../base/errors.js";
-import type { Disk, DiskFile } from "../platform/index.js";
+import type { Disk } from "../platform/index.js";
 import { type ChainHead, emptyChain, readLine } from "./chain.js";
 
 export const auditFolder = "audit";
@@ -31,39 +31,56 @@ export function listSegments(disk: Disk): Segment[] {
   return segments;
 }
 
-const pieceBytes = 256 << 10;
+const pieceBytes = 64 << 10;
 /** No server writes a longer line. */
 export const lineBytesMax = 4 << 20;
 
-/** Whole lines of a file, in pieces. A last line without its end is given as it is. */
-function* linesOf(file: DiskFile): Generator<string> {
-  let rest = Buffer.alloc(0);
-  const buffer = Buffer.alloc(pieceBytes);
-  for (let position = 0; ; ) {
-    const got = file.readSync(buffer, position);
-    if (got === 0) break;
-    position += got;
-    const bytes = Buffer.concat([rest, buffer.subarray(0, got)]);
-    const end = bytes.lastIndexOf(10) + 1;
-    if (end > 0) yield bytes.toString("utf8", 0, end);
-    rest = Buffer.from(bytes.subarray(end));
-    if (rest.length > lineBytesMax) break;
-  }
-  if (rest.length > 0) yield rest.toString("utf8");
+/** Where a line begins: in the segment whose first event is that one. */
+export interface ChainPlace {
+  readonly first: number;
+  readonly offset: number;
+}
+export interface ChainPiece {
+  /** Whole lines; only the last one of a chain that was cut has no end. */
+  readonly text: string;
+  /** Undefined: nothing follows. */
+  readonly next: ChainPlace | undefined;
 }
 
-/** Pieces of whole lines, from the segment that holds the event on. The chain is read as it is, right or wrong. */
-export function* readChain(disk: Disk, from = 1): Generator<string> {
+/** Begin of the segment that holds the event, or would. Undefined: there are no segments. */
+export function placeOf(disk: Disk, from: number): ChainPlace | undefined {
   const segments = listSegments(disk);
-  for (const [at, segment] of segments.entries()) {
-    const next = segments[at + 1];
-    if (next !== undefined && next.first <= from) continue;
-    const file = disk.openSync(segment.path);
-    try {
-      yield* linesOf(file);
-    } finally {
-      file.closeSync();
+  const segment = segments.findLast((one) => one.first <= from) ?? segments[0];
+  return segment === undefined ? undefined : { first: segment.first, offset: 0 };
+}
+
+/** The next lines. Nothing stays open between two pieces. The chain is read as it is, right or wrong. */
+export function readPiece(disk: Disk, { first, offset }: ChainPlace, bytesMax = pieceBytes): ChainPiece {
+  const file = disk.openSync(segmentPath(first));
+  try {
+    const left = Math.max(0, file.size() - offset);
+    for (let bytes = Math.min(bytesMax, left); ; bytes = Math.min(left, 4 * bytes)) {
+      const buffer = Buffer.alloc(bytes);
+      file.readSync(buffer, offset);
+      const end = buffer.lastIndexOf(10) + 1;
+      if (end === 0 && bytes < left && bytes < lineBytesMax) continue;
+      const isLast = bytes === left || end === 0;
+      const text = buffer.toString("utf8", 0, isLast ? bytes : end);
+      if (!isLast) return { text, next: { first, offset: offset + end } };
+      const following = listSegments(disk).find((one) => one.first > first);
+      return { text, next: following && { first: following.first, offset: 0 } };
     }
+  } finally {
+    file.closeSync();
+  }
+}
+
+/** Pieces from the segment that holds the event on. */
+export function* readChain(disk: Disk, from = 1): Generator<string> {
+  for (let place = placeOf(disk, from); place !== undefined; ) {
+    const { text, next } = readPiece(disk, place);
+    yield text;
+    place = next;
   }
 }
 

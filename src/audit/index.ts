@@ -20,7 +20,16 @@ export {
   type Severity,
 } from "./chain.js";
 export { auditEvents, type EventDef, type EventType } from "./events.js";
-export { claimedSequence, headBefore, listSegments, readChain } from "./files.js";
+export {
+  type ChainPiece,
+  type ChainPlace,
+  claimedSequence,
+  headBefore,
+  listSegments,
+  placeOf,
+  readChain,
+  readPiece,
+} from "./files.js";
 export { AuditLog, type AuditLogOptions, type RunSigner } from "./log.js";
 export { leafHash, MerkleRoot, merkleRoot } from "./merkle.js";
 export { type AuditFault, ChainVerifier, type FaultKind, faultKinds, type VerifyOptions } from "./verify.js";

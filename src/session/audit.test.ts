@@ -1,6 +1,6 @@
 /** What sessions leave in the audit chain, over a real node without sockets. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { type AuditEvent, claimedSequence, readChain, readEvent } from "../audit/index.js";
+import { type AuditEvent, claimedSequence, listSegments, readChain, readEvent } from "../audit/index.js";
 import { DbError } from "../base/errors.js";
 import { loadConfig } from "../config.js";
 import { type NodeCore, openCore } from "../node.js";
@@ -210,5 +210,78 @@ describe("COPY TO", () => {
     const told = events(mark).filter((one) => one.event_type === "DATA_EXPORT");
     expect(told.length).toBe(2);
     expect(told[1]!.payload).toEqual({ event_sequence: mark + 1, row_count: 2 });
+  });
+});
+
+describe("the views", () => {
+  it("show events to those who may, and tell of it", async () => {
+    const rows = await run(
+      "SELECT event_sequence, event_type, payload->>'sql_text' FROM sys.audit_events WHERE event_type = 'DDL_EXECUTED' ORDER BY 1 LIMIT 1",
+    );
+    expect(rows[0]!.slice(1)).toEqual(["DDL_EXECUTED", "CREATE ROLE eve LOGIN PASSWORD '***'"]);
+    expect(shown(mark)).toEqual(["AUDIT_READ"]);
+    const [[count]] = (await run("SELECT count(*) FROM sys.audit_log")) as [[number]];
+    expect(count).toBe(core.server.audit.log.sequence);
+    const [first] = await run(
+      "SELECT event_timestamp > now() - interval '1 day', prev_event_hash, length(event_hash) FROM sys.audit_events WHERE event_sequence = 1",
+    );
+    expect(first!.slice(1)).toEqual([null, 64]);
+  });
+
+  it("are closed to others, but for auditors", async () => {
+    const eve = open("eve");
+    for (const sql of [
+      "SELECT * FROM sys.audit_events",
+      "SELECT * FROM sys.audit_checkpoints",
+      "SELECT * FROM sys.verify_audit_chain_detail",
+      "SELECT verify_audit_chain()",
+    ])
+      expect([sql, await refused(sql, eve)]).toEqual([sql, "42501"]);
+    await run("GRANT AUDITOR ON CLUSTER TO eve");
+    expect(await run("SELECT verify_audit_chain()", eve)).toEqual([[true]]);
+    eve.close();
+  });
+
+  it.each([
+    "UPDATE sys.audit_events SET severity = 'INFO'",
+    "DELETE FROM sys.audit_events",
+    "INSERT INTO sys.audit_events VALUES (1)",
+    "TRUNCATE sys.audit_events",
+    "DROP TABLE sys.audit_events",
+    "DROP VIEW sys.audit_log",
+    "ALTER TABLE sys.audit_events DROP COLUMN severity",
+    "ALTER TABLE sys.audit_events RENAME TO other",
+    "COPY sys.audit_events FROM STDIN",
+    "CREATE TABLE sys.audit_events (x int)",
+    "DELETE FROM sys.audit_checkpoints",
+    "ALTER SCHEMA sys RENAME TO sis",
+  ])("cannot be changed by anybody: %s", async (sql) => {
+    expect(await refused(sql)).toBe("42501");
+  });
+});
+
+describe("verification", () => {
+  it("takes ranges, and finds what was changed", async () => {
+    const { log } = core.server.audit;
+    log.sign();
+    log.flush();
+    const last = log.sequence;
+    expect(await run("SELECT verify_audit_chain(start_sequence => 3, end_sequence => 7)")).toEqual([[true]]);
+    expect(await run("SELECT verify_audit_chain(node => 'node-1')")).toEqual([[true]]);
+    expect(await run(`SELECT verify_audit_chain(1, ${last + 1000})`)).toEqual([[false]]);
+    expect(await refused("SELECT verify_audit_chain(5, 4)")).toBe("22023");
+    expect(await refused("SELECT verify_audit_chain(node => 'nowhere')")).toBe("42704");
+    await core.storage.checkpoint();
+    const path = listSegments(platform.disk)[0]!.path;
+    const at = Buffer.from(platform.disk.bytesOf(path)).indexOf('"event_sequence":5,') + 40;
+    platform.disk.flipBit(path, at);
+    expect(await run("SELECT verify_audit_chain()")).toEqual([[false]]);
+    expect(await run("SELECT node_name, event_sequence, kind FROM sys.verify_audit_chain_detail")).toEqual([
+      ["node-1", 5, "HASH_INVALID"],
+    ]);
+    expect(await run("SELECT verify_audit_chain(start_sequence => 9)")).toEqual([[true]]);
+    platform.disk.flipBit(path, at);
+    expect(await run("SELECT verify_audit_chain()")).toEqual([[true]]);
+    expect(await run("SELECT * FROM sys.verify_audit_chain_detail")).toEqual([]);
   });
 });

@@ -15,12 +15,14 @@ import {
   type AuditLog,
   auditEvents,
   type Canonical,
+  type ChainPiece,
+  type ChainPlace,
   canonicalJson,
   type EventType,
   wellFormed,
 } from "../audit/index.js";
 import { DbError } from "../base/errors.js";
-import type { AuditHead } from "../cluster/contract.js";
+import type { AuditHead, VerifySignature } from "../cluster/contract.js";
 import type { ControlPlane } from "../cluster/index.js";
 import type { ObjectId } from "../model/schema.js";
 import { uuidFromBytes } from "../model/uuid.js";
@@ -42,7 +44,13 @@ export interface AuditOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly critical: (message: string, fields?: Readonly<Record<string, unknown>>) => void;
+  readonly verify: VerifySignature;
+  /** Pieces of another node's chain. @throws DbError 57P03: it cannot be reached */
+  readonly remote?: RemotePieces | undefined;
 }
+
+/** `from`: a place that a piece has named as its next, or the sequence of an event. */
+export type RemotePieces = (node: string, from: ChainPlace | number) => Promise<ChainPiece>;
 
 /** Characters of a statement's text: longer ones are cut, with their whole hash and length. */
 const textMax = 64 << 10;
@@ -53,6 +61,8 @@ const refusalKindsMax = 1000;
 
 export class Audit {
   readonly log: AuditLog;
+  readonly verify: VerifySignature;
+  readonly remote: RemotePieces | undefined;
   readonly #options: AuditOptions;
   readonly #userUuids = new Map<ObjectId, string>();
   #toldAt = Number.NEGATIVE_INFINITY;
@@ -65,6 +75,8 @@ export class Audit {
   constructor(options: AuditOptions) {
     this.#options = options;
     this.log = options.log;
+    this.verify = options.verify;
+    this.remote = options.remote;
   }
 
   /** Whether every statement is audited (audit.audit_all_queries). */

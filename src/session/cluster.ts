@@ -122,7 +122,7 @@ function statusRow(session: ServerSession): Value[] {
 
 // --- privileges ------------------------------------------------------------------------------------------------------
 
-export type ClusterPrivilege = "CLUSTER_MEMBERSHIP_ADMIN" | "CLUSTER_CONFIG_ADMIN";
+export type ClusterPrivilege = "CLUSTER_MEMBERSHIP_ADMIN" | "CLUSTER_CONFIG_ADMIN" | "AUDITOR";
 
 function holds(catalog: CatalogReader, roleId: ObjectId, privilege: ClusterPrivilege): boolean {
   if (isSuperuser(catalog, roleId)) return true;
@@ -136,7 +136,7 @@ function holds(catalog: CatalogReader, roleId: ObjectId, privilege: ClusterPrivi
   return false;
 }
 
-function requirePrivilege(session: ServerSession, privilege: ClusterPrivilege): void {
+export function requirePrivilege(session: ServerSession, privilege: ClusterPrivilege): void {
   if (holds(session.catalog, session.currentRoleId, privilege)) return;
   throw new DbError("insufficientPrivilege", "permission denied for cluster", {
     detail: `User does not have ${privilege} privilege.`,

@@ -303,12 +303,10 @@ async function copyFrom(session: ServerSession, ast: Copy, sink: ResultSink): Pr
   if (session.transaction.settings.readOnly)
     throw new DbError("readOnlySqlTransaction", "cannot execute COPY FROM in a read-only transaction");
   const relation = ddlRelation(session, ast);
-  if (relation.kind !== "table") {
-    throw new DbError(
-      "wrongObjectType",
-      `cannot copy to ${relation.kind === "virtual" ? "view" : relation.kind} "${relation.name}"`,
-    );
-  }
+  if (relation.kind === "virtual")
+    throw new DbError("insufficientPrivilege", `permission denied: "${relation.name}" is a system catalog`);
+  if (relation.kind !== "table")
+    throw new DbError("wrongObjectType", `cannot copy to ${relation.kind} "${relation.name}"`);
   const columns = copyColumns(relation, ast.columns);
   const options = copyOptions(ast.options, columns, true);
   const parameters = columns.map((column) => column.type.oid);
