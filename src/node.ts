@@ -13,6 +13,7 @@
 import xxhash from "xxhash-wasm";
 import { type Admin, startAdmin } from "./admin/index.js";
 import { AuditLog } from "./audit/index.js";
+import { exportLines, offlineFault } from "./audit-tools.js";
 import { assert, DbError } from "./base/errors.js";
 import { productVersion } from "./base/version.js";
 import { isWait } from "./base/wait.js";
@@ -82,12 +83,14 @@ import {
 } from "./security/index.js";
 import {
   Audit,
+  AuditCheckpoints,
   ClusterAudit,
   type Metric,
   Server,
   SpillFiles,
   servingProblem,
   spillFolder,
+  verifyRange,
   virtualRelations,
 } from "./session/index.js";
 import { indexSpec, Shard, TableLocks, tableSpec } from "./shard/index.js";
@@ -148,6 +151,7 @@ export interface NodeCore {
   loopDelay(seconds: number): ReturnType<LoopDelay["last"]> | undefined;
   /** From here on the node has promised things: its log must be there at every start. */
   establish(): void;
+  readonly checkpoints: AuditCheckpoints;
   /** The port between main loops; undefined where there is none. */
   readonly rpc: RpcPort | undefined;
   /** Begins to measure the event loop's delay (sys.performance), which takes a timer every 10 ms. */
@@ -281,6 +285,15 @@ export async function openCore(
   watchTrust.add(() => clusterAudit.cluster(control.view));
   watchStatus.add((status) => clusterAudit.status(status));
   refusedPeer.tell = (...refusal) => audit.peerRefused(...refusal);
+  const checkpoints = new AuditCheckpoints({
+    audit,
+    control,
+    clock,
+    disk,
+    node: identity.nodeId,
+    signer: () => trust.signer,
+    onTrouble: (what, error) => log.warn(what, { error }),
+  });
 
   const loop: { delay: LoopDelay | undefined } = { delay: undefined };
   const server = new Server({
@@ -321,6 +334,7 @@ export async function openCore(
       return controlPort;
     },
     establish,
+    checkpoints,
     rpc:
       doors.rpcNetwork === undefined
         ? undefined
@@ -341,6 +355,7 @@ export async function openCore(
     close: async () => {
       closing = true;
       loop.delay?.stop();
+      await checkpoints.stop();
       for (const shard of shards) (shard.engine as EngineCore).close();
       await control.close();
       await started.close();
@@ -435,6 +450,7 @@ async function open(
   const unserved = core.server.unserved;
   if (unserved !== undefined) log.warn(unserved.message, { hint: unserved.fields.hint });
   const sweeping = sweepInBackground(platform, server, log);
+  void reverifyAudit(core, log);
   clock.after(0, () => {
     makeParser();
     void admin.load();
@@ -510,6 +526,16 @@ async function startHttp(
       raft: () => control.raftNumbers,
       churn: () => ({ totals: core.churn.totals, score: core.churn.score(clock.now()) }),
       storage: () => storage.counters,
+      audit: () => {
+        const { log } = server.audit;
+        return {
+          appended: log.appended,
+          failures: log.failures,
+          unsigned: log.unsigned,
+          broken: log.problem !== undefined,
+          checkpointAgeSeconds: (clock.now() - (control.audit.lastOf(identity.nodeId)?.at ?? 0)) / 1000,
+        };
+      },
       loopDelay: (seconds) => core.loopDelay(seconds),
       sessions: () => server.loadNumbers(),
       process: processUsage,
@@ -1151,6 +1177,20 @@ function followerOf(home: Shard, control: ControlPlane, log: Log): CatalogFollow
   };
 }
 
+/** The tail since the last checkpoint, as it lies on the disk (AUD-26): a chain that was changed takes no more events. */
+async function reverifyAudit({ server, control, identity, checkpoints }: NodeCore, log: Log): Promise<void> {
+  const node = control.cluster.members.get(identity.nodeId);
+  if (node === undefined) return;
+  const start = (control.audit.lastOf(node.uuid)?.last ?? 0) + 1;
+  try {
+    const fault = await verifyRange(server, { node, start, end: undefined });
+    if (fault !== undefined) server.audit.log.refuse(`${fault.kind}: ${fault.reason}`);
+    checkpoints.start();
+  } catch (error) {
+    log.error("the audit chain could not be read", { error });
+  }
+}
+
 function sweepInBackground(platform: Platform, server: Server, log: Log): { cancel(): void } {
   let timer = platform.clock.after(sweepCheckMs, check);
   let stopped = false;
@@ -1226,6 +1266,12 @@ export const verifyNode: VerifyNode = async (config, platform, log) => {
       const specs = identity.founder && core.shard === 1 ? [...tablesOf(state.catalog)] : [];
       for (const problem of await core.verify(specs)) findings.push(problem);
     }
+    auditLog.flush();
+    const owner = { cluster: identity.clusterId, node: identity.nodeId };
+    const { fault } = offlineFault(platform.disk, owner, state, verifySignature);
+    const broken =
+      fault === undefined ? auditLog.problem : `event ${fault.sequence}: ${fault.kind}: ${fault.reason}`;
+    if (broken !== undefined) findings.push({ file: "audit/", problem: broken });
     const report = await storage.verify();
     for (const { file, page, problem } of report.problems)
       findings.push({ file: `${file} page ${page}`, problem });
@@ -1241,9 +1287,21 @@ export const verifyNode: VerifyNode = async (config, platform, log) => {
   return findings;
 };
 
+/**
+ * A node's audit chain for export, and what its cluster knows of it: the chain is read in the data folder, and nothing is changed
+ * there; the consensus log in `copy`, a folder with a copy of raft/.
+ */
+export async function readAudit(disk: Platform["disk"], copy: Platform["disk"]): Promise<Iterable<string>> {
+  const identity = readIdentity(disk);
+  assert(identity !== undefined, "the folder holds a node");
+  const { state, close } = await readControl({ disk: copy }, 0);
+  await close();
+  return exportLines(disk, { cluster: identity.clusterId, node: identity.nodeId }, state);
+}
+
 /** The control plane's state as the log has it, without taking part. */
 async function readControl(
-  platform: Platform,
+  platform: Pick<Platform, "disk">,
   seen: number,
 ): Promise<{ state: ControlState; lastIndex: number; close: () => Promise<void> }> {
   const storage = new RaftStorage({ disk: platform.disk, hash: await xxhash(), folder: "raft" });

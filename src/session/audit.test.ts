@@ -1,4 +1,5 @@
 /** What sessions leave in the audit chain, over a real node without sockets. */
+import { createHash } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { type AuditEvent, claimedSequence, listSegments, readChain, readEvent } from "../audit/index.js";
 import { DbError } from "../base/errors.js";
@@ -283,5 +284,56 @@ describe("verification", () => {
     platform.disk.flipBit(path, at);
     expect(await run("SELECT verify_audit_chain()")).toEqual([[true]]);
     expect(await run("SELECT * FROM sys.verify_audit_chain_detail")).toEqual([]);
+  });
+});
+
+describe("audit_all_queries", () => {
+  it("tells of every statement, but for its text", async () => {
+    await run("ALTER CLUSTER SET audit.audit_all_queries = on");
+    const from = core.server.audit.log.sequence;
+    await run("SELECT b FROM t WHERE a = 1");
+    await run("UPDATE t SET b = 'changed' WHERE a = 1");
+    expect(await refused("SELECT 1 / 0")).toBe("22012");
+    await run("BEGIN; COMMIT");
+    const told = events(from).map(({ event_type, payload }) => [
+      event_type,
+      payload["rows_affected"],
+      payload["query_hash"],
+    ]);
+    const hash = (sql: string): string => createHash("sha256").update(sql).digest("hex");
+    expect(told).toEqual([
+      ["QUERY_EXECUTED", 1, hash("SELECT b FROM t WHERE a = 1")],
+      ["DML_EXECUTED", 1, hash("UPDATE t SET b = 'changed' WHERE a = 1")],
+      ["QUERY_EXECUTED", 0, hash("SELECT 1 / 0")],
+    ]);
+    await run("ALTER CLUSTER RESET audit.audit_all_queries");
+    const after = core.server.audit.log.sequence;
+    await run("SELECT b FROM t WHERE a = 1");
+    expect(events(after)).toEqual([]);
+  });
+});
+
+describe("checkpoints", () => {
+  it("follow one another, and verification begins with them", async () => {
+    const first = (await core.checkpoints.run())!;
+    expect([first.first, first.last]).toEqual([1, first.count]);
+    expect(shown(mark)).toEqual(["CHECKPOINT_CREATED"]);
+    await core.server.audit.recorded();
+    const second = (await core.checkpoints.run())!;
+    expect(second.first).toBe(first.last + 1);
+    const rows = await run("SELECT start_sequence, end_sequence, merkle_root FROM sys.audit_checkpoints");
+    expect(rows).toEqual([first, second].map((one) => [one.first, one.last, one.merkleRoot]));
+    expect(await run(`SELECT verify_audit_chain(start_sequence => ${second.first})`)).toEqual([[true]]);
+  });
+
+  it("are not made of a chain that was changed", async () => {
+    await run("CREATE TABLE checked (x int)");
+    await core.storage.checkpoint();
+    const path = listSegments(platform.disk)[0]!.path;
+    const at = Buffer.from(platform.disk.bytesOf(path)).lastIndexOf("CREATE TABLE checked");
+    platform.disk.flipBit(path, at);
+    await expect(core.checkpoints.run()).rejects.toMatchObject({ sqlstate: "XX001" });
+    expect(await refused("CREATE TABLE other (x int)")).toBe("58030");
+    expect(await run("SELECT count(*) FROM t")).toEqual([[2]]);
   });
 });

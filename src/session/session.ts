@@ -11,7 +11,7 @@
 import { assert, DbError, notSupported } from "../base/errors.js";
 import { traceId, traceparent, traceparentOf } from "../base/trace.js";
 import { decodeUtf8 } from "../base/utf8.js";
-import { isWait } from "../base/wait.js";
+import { isWait, Wait } from "../base/wait.js";
 import type { AuditHead } from "../cluster/contract.js";
 import type { ControlPlane } from "../cluster/index.js";
 import {
@@ -92,6 +92,18 @@ import { runUtility, utilityColumns } from "./utility.js";
 import { type SessionInfo, virtualRows } from "./views/index.js";
 
 const preparedMax = 10_000;
+/** With audit_all_queries: transactions' bounds ask for nothing, and what runs a prepared statement is told of by that. */
+const untold: ReadonlySet<Statement["kind"]> = new Set<Statement["kind"]>([
+  "begin",
+  "commit",
+  "rollback",
+  "savepoint",
+  "releaseSavepoint",
+  "rollbackToSavepoint",
+  "prepare",
+  "execute",
+  "deallocate",
+]);
 const isolationLevels: Readonly<Record<string, Isolation>> = {
   "read committed": "readCommitted",
   "read uncommitted": "readCommitted",
@@ -947,7 +959,9 @@ export class ServerSession implements Session, DdlSession, RunningHost {
   #open(portal: Portal): void {
     if (portal.state !== "ready") return;
     let planned = portal.planned ?? this.#planned(portal.prepared);
-    const { unserved } = this.server;
+    const { unserved, audit } = this.server;
+    if (audit.queries && audit.log.isPressed && audit.log.problem === undefined)
+      throw new Wait("journal", audit.log.progress());
     if (unserved !== undefined && !isStatusQuery(planned.plan, this.catalog)) throw unserved;
     if (planned.modifies && this.transaction.settings.readOnly) {
       throw new DbError(
@@ -1027,6 +1041,7 @@ export class ServerSession implements Session, DdlSession, RunningHost {
     const finished = portal.execution!.ended;
     if (finished) {
       if (portal.planned!.modifies) portal.rows = portal.planned!.context.rowsAffected;
+      if (this.server.audit.queries) this.#auditQuery(portal);
       this.#closePortal(portal);
     }
     return finished;
@@ -1379,6 +1394,23 @@ export class ServerSession implements Session, DdlSession, RunningHost {
     }
   }
 
+  /** A statement without a plan is told of as it begins: how it ends, its own events and its failure say. */
+  #auditUtility(text: string): void {
+    this.server.audit.query(false, statementHash(text), 0, 0, this);
+  }
+
+  /** In the journal's next group with what it has changed, which is answered behind that. */
+  #auditQuery({ planned, prepared, rows }: Portal): void {
+    // What a client sends again and again under a name is hashed once.
+    let hash = prepared.textHash;
+    if (hash === undefined) {
+      const { query } = this.activity;
+      hash = statementHash(this.#several || prepared.name !== "" ? prepared.text : query);
+      if (prepared.name !== "") prepared.textHash = hash;
+    }
+    this.server.audit.query(planned!.modifies, hash, rows, this.clock.monotonic() - this.#begun, this);
+  }
+
   /** What was refused is told of, and with audit_all_queries whatever else failed. */
   #auditFailure(error: DbError): void {
     const { audit } = this.server;
@@ -1559,6 +1591,7 @@ export class ServerSession implements Session, DdlSession, RunningHost {
   #utility(prepared: Prepared, sink: ResultSink): MaybePromise<UtilityResult> {
     const { ast } = prepared.parsed!;
     this.#refuseUnserved(isStatusStatement(ast));
+    if (this.server.audit.queries && !untold.has(ast.kind)) this.#auditUtility(prepared.text);
     if (isDdl(ast)) {
       return runDdl(this, ast).then((tag) => {
         this.#catalogStatements.push({ ast, text: prepared.text });
