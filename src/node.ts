@@ -12,7 +12,14 @@
  */
 import xxhash from "xxhash-wasm";
 import { type Admin, startAdmin } from "./admin/index.js";
-import { AuditLog } from "./audit/index.js";
+import {
+  AuditLog,
+  type ChainPiece,
+  type ChainPlace,
+  listSegments,
+  placeOf,
+  readPiece,
+} from "./audit/index.js";
 import { exportLines, offlineFault } from "./audit-tools.js";
 import { assert, DbError } from "./base/errors.js";
 import { productVersion } from "./base/version.js";
@@ -272,6 +279,7 @@ export async function openCore(
   }
 
   auditLog.signWith(() => trust.signer);
+  const others: { rpc: RpcPort | undefined } = { rpc: undefined };
   const audit = new Audit({
     log: auditLog,
     control,
@@ -279,6 +287,12 @@ export async function openCore(
     random,
     critical: (message, fields) => log.error(message, { condition: "AUDIT_NOT_WRITTEN", ...fields }),
     verify: trust.verify,
+    remote: (node, from) => {
+      if (others.rpc !== undefined) return others.rpc.auditPiece(node, from);
+      throw new DbError("cannotConnectNow", `the audit chain of node ${node} cannot be read`, {
+        detail: "This node has no way to the others.",
+      });
+    },
   });
   audit.note("NODE_STARTED", { boot: boot.count, node_name: identity.nodeName, version: productVersion });
   const clusterAudit = new ClusterAudit(audit, control.view, control.status);
@@ -317,6 +331,19 @@ export async function openCore(
     checkpoint: () => storage.checkpoint(),
     log: (message, fields) => log.info(message, fields),
   });
+  if (doors.rpcNetwork !== undefined)
+    others.rpc = new RpcPort(doors.rpcNetwork, {
+      identity,
+      control,
+      trust,
+      watchTrust,
+      watchStatus,
+      audit,
+      piece: (from) => ownPiece(disk, auditLog, from),
+      clock,
+      hash: await xxhash(),
+      log,
+    });
   return {
     identity,
     storage,
@@ -335,20 +362,7 @@ export async function openCore(
     },
     establish,
     checkpoints,
-    rpc:
-      doors.rpcNetwork === undefined
-        ? undefined
-        : new RpcPort(doors.rpcNetwork, {
-            identity,
-            control,
-            trust,
-            watchTrust,
-            watchStatus,
-            audit,
-            clock,
-            hash: await xxhash(),
-            log,
-          }),
+    rpc: others.rpc,
     watchLoop: () => {
       loop.delay ??= new LoopDelay(clock);
     },
@@ -555,9 +569,14 @@ function rememberPorts(disk: Platform["disk"], ports: Pick<NodeIdentity["ports"]
 /** What a stream to the home node's main loop is for. */
 type StreamHead =
   | { readonly kind: "session"; readonly head: RelayHead }
-  | { readonly kind: "cancel"; readonly pid: number; readonly key: string };
+  | { readonly kind: "cancel"; readonly pid: number; readonly key: string }
+  /** Answered by a piece of this node's audit chain, as JSON. */
+  | { readonly kind: "audit"; readonly from: ChainPlace | number };
 
 const relayOpenMs = 1_000;
+/** Of one piece of an audit chain: how long it may take, and how large it may be with its JSON. */
+const auditPieceMs = 10_000;
+const auditPieceMax = 16 << 20;
 /** A peer whose control link has been down for so long is out of reach for its streams too. */
 const lostMs = 1_000;
 
@@ -576,6 +595,8 @@ class RpcPort {
       readonly watchTrust: Set<() => void>;
       readonly watchStatus: Set<(status: ControlStatus) => void>;
       readonly audit: Audit;
+      /** Of this node's chain. */
+      readonly piece: (from: ChainPlace | number) => ChainPiece;
       readonly clock: Platform["clock"];
       readonly hash: Awaited<ReturnType<typeof xxhash>>;
       readonly log: Log;
@@ -631,6 +652,10 @@ class RpcPort {
     const listen = (port: number) =>
       acceptStreams({ network: this.network, clock, hash, log }, config.host, port, (peer, bytes, accept) => {
         const head = parseHead(bytes);
+        if (head.kind === "audit") {
+          this.#giveAudit(accept(), head.from);
+          return;
+        }
         if (!identity.founder)
           throw new DbError(
             "objectNotInPrerequisiteState",
@@ -657,6 +682,71 @@ class RpcPort {
       log.info("the rpc port is in use; another was taken", { wanted, port: this.#listener.port });
     }
     return this.#listener.port;
+  }
+
+  /** Any member may read: its sessions' rights it has checked itself, and that it read is told of. */
+  #giveAudit(stream: PeerStream, from: ChainPlace | number): void {
+    const { audit, piece, log } = this.core;
+    try {
+      if (typeof from === "number")
+        audit.note("AUDIT_READ", {
+          resource: "chain",
+          peer: "node" in stream.peer ? stream.peer.node : null,
+        });
+      stream.write(Buffer.from(JSON.stringify(piece(from))));
+    } catch (error) {
+      if (!(error instanceof DbError)) throw error;
+      log.warn("a peer could not be given the audit chain", { error });
+    }
+    stream.end();
+  }
+
+  /** A piece of another node's chain. @throws DbError cannotConnectNow (57P03), which names the node */
+  async auditPiece(node: string, from: ChainPlace | number): Promise<ChainPiece> {
+    const { control, clock, hash } = this.core;
+    const member = control.view.members.get(node);
+    const lost = (cause?: unknown): DbError =>
+      new DbError(
+        "cannotConnectNow",
+        `the audit chain of node ${member?.name ?? node} cannot be read`,
+        {
+          detail: "The node is not reachable from here.",
+          hint: "Try again once it is up; the chain is in its data folder: scratchbird audit export.",
+        },
+        cause,
+      );
+    if (member === undefined) throw lost();
+    let stream: PeerStream;
+    try {
+      stream = await openStream(
+        { network: this.network, clock, hash },
+        { address: member.addresses.rpc, node },
+        Buffer.from(JSON.stringify({ kind: "audit", from } satisfies StreamHead)),
+        relayOpenMs,
+      );
+    } catch (error) {
+      throw lost(error);
+    }
+    const text = await new Promise<string>((resolve, reject) => {
+      const chunks: Buffer[] = [];
+      let bytes = 0;
+      const timer = clock.after(auditPieceMs, () => stream.destroy());
+      stream.onData((chunk) => {
+        bytes += chunk.length;
+        if (bytes > auditPieceMax) stream.destroy();
+        else chunks.push(Buffer.from(chunk));
+      });
+      stream.onClose(() => {
+        timer.cancel();
+        if (bytes > auditPieceMax) reject(lost());
+        else resolve(Buffer.concat(chunks).toString());
+      });
+    });
+    try {
+      return readPieceText(text);
+    } catch (error) {
+      throw lost(error);
+    }
   }
 
   /** The way to the node that holds the data. */
@@ -697,10 +787,26 @@ class RpcPort {
   }
 }
 
+const isSequence = (value: unknown): value is number => Number.isSafeInteger(value) && Number(value) >= 1;
+function isPlace(value: unknown): value is ChainPlace {
+  const { first, offset } = (typeof value === "object" && value !== null ? value : {}) as Partial<ChainPlace>;
+  return isSequence(first) && Number.isSafeInteger(offset) && Number(offset) >= 0;
+}
+
+/** @throws whatever is wrong with it */
+function readPieceText(text: string): ChainPiece {
+  const piece = JSON.parse(text) as ChainPiece;
+  const { next } = piece;
+  if (typeof piece.text !== "string" || (next !== undefined && !isPlace(next)))
+    throw new DbError("protocolViolation", "a piece of an audit chain cannot be read");
+  return piece;
+}
+
 function parseHead(bytes: Uint8Array): StreamHead {
   try {
     const head = JSON.parse(Buffer.from(bytes).toString()) as StreamHead;
     if (head.kind === "session" || head.kind === "cancel") return head;
+    if (head.kind === "audit" && (isSequence(head.from) || isPlace(head.from))) return head;
   } catch (error) {
     throw new DbError("protocolViolation", "a stream's head cannot be read", {}, error);
   }
@@ -840,6 +946,14 @@ async function inLoop(
   { controlNetwork: network }: NodeDoors,
 ): Promise<StartedControl> {
   return controlInLoop(start, { clock, random, disk, hash: await xxhash(), log, trust, network });
+}
+
+/** What is not there is asked for by mistake, or by somebody with bad intentions: it is the end of the chain. */
+function ownPiece(disk: Platform["disk"], log: AuditLog, from: ChainPlace | number): ChainPiece {
+  log.flush();
+  const place = typeof from === "number" ? placeOf(disk, from) : from;
+  const isThere = listSegments(disk).some((one) => one.first === place?.first);
+  return place === undefined || !isThere ? { text: "", next: undefined } : readPiece(disk, place);
 }
 
 function auditLogOf({ disk, clock, random }: Platform, identity: NodeIdentity, log: Log): AuditLog {
