@@ -99,7 +99,9 @@ function partOf(text: string, from: number, until: number): string {
   return end < 0 ? tail : tail.slice(0, tail.lastIndexOf("\n", end) + 1);
 }
 
-for (const one of problems.slice(0, 20)) console.log(one);
+// The first of each sort: numbers aside they are the same.
+const sorts = new Map(problems.map((one) => [one.replace(/\d+/g, "n"), one]));
+for (const one of [...sorts.values()].slice(0, 20)) console.log(one);
 console.log(
   problems.length === 0 ? "every one was noticed, where it was made" : `${problems.length} problems`,
 );

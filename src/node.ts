@@ -369,7 +369,7 @@ export async function openCore(
     close: async () => {
       closing = true;
       loop.delay?.stop();
-      await checkpoints.stop();
+      checkpoints.stop();
       for (const shard of shards) (shard.engine as EngineCore).close();
       await control.close();
       await started.close();

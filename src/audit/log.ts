@@ -150,9 +150,10 @@ export class AuditLog implements JournalRider {
     const end = at + buffer.write(text, at, "utf8");
     // The hash before goes where the next line will be, so that what is hashed lies in one piece.
     if (sequence > 1) buffer.set(this.#hash, end);
-    const hash = hashWith("sha256", buffer.subarray(at, sequence > 1 ? end + 32 : end), "buffer");
-    const hashText = hash.toString("hex");
-    buffer.write(`${hashText} `, hashAt, "latin1");
+    const hashText = hashWith("sha256", buffer.subarray(at, sequence > 1 ? end + 32 : end), "hex");
+    buffer.write(hashText, hashAt, "latin1");
+    buffer[at - 1] = 32;
+    const hash = Buffer.from(hashText, "hex");
     buffer[end] = 10;
     this.#end = end + 1;
     if (this.#signed === this.#sequence) this.#unsignedSince = this.#options.clock.monotonic();
@@ -176,7 +177,8 @@ export class AuditLog implements JournalRider {
   refusal(bytes = lineOverhead): DbError | undefined {
     if (this.#problem !== undefined) return brokenChain(this.#problem);
     const seat = this.#seat;
-    assert(seat !== undefined && !this.#closed, "the chain is appended to while storage is open");
+    assert(seat !== undefined, "the chain is appended to when storage is open");
+    if (this.#closed) return new DbError("adminShutdown", "the audit chain is closed: the node is stopping");
     if (seat.fence !== undefined) return seat.fence;
     if (this.#end + bytes > this.#buffer.length) {
       this.#write();

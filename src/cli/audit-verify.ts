@@ -102,6 +102,9 @@ class Tree {
 }
 
 const hashText = /^[0-9a-f]{64}$/;
+const uuidText = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+/** An object in one line. */
+const objectText = /^\{.*\}$/;
 const spkiPrefix = Buffer.from("302a300506032b6570032100", "hex");
 
 /** Verifies an export line by line; a chain from its begin. */
@@ -193,6 +196,8 @@ export class ExportVerifier {
 
   #line(text: string): void {
     const words = text.split(" ");
+    // Whatever else stands where the chain should begin is its first line.
+    if (!this.#inChain && this.#cluster !== "" && !["K", "C", "H"].includes(words[0]!)) this.#startChain();
     switch (words[0]) {
       case "X":
         this.#exportHead(words);
@@ -212,7 +217,7 @@ export class ExportVerifier {
       }
       case "A":
         if (!this.#inChain) this.#startChain();
-        if (words[1] !== "1" || words.length !== 4)
+        if (words[1] !== "1" || words.length !== 4 || !words.slice(2).every((one) => uuidText.test(one)))
           this.#fail("MALFORMED", "the head of a segment cannot be read");
         if (words[2] !== this.#cluster || words[3] !== this.#node)
           this.#fail("WRONG_CHAIN", `a segment of node ${words[3]} of cluster ${words[2]}`);
@@ -324,7 +329,8 @@ export class ExportVerifier {
       none.length > 0 ||
       !(previous === "-" || hashText.test(previous)) ||
       !hashText.test(claimed) ||
-      line !== `E ${previous} ${claimed} ${json}`
+      line !== `E ${previous} ${claimed} ${json}` ||
+      !objectText.test(json)
     )
       this.#fail("MALFORMED", `what stands in place of event ${next} cannot be read`);
     let event: Readonly<Record<string, unknown>>;
@@ -333,7 +339,11 @@ export class ExportVerifier {
     } catch {
       this.#fail("HASH_INVALID", `what stands in place of event ${next} is none`);
     }
-    if (typeof event["event_sequence"] !== "number" || !Number.isSafeInteger(event["event_sequence"]))
+    if (
+      typeof event["event_sequence"] !== "number" ||
+      !Number.isSafeInteger(event["event_sequence"]) ||
+      event["event_sequence"] < 1
+    )
       this.#fail("HASH_INVALID", `what stands in place of event ${next} has no sequence`);
     if (event["event_sequence"] !== next)
       this.#fail("SEQUENCE_GAP", `event ${event["event_sequence"]} follows event ${next - 1}`);

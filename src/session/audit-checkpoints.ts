@@ -24,6 +24,8 @@ import type { Audit } from "./audit.js";
 
 const eventsPerCheckpoint = 1000;
 const lookMs = 5_000;
+/** After one that could not be made. */
+const retryMs = 60_000;
 
 export interface AuditCheckpointsOptions {
   readonly audit: Audit;
@@ -41,7 +43,9 @@ export class AuditCheckpoints {
   #timer: Timer | undefined;
   #stopped = false;
   #administrative = 0;
-  #running: Promise<void> | undefined;
+  #running = false;
+  /** `clock.monotonic` before which nothing is tried again. */
+  #notBefore = Number.NEGATIVE_INFINITY;
 
   constructor(options: AuditCheckpointsOptions) {
     this.#options = options;
@@ -53,10 +57,10 @@ export class AuditCheckpoints {
       void this.#look().finally(() => this.start());
     });
   }
-  async stop(): Promise<void> {
+  /** One that is under way is given up: nobody waits for a quorum to stop. */
+  stop(): void {
     this.#stopped = true;
     this.#timer?.cancel();
-    await this.#running;
   }
 
   get isDue(): boolean {
@@ -70,27 +74,25 @@ export class AuditCheckpoints {
   }
 
   async #look(): Promise<void> {
-    if (!this.isDue || this.#stopped) return;
+    const { clock } = this.#options;
+    if (this.#stopped || clock.monotonic() < this.#notBefore || !this.isDue) return;
     try {
       await this.run();
     } catch (error) {
       if (!(error instanceof DbError)) throw error;
+      this.#notBefore = clock.monotonic() + retryMs;
       if (!this.#stopped) this.#options.onTrouble("an audit checkpoint was not made", error);
     }
   }
 
   /** One now, over all that is durable. @throws DbError XX001 (the chain is broken), or as `ControlPlane.propose` */
   async run(): Promise<AuditCheckpoint | undefined> {
-    if (this.#running !== undefined) return undefined;
-    let done: () => void = () => {};
-    this.#running = new Promise((resolve) => {
-      done = resolve;
-    });
+    if (this.#running) return undefined;
+    this.#running = true;
     try {
       return await this.#make();
     } finally {
-      this.#running = undefined;
-      done();
+      this.#running = false;
     }
   }
 
@@ -156,6 +158,7 @@ export class AuditCheckpoints {
       if (skipped >= 0 && !verifier.take(text.slice(skipped))) break;
       place = next;
       await (clock.turn?.() ?? clock.yield());
+      if (this.#stopped) throw new DbError("adminShutdown", "the node is stopping");
     }
     const { fault } = verifier;
     if (fault === undefined && verifier.head.sequence >= last)

@@ -157,6 +157,8 @@ export class Audit {
 
   #trouble(error: unknown, type: string): void {
     if (!(error instanceof DbError)) throw error;
+    // Who leaves a node that stops is told of by its stop.
+    if (this.log.isStopped) return;
     const now = this.#options.clock.monotonic();
     if (now - this.#toldAt < troubleEveryMs) return;
     this.#toldAt = now;
