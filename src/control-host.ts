@@ -109,9 +109,10 @@ export async function startControl(start: ControlStart, parts: ControlParts): Pr
   const links =
     network === undefined ? undefined : new PeerLinks({ network, clock, random, hash, log, limits });
   const { firstPeers } = start;
-  network?.onRefusal(({ condition, message, node, remoteAddress }) =>
-    log.warn("a peer was refused", { condition, reason: message, peer: node, address: remoteAddress }),
-  );
+  network?.onRefusal(({ condition, message, node, remoteAddress: address }) => {
+    log.warn("a peer was refused", { condition, reason: message, peer: node, address });
+    toMain({ kind: "peerRefused", condition, message, node, address });
+  });
   const follow = network === undefined ? undefined : trustFollower(network, trust);
   const told = new Map(firstPeers.map((one) => [one.uuid, one.certFingerprint]));
   follow?.(new ClusterState(trust.pki), new Map(), told);

@@ -29,7 +29,7 @@ describe("scratchbird", () => {
       run("start", "--help"),
       run("strat"),
       run("start", "--prt", "1"),
-      run("audit"),
+      run("restore"),
       run("start", "--data", folder),
       run("sql", "postgres://a:b@127.0.0.1:1/x", "-c", "select 1"),
     ]);
@@ -44,7 +44,7 @@ describe("scratchbird", () => {
       2,
       'scratchbird: unknown option "--prt". Did you mean "--port"?\n',
     ]);
-    expect([future.code, future.err]).toEqual([1, "scratchbird: scratchbird audit is not supported yet\n"]);
+    expect([future.code, future.err]).toEqual([1, "scratchbird: scratchbird restore is not supported yet\n"]);
     expect([newer.code, newer.err.trim().split("\n")]).toEqual([
       2,
       [

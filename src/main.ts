@@ -5,9 +5,20 @@
  * Invariants: the ready line is printed once, on standard output, when SQL is accepted; a command that fails prints one line
  * with cause and cure on standard error and exits non-zero (2 for a wrong command line).
  */
-import { mkdirSync, readFileSync } from "node:fs";
-import { totalmem } from "node:os";
-import { resolve } from "node:path";
+import {
+  closeSync,
+  cpSync,
+  createReadStream,
+  fsyncSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeSync,
+} from "node:fs";
+import { tmpdir, totalmem } from "node:os";
+import { join as joinPath, resolve } from "node:path";
 import { constrainedMemory } from "node:process";
 import { DbError, notSupported } from "./base/errors.js";
 import { productVersion, serverVersion } from "./base/version.js";
@@ -46,16 +57,15 @@ const help = `usage: scratchbird COMMAND [OPTIONS]
   join       make a new node, join a cluster with a token, and serve
   sql        run SQL statements
   verify     check every page, index and log of a data folder, offline
+  audit      export a node's audit chain, or verify an export
   version    print the version
-  audit, restore
-             not supported yet
+  restore    not supported yet
 
 --help after a command shows its options.
 `;
 
 /** Commands of parts that are not built: refused by name. */
 const futureCommands: Readonly<Record<string, string>> = {
-  audit: "scratchbird audit",
   restore: "scratchbird restore",
 };
 
@@ -66,6 +76,7 @@ const commands: Readonly<Record<string, (args: readonly string[]) => Promise<num
   join,
   sql,
   verify,
+  audit,
   version: async () => {
     process.stdout.write(
       `scratchbird ${productVersion} (PostgreSQL protocol 3.0, server_version ${serverVersion})\n`,
@@ -407,6 +418,89 @@ async function verify(args: readonly string[]): Promise<number> {
   for (const { file, problem } of findings) process.stdout.write(`${file}: ${problem}\n`);
   process.stdout.write(findings.length === 0 ? "nothing wrong\n" : `${findings.length} problems\n`);
   return findings.length === 0 ? 0 : 1;
+}
+
+const auditHelp = `usage: scratchbird audit export FILE --data DIR
+       scratchbird audit verify FILE [--cluster UUID] [--node UUID] [--checkpoint HASH] [--key KEY]
+
+export     write the audit chain of DIR's node into FILE, with the keys and checkpoints that its cluster knows of it;
+           nothing in DIR is changed, and the node may run meanwhile
+verify     verify such a file, with nothing but the file: exits with 1 and names the first fault, or 0
+
+  --cluster UUID, --node UUID    whose chain it must be
+  --checkpoint HASH              merkle root, or last hash, of a checkpoint that must be in it, known from elsewhere
+  --key KEY                      the only key that counts: base64, or SHA-256 of its certificate
+`;
+
+async function audit(args: readonly string[]): Promise<number> {
+  if (args.length === 0 || args.includes("--help") || args.includes("-h")) {
+    process.stdout.write(auditHelp);
+    return 0;
+  }
+  const [what, file, ...more] = args;
+  if ((what !== "export" && what !== "verify") || file === undefined || file.startsWith("--"))
+    throw new DbError("configFileError", "scratchbird audit export FILE, or scratchbird audit verify FILE", {
+      hint: "See scratchbird audit --help.",
+    });
+  return what === "export" ? auditExport(file, more) : auditVerify(file, more);
+}
+
+async function auditExport(file: string, args: readonly string[]): Promise<number> {
+  const config = loadConfig(sources(args));
+  const root = resolve(config.data);
+  if (readIdentityMissing(config))
+    throw new DbError("configFileError", `${root} holds no node`, {
+      hint: "Name the data folder with --data DIR.",
+    });
+  // The log of a node that runs is not to be opened: what is read is a copy.
+  const copy = mkdtempSync(joinPath(tmpdir(), "scratchbird-audit-"));
+  try {
+    cpSync(joinPath(root, "raft"), joinPath(copy, "raft"), { recursive: true });
+    const { readAudit } = await import("./node.js");
+    const parts = await readAudit(new HostDisk(root), new HostDisk(copy));
+    const out = openSync(file, "w", 0o600);
+    try {
+      for (const text of parts) writeSync(out, text);
+      fsyncSync(out);
+    } finally {
+      closeSync(out);
+    }
+  } finally {
+    rmSync(copy, { recursive: true, force: true });
+  }
+  return 0;
+}
+
+async function auditVerify(file: string, args: readonly string[]): Promise<number> {
+  const { ExportVerifier } = await import("./cli/audit-verify.js");
+  const { values, rest: unknown } = takeOptions(args, ["cluster", "node", "checkpoint", "key"]);
+  if (unknown.length > 0) throw new DbError("configFileError", `unknown option "${unknown[0]}"`);
+  const verifier = new ExportVerifier({
+    cluster: values.get("cluster"),
+    node: values.get("node"),
+    checkpoint: values.get("checkpoint"),
+    key: values.get("key"),
+  });
+  // Whole lines at a time: a chain may be larger than memory.
+  let rest = "";
+  for await (const piece of createReadStream(file, { encoding: "utf8", highWaterMark: 1 << 20 })) {
+    const text = rest + (piece as string);
+    const end = text.lastIndexOf("\n") + 1;
+    verifier.text(text.slice(0, end));
+    rest = text.slice(end);
+    if (verifier.failed) break;
+  }
+  if (rest !== "") verifier.text(rest);
+  const { fault, cluster, node, events, signed, checkpoints } = verifier.end();
+  process.stdout.write(
+    `cluster ${cluster}\nnode ${node}\nevents ${events}\nsigned ${signed}\ncheckpoints ${checkpoints}\n`,
+  );
+  process.stdout.write(
+    fault === undefined
+      ? "the chain is whole\n"
+      : `event ${fault.sequence}: ${fault.kind}: ${fault.reason}\n`,
+  );
+  return fault === undefined ? 0 : 1;
 }
 
 function readIdentityMissing(config: Config): boolean {

@@ -12,6 +12,15 @@
  */
 import xxhash from "xxhash-wasm";
 import { type Admin, startAdmin } from "./admin/index.js";
+import {
+  AuditLog,
+  type ChainPiece,
+  type ChainPlace,
+  listSegments,
+  placeOf,
+  readPiece,
+} from "./audit/index.js";
+import { exportLines, offlineFault } from "./audit-tools.js";
 import { assert, DbError } from "./base/errors.js";
 import { productVersion } from "./base/version.js";
 import { isWait } from "./base/wait.js";
@@ -85,11 +94,15 @@ import {
   serverCertificate,
 } from "./security/index.js";
 import {
+  Audit,
+  AuditCheckpoints,
+  ClusterAudit,
   type Metric,
   Server,
   SpillFiles,
   servingProblem,
   spillFolder,
+  verifyRange,
   virtualRelations,
 } from "./session/index.js";
 import { indexSpec, Shard, TableLocks, tableSpec } from "./shard/index.js";
@@ -154,6 +167,7 @@ export interface NodeCore {
   clientTrust(): ClientTrust;
   /** Called whenever that may have changed. */
   readonly watchTrust: Set<() => void>;
+  readonly checkpoints: AuditCheckpoints;
   /** The port between main loops; undefined where there is none. */
   readonly rpc: RpcPort | undefined;
   /** Begins to measure the event loop's delay (sys.performance), which takes a timer every 10 ms. */
@@ -188,6 +202,7 @@ export async function openCore(
   let controlPort = 0;
   const watchTrust = new Set<() => void>();
   const watchStatus = new Set<(status: ControlStatus) => void>();
+  const refusedPeer: { tell: Audit["peerRefused"] | undefined } = { tell: undefined };
   const churn = new ChurnWindow(clock.now());
   const control = new ControlPlane({
     channel: started.channel,
@@ -202,6 +217,8 @@ export async function openCore(
     onListening: (port) => {
       controlPort = port;
     },
+    onPeerRefused: ({ condition, message, node, address }) =>
+      refusedPeer.tell?.(condition, message, node, address),
     onCluster: (cluster) => {
       if (cluster.members.has(identity.nodeId)) churn.noteMembers(cluster.members, clock.now());
       for (const changed of watchTrust) changed();
@@ -220,10 +237,12 @@ export async function openCore(
   const fenced = new Promise<Error>((resolve) => {
     fence = resolve;
   });
+  const auditLog = auditLogOf(platform, identity, log);
   const storage = openStorage({
     platform,
     memory,
     kernels,
+    rider: auditLog,
     pageSize: shape?.pageSize ?? pageSize,
     shardCount: shape?.shardCount ?? shardCount,
     create: shape === undefined,
@@ -272,6 +291,37 @@ export async function openCore(
     if (now?.established === false) writeIdentity(disk, { ...now, established: true });
   }
 
+  auditLog.signWith(() => trust.signer);
+  const others: { rpc: RpcPort | undefined } = { rpc: undefined };
+  const audit = new Audit({
+    log: auditLog,
+    control,
+    clock,
+    random,
+    critical: (message, fields) => log.error(message, { condition: "AUDIT_NOT_WRITTEN", ...fields }),
+    verify: trust.pki.verify,
+    remote: (node, from) => {
+      if (others.rpc !== undefined) return others.rpc.auditPiece(node, from);
+      throw new DbError("cannotConnectNow", `the audit chain of node ${node} cannot be read`, {
+        detail: "This node has no way to the others.",
+      });
+    },
+  });
+  audit.note("NODE_STARTED", { boot: boot.count, node_name: identity.nodeName, version: productVersion });
+  const clusterAudit = new ClusterAudit(audit, control.view, control.status);
+  watchTrust.add(() => clusterAudit.cluster(control.view));
+  watchStatus.add((status) => clusterAudit.status(status));
+  refusedPeer.tell = (...refusal) => audit.peerRefused(...refusal);
+  const checkpoints = new AuditCheckpoints({
+    audit,
+    control,
+    clock,
+    disk,
+    node: identity.nodeId,
+    signer: () => trust.signer,
+    onTrouble: (what, error) => log.warn(what, { error }),
+  });
+
   const loop: { delay: LoopDelay | undefined } = { delay: undefined };
   const server = new Server({
     clock,
@@ -279,6 +329,7 @@ export async function openCore(
     disk,
     control,
     admin: control,
+    audit,
     churn,
     shards,
     maxConnections: config.maxConnections,
@@ -294,6 +345,19 @@ export async function openCore(
     checkpoint: () => storage.checkpoint(),
     log: (message, fields) => log.info(message, fields),
   });
+  if (doors.rpcNetwork !== undefined)
+    others.rpc = new RpcPort(doors.rpcNetwork, {
+      identity,
+      control,
+      trust,
+      watchTrust,
+      watchStatus,
+      audit,
+      piece: (from) => ownPiece(disk, auditLog, from),
+      clock,
+      hash: await xxhash(),
+      log,
+    });
   return {
     identity,
     storage,
@@ -313,29 +377,22 @@ export async function openCore(
     establish,
     clientTrust: () => clientTrustOf(control.cluster, clock),
     watchTrust,
-    rpc:
-      doors.rpcNetwork === undefined
-        ? undefined
-        : new RpcPort(doors.rpcNetwork, {
-            identity,
-            control,
-            trust,
-            watchTrust,
-            watchStatus,
-            clock,
-            hash: await xxhash(),
-            log,
-          }),
+    checkpoints,
+    rpc: others.rpc,
     watchLoop: () => {
       loop.delay ??= new LoopDelay(clock);
     },
     close: async () => {
       closing = true;
       loop.delay?.stop();
+      checkpoints.stop();
       for (const shard of shards) (shard.engine as EngineCore).close();
       await control.close();
       await started.close();
+      audit.note("NODE_STOPPED", { boot: boot.count });
+      audit.stop();
       await storage.close();
+      auditLog.close();
     },
   };
 }
@@ -394,8 +451,15 @@ async function open(
     observer: {
       connected: (address) => log.debug("connection opened", { address }),
       disconnected: (address) => log.debug("connection closed", { address }),
-      authenticationFailed: (user, address, error, reason) =>
-        log.warn("authentication failed", { user, address, error: error.message, reason, why: whyOf(error) }),
+      authenticationFailed: (user, address, error, reason) => {
+        log.warn("authentication failed", { user, address, error: error.message, reason, why: whyOf(error) });
+        server.audit.note("LOGIN_FAILURE", {
+          username: user,
+          ip_address: address.replace(/:\d+$/, ""),
+          failure_reason: error.message,
+          sqlstate: error.sqlstate,
+        });
+      },
       internalError: (error) => log.error("internal error", { error }),
     },
   });
@@ -424,6 +488,7 @@ async function open(
   if (unserved !== undefined) log.warn(unserved.message, { hint: unserved.fields.hint });
   const sweeping = sweepInBackground(platform, server, log);
   const ending = endOldSessions(clock, server);
+  void reverifyAudit(core, log);
   clock.after(0, () => {
     makeParser();
     void admin.load();
@@ -534,6 +599,16 @@ async function startHttp(
       raft: () => control.raftNumbers,
       churn: () => ({ totals: core.churn.totals, score: core.churn.score(clock.now()) }),
       storage: () => storage.counters,
+      audit: () => {
+        const { log } = server.audit;
+        return {
+          appended: log.appended,
+          failures: log.failures,
+          unsigned: log.unsigned,
+          broken: log.problem !== undefined,
+          checkpointAgeSeconds: (clock.now() - (control.audit.lastOf(identity.nodeId)?.at ?? 0)) / 1000,
+        };
+      },
       loopDelay: (seconds) => core.loopDelay(seconds),
       sessions: () => server.loadNumbers(),
       authentication: () => ({
@@ -558,9 +633,14 @@ function rememberPorts(disk: Platform["disk"], ports: Pick<NodeIdentity["ports"]
 /** What a stream to the home node's main loop is for. */
 type StreamHead =
   | { readonly kind: "session"; readonly head: RelayHead }
-  | { readonly kind: "cancel"; readonly pid: number; readonly key: string };
+  | { readonly kind: "cancel"; readonly pid: number; readonly key: string }
+  /** Answered by a piece of this node's audit chain, as JSON. */
+  | { readonly kind: "audit"; readonly from: ChainPlace | number };
 
 const relayOpenMs = 1_000;
+/** Of one piece of an audit chain: how long it may take, and how large it may be with its JSON. */
+const auditPieceMs = 10_000;
+const auditPieceMax = 16 << 20;
 /** A peer whose control link has been down for so long is out of reach for its streams too. */
 const lostMs = 1_000;
 
@@ -578,15 +658,19 @@ class RpcPort {
       readonly trust: NodeTrust;
       readonly watchTrust: Set<() => void>;
       readonly watchStatus: Set<(status: ControlStatus) => void>;
+      readonly audit: Audit;
+      /** Of this node's chain. */
+      readonly piece: (from: ChainPlace | number) => ChainPiece;
       readonly clock: Platform["clock"];
       readonly hash: Awaited<ReturnType<typeof xxhash>>;
       readonly log: Log;
     },
   ) {
     const { control, trust, watchTrust, watchStatus, log } = core;
-    network.onRefusal(({ condition, message, node, remoteAddress }) =>
-      log.warn("a peer was refused", { condition, reason: message, peer: node, address: remoteAddress }),
-    );
+    network.onRefusal(({ condition, message, node, remoteAddress: address }) => {
+      log.warn("a peer was refused", { condition, reason: message, peer: node, address });
+      core.audit.peerRefused(condition, message, node, address);
+    });
     const follow = trustFollower(network, trust);
     const told = new Map<string, string>();
     const use = (): void => {
@@ -635,6 +719,10 @@ class RpcPort {
     const listen = (port: number) =>
       acceptStreams({ network: this.network, clock, hash, log }, config.host, port, (peer, bytes, accept) => {
         const head = parseHead(bytes);
+        if (head.kind === "audit") {
+          this.#giveAudit(accept(), head.from);
+          return;
+        }
         if (!identity.founder)
           throw new DbError(
             "objectNotInPrerequisiteState",
@@ -661,6 +749,71 @@ class RpcPort {
       log.info("the rpc port is in use; another was taken", { wanted, port: this.#listener.port });
     }
     return this.#listener.port;
+  }
+
+  /** Any member may read: its sessions' rights it has checked itself, and that it read is told of. */
+  #giveAudit(stream: PeerStream, from: ChainPlace | number): void {
+    const { audit, piece, log } = this.core;
+    try {
+      if (typeof from === "number")
+        audit.note("AUDIT_READ", {
+          resource: "chain",
+          peer: "node" in stream.peer ? stream.peer.node : null,
+        });
+      stream.write(Buffer.from(JSON.stringify(piece(from))));
+    } catch (error) {
+      if (!(error instanceof DbError)) throw error;
+      log.warn("a peer could not be given the audit chain", { error });
+    }
+    stream.end();
+  }
+
+  /** A piece of another node's chain. @throws DbError cannotConnectNow (57P03), which names the node */
+  async auditPiece(node: string, from: ChainPlace | number): Promise<ChainPiece> {
+    const { control, clock, hash } = this.core;
+    const member = control.view.members.get(node);
+    const lost = (cause?: unknown): DbError =>
+      new DbError(
+        "cannotConnectNow",
+        `the audit chain of node ${member?.name ?? node} cannot be read`,
+        {
+          detail: "The node is not reachable from here.",
+          hint: "Try again once it is up; the chain is in its data folder: scratchbird audit export.",
+        },
+        cause,
+      );
+    if (member === undefined) throw lost();
+    let stream: PeerStream;
+    try {
+      stream = await openStream(
+        { network: this.network, clock, hash },
+        { address: member.addresses.rpc, node },
+        Buffer.from(JSON.stringify({ kind: "audit", from } satisfies StreamHead)),
+        relayOpenMs,
+      );
+    } catch (error) {
+      throw lost(error);
+    }
+    const text = await new Promise<string>((resolve, reject) => {
+      const chunks: Buffer[] = [];
+      let bytes = 0;
+      const timer = clock.after(auditPieceMs, () => stream.destroy());
+      stream.onData((chunk) => {
+        bytes += chunk.length;
+        if (bytes > auditPieceMax) stream.destroy();
+        else chunks.push(Buffer.from(chunk));
+      });
+      stream.onClose(() => {
+        timer.cancel();
+        if (bytes > auditPieceMax) reject(lost());
+        else resolve(Buffer.concat(chunks).toString());
+      });
+    });
+    try {
+      return readPieceText(text);
+    } catch (error) {
+      throw lost(error);
+    }
   }
 
   /** The way to the node that holds the data. */
@@ -701,11 +854,27 @@ class RpcPort {
   }
 }
 
+const isSequence = (value: unknown): value is number => Number.isSafeInteger(value) && Number(value) >= 1;
+function isPlace(value: unknown): value is ChainPlace {
+  const { first, offset } = (typeof value === "object" && value !== null ? value : {}) as Partial<ChainPlace>;
+  return isSequence(first) && Number.isSafeInteger(offset) && Number(offset) >= 0;
+}
+
+/** @throws whatever is wrong with it */
+function readPieceText(text: string): ChainPiece {
+  const piece = JSON.parse(text) as ChainPiece;
+  const { next } = piece;
+  if (typeof piece.text !== "string" || (next !== undefined && !isPlace(next)))
+    throw new DbError("protocolViolation", "a piece of an audit chain cannot be read");
+  return piece;
+}
+
 function parseHead(bytes: Uint8Array): StreamHead {
   try {
     const head = JSON.parse(Buffer.from(bytes).toString()) as StreamHead;
     if (head.kind === "session") return { kind: "session", head: readHead(head.head) };
     if (head.kind === "cancel") return head;
+    if (head.kind === "audit" && (isSequence(head.from) || isPlace(head.from))) return head;
   } catch (error) {
     throw new DbError("protocolViolation", "a stream's head cannot be read", {}, error);
   }
@@ -868,6 +1037,30 @@ async function inLoopTrust(
   const { uuid: nodeUuid, name: nodeName } = start.self;
   const subject = { clusterUuid: start.clusterUuid, nodeUuid, nodeName };
   return hostTrust({ disk, clock, random, subject, writes: true, caStore });
+}
+
+/** What is not there is asked for by mistake, or by somebody with bad intentions: it is the end of the chain. */
+function ownPiece(disk: Platform["disk"], log: AuditLog, from: ChainPlace | number): ChainPiece {
+  log.flush();
+  const place = typeof from === "number" ? placeOf(disk, from) : from;
+  const isThere = listSegments(disk).some((one) => one.first === place?.first);
+  return place === undefined || !isThere ? { text: "", next: undefined } : readPiece(disk, place);
+}
+
+function auditLogOf({ disk, clock, random }: Platform, identity: NodeIdentity, log: Log): AuditLog {
+  return new AuditLog({
+    disk,
+    clock,
+    random,
+    cluster: identity.clusterId,
+    node: identity.nodeId,
+    onBroken: (reason) =>
+      log.error("the audit chain of this node takes no more events: administration is refused", {
+        condition: "AUDIT_CHAIN_BROKEN",
+        severity: "CRITICAL",
+        reason,
+      }),
+  });
 }
 
 function emptySpillFolder({ disk }: Platform): void {
@@ -1189,6 +1382,20 @@ function followerOf(home: Shard, control: ControlPlane, log: Log): CatalogFollow
   };
 }
 
+/** The tail since the last checkpoint, as it lies on the disk (AUD-26): a chain that was changed takes no more events. */
+async function reverifyAudit({ server, control, identity, checkpoints }: NodeCore, log: Log): Promise<void> {
+  const node = control.cluster.members.get(identity.nodeId);
+  if (node === undefined) return;
+  const start = (control.audit.lastOf(node.uuid)?.last ?? 0) + 1;
+  try {
+    const fault = await verifyRange(server, { node, start, end: undefined });
+    if (fault !== undefined) server.audit.log.refuse(`${fault.kind}: ${fault.reason}`);
+    checkpoints.start();
+  } catch (error) {
+    log.error("the audit chain could not be read", { error });
+  }
+}
+
 function sweepInBackground(platform: Platform, server: Server, log: Log): { cancel(): void } {
   let timer = platform.clock.after(sweepCheckMs, check);
   let stopped = false;
@@ -1234,7 +1441,9 @@ export const verifyNode: VerifyNode = async (config, platform, log) => {
       });
     }
     const memory = new EngineMemory({ pageSize: shape.pageSize, poolBytes: config.bufferPool });
+    const auditLog = auditLogOf(platform, identity, log);
     const storage = openStorage({
+      rider: auditLog,
       platform,
       memory,
       kernels: loadKernels(memory, readKernels()),
@@ -1262,12 +1471,20 @@ export const verifyNode: VerifyNode = async (config, platform, log) => {
       const specs = identity.founder && core.shard === 1 ? [...tablesOf(state.catalog)] : [];
       for (const problem of await core.verify(specs)) findings.push(problem);
     }
+    auditLog.flush();
+    const owner = { cluster: identity.clusterId, node: identity.nodeId };
+    const { fault } = offlineFault(platform.disk, owner, state, hostPki.verify);
+    const broken =
+      fault === undefined ? auditLog.problem : `event ${fault.sequence}: ${fault.kind}: ${fault.reason}`;
+    if (broken !== undefined) findings.push({ file: "audit/", problem: broken });
     const report = await storage.verify();
     for (const { file, page, problem } of report.problems)
       findings.push({ file: `${file} page ${page}`, problem });
     for (const { engine } of shards) (engine as EngineCore).close();
     await close();
+    auditLog.stop();
     await storage.close();
+    auditLog.close();
     log.info("verified", { pages: report.pages, problems: findings.length });
   } finally {
     unlock();
@@ -1275,9 +1492,21 @@ export const verifyNode: VerifyNode = async (config, platform, log) => {
   return findings;
 };
 
+/**
+ * A node's audit chain for export, and what its cluster knows of it: the chain is read in the data folder, and nothing is changed
+ * there; the consensus log in `copy`, a folder with a copy of raft/.
+ */
+export async function readAudit(disk: Platform["disk"], copy: Platform["disk"]): Promise<Iterable<string>> {
+  const identity = readIdentity(disk);
+  assert(identity !== undefined, "the folder holds a node");
+  const { state, close } = await readControl({ disk: copy }, 0);
+  await close();
+  return exportLines(disk, { cluster: identity.clusterId, node: identity.nodeId }, state);
+}
+
 /** The control plane's state as the log has it, without taking part. */
 async function readControl(
-  platform: Platform,
+  platform: Pick<Platform, "disk">,
   seen: number,
 ): Promise<{ state: ControlState; lastIndex: number; close: () => Promise<void> }> {
   const storage = new RaftStorage({ disk: platform.disk, hash: await xxhash(), folder: "raft" });

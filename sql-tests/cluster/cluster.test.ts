@@ -7,7 +7,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type pg from "pg";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { hostClock, hostRandom } from "../../src/platform/host.js";
 import { isBuilt } from "../server.js";
 import { ClusterNode, freePorts, until } from "./nodes.js";
 import { anotherCa, forge } from "./refusals.js";

@@ -216,6 +216,7 @@ describe.skipIf(!isBuilt)("docs/operations", () => {
     90_000,
   );
   it.skipIf(!all)("join.md", async () => execute(await deskWithCluster(), "join.md"), 90_000);
+  it.skipIf(!all)("audit.md", async () => execute(await deskWithCluster(), "audit.md"), 90_000);
   it.skipIf(!all)("remove.md", async () => execute(await deskWithCluster(), "remove.md"), 90_000);
   it.skipIf(!all)(
     "replace.md",

@@ -82,6 +82,7 @@ function sourcesOf(members: readonly Member[], changes: Partial<ControlStatus> =
     raft: () => ({ compactions: 5, elections: structuredClone(elections), replication }),
     view: () => view,
     churn: () => ({ totals: churn.totals, score: churn.score(now) }),
+    audit: () => ({ appended: 7, failures: 1, unsigned: 2, broken: false, checkpointAgeSeconds: 60 }),
     storage: () => ({
       frames: 1000,
       framesHeld: 10,

@@ -38,6 +38,15 @@ export interface AuthenticationCounts {
   readonly unauthenticated: number;
 }
 
+/** Of this node's audit chain. */
+export interface AuditNumbers {
+  readonly appended: number;
+  readonly failures: number;
+  readonly unsigned: number;
+  readonly broken: boolean;
+  readonly checkpointAgeSeconds: number;
+}
+
 /** Where the numbers are. Each is asked at every scrape, and answers at once. */
 export interface MetricSources {
   readonly control: () => ControlStatus;
@@ -45,6 +54,7 @@ export interface MetricSources {
   readonly view: () => ClusterView;
   readonly churn: () => { readonly totals: ChurnTotals; readonly score: number };
   readonly storage: () => StorageCounters;
+  readonly audit: () => AuditNumbers;
   /** Of the last seconds; undefined: not measured. */
   readonly loopDelay: (seconds: number) => LoopDelays | undefined;
   readonly sessions: () => SessionCounts;
@@ -345,6 +355,25 @@ export const metricTable: readonly MetricRow[] = [
   delay("max", "Delay of due timers, longest in the window.", ({ max }) => max),
 
   // Storage
+  counter("audit_events_total", "Events appended to the audit chain.", ({ audit }) => audit().appended),
+  counter(
+    "audit_append_failures_total",
+    "Events that could not be written into the audit chain.",
+    ({ audit }) => audit().failures,
+  ),
+  gauge(
+    "audit_unsigned_events",
+    "Events of the audit chain that are not signed yet.",
+    ({ audit }) => audit().unsigned,
+  ),
+  gauge("audit_broken", "1 when the audit chain takes no more events.", ({ audit }) =>
+    audit().broken ? 1 : 0,
+  ),
+  gauge(
+    "audit_checkpoint_age_seconds",
+    "Time since the last checkpoint of the audit chain; since 1970 when there is none.",
+    ({ audit }) => audit().checkpointAgeSeconds,
+  ),
   gauge("pool_frames", "Page frames of the pool.", ({ storage }) => storage().frames),
   gauge(
     "pool_frames_held",

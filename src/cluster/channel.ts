@@ -2,7 +2,7 @@
  * What the main thread and the control worker say to each other (rule C2). Plain data: it crosses a thread boundary on a
  * real machine, and a queue in the simulator. Each direction keeps its order.
  */
-import type { ClusterChange, ControlStatus, ErrorRecord, Member } from "./contract.js";
+import type { AuditHead, ClusterChange, ControlStatus, ErrorRecord, Member } from "./contract.js";
 import type { AuthorityAnswer, AuthorityRequest } from "./control-messages.js";
 import type { RaftNumbers } from "./raft-counts.js";
 
@@ -23,6 +23,7 @@ export type ToControl =
       readonly by: string;
       /** W3C traceparent of the request behind it; it goes along to the leader. */
       readonly trace?: string | undefined;
+      readonly audit?: AuditHead | undefined;
     }
   /** Answered by `passed` once every node has applied the entry or was silent for a lease (rule C5). */
   | { readonly kind: "barrier"; readonly ticket: number; readonly index: number }
@@ -65,6 +66,14 @@ export type FromControl =
   | { readonly kind: "passed"; readonly ticket: number }
   | { readonly kind: "authorized"; readonly ticket: number; readonly answer: AuthorityAnswer }
   | { readonly kind: "notAuthorized"; readonly ticket: number; readonly error: ErrorRecord }
+  /** A connection to the control port was refused: main has the audit chain. */
+  | {
+      readonly kind: "peerRefused";
+      readonly condition: string;
+      readonly message: string;
+      readonly node: string | undefined;
+      readonly address: string;
+    }
   | { readonly kind: "status"; readonly status: ControlStatus; readonly raft: RaftNumbers }
   /** It is over with this node: what it promised is lost, or it was removed. */
   | { readonly kind: "fault"; readonly error: ErrorRecord }

@@ -1,3 +1,14 @@
+/**
+ * Members, settings and configuration epochs as the log has made them: one state on every node, changed by `apply` alone.
+ *
+ * A change is carried by an epoch, which the leader builds with `draftEpoch` over the state it has, and signs. Every node
+ * builds the same parts from the same change and holds their hashes against the epoch's: what an epoch says and what it
+ * does cannot differ. A rival that lost the race for a number is refused when it is applied, and the refusal is kept (CCE-22).
+ *
+ * Invariants: `apply` reads no clock and draws nothing, times come with the entry (CCE-23); a command is applied whole or
+ * refused whole, and no command whose form was checked (`commands.ts`) makes it throw; a uuid, a public key and a Raft id are
+ * never given twice; epochs and removed members are never forgotten; `save` of equal states is equal, restored or not.
+ */
 import { MalformedBytes } from "../base/bytes.js";
 import { assert, DbError } from "../base/errors.js";
 import { sharedByObject, sharedByText } from "../base/shared.js";
@@ -115,7 +126,7 @@ interface Base {
 }
 
 /** A change that the leader is asked for. */
-export interface Draft extends Pick<EpochEntry, "origin" | "change" | "by"> {
+export interface Draft extends Pick<EpochEntry, "origin" | "change" | "by" | "audit"> {
   /** Of administrators, over its `signingDigest`. */
   readonly signed?: { readonly createdAt: number; readonly signatures: readonly AdministratorSignature[] };
 }
@@ -244,6 +255,15 @@ export class ClusterState implements ClusterView {
   get latest(): KeptEpoch | undefined {
     return this.#epochs.at(-1);
   }
+  /** Raw Ed25519, of that certificate of the node's, past ones too (AUD-13); undefined: it never had it. */
+  nodeKey(node: string, certFingerprint: Hash): Uint8Array | undefined {
+    return this.#nodeKeys.get(`${node} ${certFingerprint}`);
+  }
+  /** All that the node had: fingerprint and key. */
+  *nodeKeysOf(node: string): Iterable<readonly [certFingerprint: Hash, key: Uint8Array]> {
+    for (const [name, key] of this.#nodeKeys)
+      if (name.startsWith(`${node} `)) yield [name.slice(node.length + 1), key];
+  }
   readyEpochOf(node: string): number | undefined {
     return this.#ready.get(node);
   }
@@ -294,8 +314,8 @@ export class ClusterState implements ClusterView {
     let base = this.#base();
     assert(base.latest !== undefined, "there is a genesis");
     const made: (EpochEntry | ErrorRecord)[] = [];
-    for (const { origin, change, by, signed } of drafts) {
-      const problem = changeProblem({ origin, change, by }) ?? this.#leaderProblem(base, node);
+    for (const { origin, change, by, signed, audit } of drafts) {
+      const problem = changeProblem({ origin, change, by, audit }) ?? this.#leaderProblem(base, node);
       const next = problem ?? changed(base, change, by, at);
       if ("condition" in next) {
         made.push(next);
@@ -308,7 +328,7 @@ export class ClusterState implements ClusterView {
         made.push(refusal);
         continue;
       }
-      made.push({ origin, change, by, epoch: epochText(epoch) });
+      made.push({ origin, change, by, epoch: epochText(epoch), ...(audit !== undefined && { audit }) });
       base = after(base, epoch, next, change);
     }
     return made;
@@ -384,13 +404,13 @@ export class ClusterState implements ClusterView {
   // --- applying ----------------------------------------------------------------------------------------------------
 
   /** Of a command whose form was checked. Epochs are applied one by one with `applyEpoch`, whose origin the caller knows. */
-  apply(command: Exclude<ClusterCommand, { type: "epochs" }>): ClusterResult {
+  apply(command: Exclude<ClusterCommand, { type: "epochs" | "auditCheckpoint" }>): ClusterResult {
     const error = this.#apply(command);
     if (error === undefined) this.version++;
     return { error };
   }
 
-  #apply(command: Exclude<ClusterCommand, { type: "epochs" }>): ErrorRecord | undefined {
+  #apply(command: Exclude<ClusterCommand, { type: "epochs" | "auditCheckpoint" }>): ErrorRecord | undefined {
     if (command.type !== "genesis" && this.latest === undefined) return noCluster;
     switch (command.type) {
       case "genesis":

@@ -10,6 +10,7 @@
  */
 import type { Condition } from "../base/errors.js";
 import type { CatalogObject } from "../model/schema.js";
+import type { SavedAudit } from "./audit-state.js";
 import {
   authoritiesMax,
   certificateKinds,
@@ -19,6 +20,8 @@ import {
 } from "./certificates.js";
 import type {
   Attestation,
+  AuditCheckpoint,
+  AuditHead,
   Authority,
   CertificateFacts,
   CertificateSighting,
@@ -297,8 +300,29 @@ const change = union<ClusterChange, "kind">("kind", {
   forceCutover: { epoch: count, disabling: list(uuid, 1000) },
 });
 
-const epochEntry = fields<EpochEntry>({ origin, change, by: who, epoch: content });
-const asked = fields<Omit<EpochEntry, "epoch">>({ origin, change, by: who });
+const sequence = whole(1, Number.MAX_SAFE_INTEGER);
+const auditHead = fields<AuditHead>({ sequence, hash });
+const auditCheckpoint = fields<AuditCheckpoint>({
+  node: uuid,
+  first: sequence,
+  last: sequence,
+  count: sequence,
+  firstHash: hash,
+  lastHash: hash,
+  merkleRoot: hash,
+  at: time,
+  certFingerprint: hash,
+  signature,
+});
+
+const epochEntry = fields<EpochEntry>({
+  origin,
+  change,
+  by: who,
+  epoch: content,
+  audit: optional(auditHead),
+});
+const asked = fields<Omit<EpochEntry, "epoch">>({ origin, change, by: who, audit: optional(auditHead) });
 
 const transaction = fields<{ shard: number; id: number }>({ shard: id, id: count });
 const names = { id, name: anyText };
@@ -423,6 +447,7 @@ const command = union<CatalogCommand | ClusterCommand, "type">("type", {
   administrator: { uuid, name: who, publicKey: optional(publicKey) },
   certificate: { certificate: issuedCertificate },
   sighting: { sighting },
+  auditCheckpoint: { checkpoint: auditCheckpoint },
 });
 
 // --- snapshots ---------------------------------------------------------------------------------------------------
@@ -550,6 +575,8 @@ interface SavedControl {
   readonly catalog: unknown;
   readonly cluster: unknown;
   readonly streams: unknown;
+  /** Absent in snapshots of versions that had no audit chain. */
+  readonly audit: unknown;
 }
 const savedControl = fields<SavedControl>({
   catalog: atLeast({
@@ -560,6 +587,9 @@ const savedControl = fields<SavedControl>({
   }),
   cluster: savedCluster,
   streams: list(tuple(count, count, count, list(count, 100_000))),
+  audit: optional(
+    list(fields<SavedAudit>({ node: uuid, checkpoints: list(auditCheckpoint), head: optional(auditHead) })),
+  ),
 });
 
 // --- answers -----------------------------------------------------------------------------------------------------
@@ -585,6 +615,9 @@ export function epochEntryProblem(value: unknown): ErrorRecord | undefined {
 /** Of a change as a leader is asked for it. */
 export function changeProblem(value: unknown): ErrorRecord | undefined {
   return asError(asked(value, "the request"), "invalidParameterValue");
+}
+export function isAuditHead(value: unknown): value is AuditHead {
+  return auditHead(value, "") === undefined;
 }
 export function isOrigin(value: unknown): value is EpochEntry["origin"] {
   return origin(value, "") === undefined;

@@ -128,6 +128,31 @@ export interface Origin {
   readonly number: number;
 }
 
+/** An event of the proposer's audit chain that was durable before the proposal was handed in (AUD-8). */
+export interface AuditHead {
+  readonly sequence: number;
+  /** SHA-256, hexadecimal. */
+  readonly hash: Hash;
+}
+
+/** A stretch of one node's audit chain (AUD-14); no two have a gap between them. */
+export interface AuditCheckpoint {
+  readonly node: string;
+  readonly first: number;
+  readonly last: number;
+  readonly count: number;
+  readonly firstHash: Hash;
+  readonly lastHash: Hash;
+  /** Over the hashes of its events. */
+  readonly merkleRoot: Hash;
+  /** Milliseconds since 1970, by the node's clock. */
+  readonly at: number;
+  /** The node's certificate then. */
+  readonly certFingerprint: Hash;
+  /** By its key, over `checkpointDigest`; base64. */
+  readonly signature: string;
+}
+
 /** One epoch as the log carries it. */
 export interface EpochEntry {
   readonly origin: Origin;
@@ -136,6 +161,8 @@ export interface EpochEntry {
   readonly by: string;
   /** `encodeEpoch`, base64. Its parts follow from the change, on every node alike. */
   readonly epoch: string;
+  /** Of whoever has asked for it. */
+  readonly audit?: AuditHead | undefined;
 }
 
 /** A published epoch and what has become of it. */
@@ -244,9 +271,9 @@ export interface ClusterAdmin {
    * @throws DbError 42704 (no such node or setting), 42710 (node exists), 55000 (wrong state, quorum), 22023 (bad value),
    *   57P03 (no leader, no quorum), 08007 (not known whether it was done)
    *
-   * `trace`: W3C traceparent of the request behind it.
+   * `trace`: W3C traceparent of the request behind it. `audit`: the event that tells of it.
    */
-  change(change: ClusterChange, by: string, trace?: string): Promise<void>;
+  change(change: ClusterChange, by: string, trace?: string, audit?: AuditHead): Promise<void>;
   /** Of whoever keeps the CA's key. @throws DbError 55000: nobody who does can be reached; and what the request deserves */
   authority(request: AuthorityRequest): Promise<AuthorityAnswer>;
   /** The text for `scratchbird join --token`; valid once, for `ttlMs`. */
@@ -254,6 +281,7 @@ export interface ClusterAdmin {
     readonly by: string;
     readonly ttlMs: number;
     readonly roles: number;
+    readonly audit?: AuditHead | undefined;
   }): Promise<string>;
 }
 
@@ -333,6 +361,11 @@ export interface NoteSighting {
   readonly type: "sighting";
   readonly sighting: CertificateSighting;
 }
+/** By the node itself, over its own chain. */
+export interface NoteAuditCheckpoint {
+  readonly type: "auditCheckpoint";
+  readonly checkpoint: AuditCheckpoint;
+}
 export type ClusterCommand =
   | Genesis
   | PublishEpochs
@@ -342,4 +375,5 @@ export type ClusterCommand =
   | NoteToken
   | NoteAdministrator
   | NoteCertificate
-  | NoteSighting;
+  | NoteSighting
+  | NoteAuditCheckpoint;

@@ -171,11 +171,13 @@ export interface ControlActorOptions {
   readonly entriesKept?: number | undefined;
 }
 
+type AskedChange = Pick<EpochEntry, "change" | "by" | "audit">;
+
 interface Pending {
   readonly origin: Origin;
   /** One of both. */
   readonly command: Uint8Array | undefined;
-  readonly change: { readonly change: ClusterChange; readonly by: string } | undefined;
+  readonly change: AskedChange | undefined;
   readonly trace: string | undefined;
   readonly deadline: number;
   readonly reject: (error: DbError) => void;
@@ -187,10 +189,8 @@ interface Pending {
   asking: boolean;
 }
 
-interface WaitingChange {
+interface WaitingChange extends AskedChange {
   readonly origin: Origin;
-  readonly change: ClusterChange;
-  readonly by: string;
   readonly trace: string | undefined;
   /** Taken in this term, and published in no other. */
   readonly term: number;
@@ -1135,7 +1135,7 @@ export class ControlActor {
   #submit(
     origin: Origin,
     command: Uint8Array | undefined,
-    change: { readonly change: ClusterChange; readonly by: string } | undefined,
+    change: AskedChange | undefined,
     trace: string | undefined = undefined,
     reject: (error: DbError) => void = (error) =>
       this.#options.toMain({ kind: "refused", number: origin.number, error: recordOf(error) }),
@@ -1144,7 +1144,7 @@ export class ControlActor {
     const pending: Pending = {
       origin,
       command,
-      change: change === undefined ? undefined : { change: change.change, by: change.by },
+      change: change && { change: change.change, by: change.by, audit: change.audit },
       trace,
       deadline: clock.monotonic() + proposeTimeoutMs,
       reject,
@@ -1184,9 +1184,7 @@ export class ControlActor {
     pending.asking = true;
     const before = pending.handed;
     pending.handed = true;
-    const body =
-      pending.command ??
-      json({ origin: pending.origin, change: pending.change!.change, by: pending.change!.by });
+    const body = pending.command ?? json({ origin: pending.origin, ...pending.change! });
     // Taken in this term alone: what was refused by a later leader is published by no earlier one that it still reaches.
     const payload = inTerm(term, pending.trace, body);
     const how = pending.command === undefined ? method.change : method.propose;
@@ -1261,13 +1259,12 @@ export class ControlActor {
     const { term } = this.#raft;
     const refusal = this.state.foreignChange(node, asked);
     if (refusal !== undefined) throw refusal;
-    const { origin, change, by } = JSON.parse(Buffer.from(asked).toString()) as Omit<EpochEntry, "epoch">;
+    const { origin, ...request } = JSON.parse(Buffer.from(asked).toString()) as Omit<EpochEntry, "epoch">;
+    const { change } = request;
     await this.#requireEnabled(() => this.state.changeByState(node, origin, change));
     if (this.#raft.term !== term) throw otherTerm();
     await new Promise<void>((resolve, reject) => {
-      this.#takeChange(origin, change, by, trace, (error) =>
-        error === undefined ? resolve() : reject(error),
-      );
+      this.#takeChange(origin, request, trace, (error) => (error === undefined ? resolve() : reject(error)));
     });
     return json({});
   }
@@ -1303,19 +1300,18 @@ export class ControlActor {
       this.#proposeTimed(command).catch((error: DbError) => failed(error));
       return;
     }
-    this.#takeChange(origin, change!.change, change!.by, trace, (error) => {
+    this.#takeChange(origin, change!, trace, (error) => {
       if (error !== undefined) failed(error);
     });
   }
 
   #takeChange(
     origin: Origin,
-    change: ClusterChange,
-    by: string,
+    asked: AskedChange,
     trace: string | undefined,
     answer: (error?: DbError) => void,
   ): void {
-    this.#changes.push({ origin, change, by, trace, term: this.#raft.term, answer });
+    this.#changes.push({ origin, ...asked, trace, term: this.#raft.term, answer });
     if (this.#changes.length >= Math.max(...this.#gathered)) this.#gather?.();
     void this.#publish();
   }

@@ -13,9 +13,20 @@ import { DbError } from "../base/errors.js";
 import { sharedByBytes } from "../base/shared.js";
 import type { VirtualTableDesc } from "../model/schema.js";
 import { firstUserObjectId } from "../model/schema.js";
+import { AuditState, type SavedAudit } from "./audit-state.js";
 import { ClusterState, errorOf } from "./cluster-state.js";
-import { changeProblem, commandProblem, isOrigin, snapshotProblem } from "./commands.js";
-import type { ClusterChange, ClusterCommand, ErrorRecord, Member, Origin, Pki } from "./contract.js";
+import { changeProblem, commandProblem, isAuditHead, isOrigin, snapshotProblem } from "./commands.js";
+import type {
+  AuditCheckpoint,
+  AuditHead,
+  ClusterChange,
+  ClusterCommand,
+  ErrorRecord,
+  Member,
+  Origin,
+  Pki,
+  VerifySignature,
+} from "./contract.js";
 import { servesClients } from "./membership.js";
 import { type Command as CatalogCommand, CatalogState } from "./state.js";
 
@@ -30,31 +41,39 @@ export interface RefusedCommand {
 interface Envelope {
   readonly o?: readonly [stream: number, boot: number, number: number] | undefined;
   readonly c: ControlCommand;
+  /** An event of the proposer's audit chain that tells of the command. */
+  readonly a?: AuditHead | undefined;
 }
 
-export function encodeProposal(command: ControlCommand, origin?: Origin): Uint8Array {
-  const envelope: Envelope =
-    origin === undefined ? { c: command } : { o: [origin.stream, origin.boot, origin.number], c: command };
+export function encodeProposal(command: ControlCommand, origin?: Origin, audit?: AuditHead): Uint8Array {
+  const envelope: Envelope = {
+    ...(origin !== undefined && { o: [origin.stream, origin.boot, origin.number] as const }),
+    c: command,
+    ...(audit !== undefined && { a: audit }),
+  };
   return Buffer.from(JSON.stringify(envelope));
 }
 
 interface Proposal {
   readonly command: ControlCommand | RefusedCommand;
   readonly origin: Origin | undefined;
+  readonly audit: AuditHead | undefined;
 }
 
 /** Of any bytes. What is no command is refused here, before anybody looks into it. */
 export const decodeProposal = sharedByBytes((bytes): Proposal => {
   const value = parsed(bytes);
-  const { o, c } = (typeof value === "object" && value !== null ? value : {}) as Record<string, unknown>;
+  const { o, c, a } = (typeof value === "object" && value !== null ? value : {}) as Record<string, unknown>;
   const origin = o === undefined ? undefined : originOf(o);
-  const error = commandProblem(c) ?? (o !== undefined && origin === undefined ? unreadable : undefined);
-  return { command: error === undefined ? (c as ControlCommand) : { type: "refused", error }, origin };
+  const audit = isAuditHead(a) ? a : undefined;
+  const isUnreadable = (o !== undefined && origin === undefined) || (a !== undefined && (!audit || !origin));
+  const error = commandProblem(c) ?? (isUnreadable ? unreadable : undefined);
+  return { command: error === undefined ? (c as ControlCommand) : { type: "refused", error }, origin, audit };
 });
 
 const unreadable: ErrorRecord = {
   condition: "invalidParameterValue",
-  message: "the origin of an entry cannot be read",
+  message: "the origin of an entry, or the audit event behind it, cannot be read",
   detail: "MALFORMED: nothing was changed.",
 };
 
@@ -102,31 +121,42 @@ interface Stream {
 export class ControlState {
   readonly catalog: CatalogState;
   readonly cluster: ClusterState;
+  readonly audit = new AuditState();
+  readonly #verify: VerifySignature;
   readonly #streams = new Map<number, Stream>();
 
   constructor(virtuals: Iterable<VirtualTableDesc>, pki: Pki) {
     this.catalog = new CatalogState(virtuals, firstUserObjectId);
     this.cluster = new ClusterState(pki);
+    this.#verify = pki.verify;
   }
 
   /** Applies an entry; one outcome for each of its proposals, none for those that were applied before. */
   apply(bytes: Uint8Array): Outcome[] {
-    const { command, origin } = decodeProposal(bytes);
-    return this.applyCommand(command, origin);
+    const { command, origin, audit } = decodeProposal(bytes);
+    return this.applyCommand(command, origin, audit);
   }
 
   /** Of what `decodeProposal` has passed. */
-  applyCommand(command: ControlCommand | RefusedCommand, origin: Origin | undefined): Outcome[] {
+  applyCommand(
+    command: ControlCommand | RefusedCommand,
+    origin: Origin | undefined,
+    audit?: AuditHead,
+  ): Outcome[] {
     if (command.type === "epochs")
       return command.entries.flatMap((entry) => {
         // Each has its own answer, also the one that cannot be read.
-        const claimed: unknown = typeof entry === "object" && entry !== null ? entry.origin : undefined;
-        return this.#once(
-          isOrigin(claimed) ? claimed : undefined,
-          () => this.cluster.applyEpoch(entry).error,
-        );
+        const { origin: claimed, audit: head } = (
+          typeof entry === "object" && entry !== null ? entry : {}
+        ) as Readonly<Record<string, unknown>>;
+        const asked = isOrigin(claimed) ? claimed : undefined;
+        return this.#once(asked, () => {
+          if (asked !== undefined && isAuditHead(head)) this.#noteAudit(asked, head);
+          return this.cluster.applyEpoch(entry).error;
+        });
       });
     return this.#once(origin, () => {
+      if (origin !== undefined && audit !== undefined) this.#noteAudit(origin, audit);
       switch (command.type) {
         case "refused":
           return command.error;
@@ -134,10 +164,24 @@ export class ControlState {
         case "abort":
         case "resolved":
           return this.catalog.apply(command).error;
+        case "auditCheckpoint":
+          return this.#applyCheckpoint(command.checkpoint, origin);
         default:
           return this.cluster.apply(command).error;
       }
     });
+  }
+
+  #noteAudit({ stream }: Origin, head: AuditHead): void {
+    const member = this.cluster.memberByRaftId(Math.floor(stream / 2));
+    if (member !== undefined) this.audit.noteHead(member.uuid, head);
+  }
+
+  #applyCheckpoint(checkpoint: AuditCheckpoint, origin: Origin | undefined): ErrorRecord | undefined {
+    const member = this.cluster.members.get(checkpoint.node);
+    if (member === undefined || origin === undefined || !isOwn(origin, member)) return nobodys;
+    const key = this.cluster.nodeKey(checkpoint.node, checkpoint.certFingerprint);
+    return this.audit.apply(checkpoint, this.cluster.clusterUuid, key, this.#verify);
   }
 
   #once(origin: Origin | undefined, apply: () => DbError | ErrorRecord | undefined): Outcome[] {
@@ -190,7 +234,9 @@ export class ControlState {
           ? command.attestation.node
           : command.type === "sighting"
             ? command.sighting.node
-            : node;
+            : command.type === "auditCheckpoint"
+              ? command.checkpoint.node
+              : node;
     return this.#foreign(node, leaders || about !== node ? undefined : origin);
   }
   foreignChange(node: string, bytes: Uint8Array): DbError | undefined {
@@ -224,6 +270,9 @@ export class ControlState {
     const { command, origin } = decodeProposal(bytes);
     const isOwnWord = command.type === "boot" || command.type === "attest" || command.type === "sighting";
     if (isOwnWord || origin === undefined) return undefined;
+    // What a node has done is told also by one that may do nothing any more.
+    if (command.type === "auditCheckpoint" && member !== undefined && member.state !== "REMOVED")
+      return undefined;
     const ends = command.type === "abort" || command.type === "resolved" || command.type === "effective";
     return ends && member?.state === "ENABLED" ? undefined : this.#byState(node, origin);
   }
@@ -257,7 +306,12 @@ export class ControlState {
       [...above].filter((one) => one > low).sort((a, b) => a - b),
     ]);
     return Buffer.from(
-      JSON.stringify({ catalog: this.catalog.saved(), cluster: this.cluster.save(), streams }),
+      JSON.stringify({
+        catalog: this.catalog.saved(),
+        cluster: this.cluster.save(),
+        streams,
+        audit: this.audit.save(),
+      }),
     );
   }
 
@@ -269,9 +323,11 @@ export class ControlState {
       catalog: unknown;
       cluster: unknown;
       streams: [number, number, number, number[]][];
+      audit?: readonly SavedAudit[];
     };
     this.cluster.restore(saved.cluster);
     this.catalog.restoreFrom(saved.catalog);
+    this.audit.restore(saved.audit ?? []);
     this.#streams.clear();
     for (const [id, boot, low, above] of saved.streams)
       this.#streams.set(id, { boot, low, above: new Set(above) });

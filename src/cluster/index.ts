@@ -14,15 +14,18 @@ import { assert, DbError } from "../base/errors.js";
 import type { CatalogObject, VirtualTableDesc } from "../model/schema.js";
 import { uuidFromBytes } from "../model/uuid.js";
 import type { Clock, Random } from "../platform/index.js";
+import type { AuditState } from "./audit-state.js";
 import { primaryOf } from "./certificates.js";
 import type { ControlChannel, FromControl, LogEntry } from "./channel.js";
 import { type ClusterState, errorOf } from "./cluster-state.js";
 import type {
+  AuditHead,
   ClusterAdmin,
   ClusterChange,
   ClusterView,
   ControlStatus,
   Member,
+  NoteAuditCheckpoint,
   Origin,
   Pki,
 } from "./contract.js";
@@ -32,6 +35,7 @@ import { RaftCounts, type RaftNumbers } from "./raft-counts.js";
 import type { TransactionsResolved } from "./state.js";
 import { type CatalogChange, CatalogDraft, type CatalogState, type Command, IdSource } from "./state.js";
 
+export { type AuditState, checkpointDigest } from "./audit-state.js";
 export {
   type CaService,
   type CertificateStore,
@@ -103,6 +107,7 @@ export interface ControlPlaneOptions {
   readonly onTrouble?: ((what: string, error: unknown) => void) | undefined;
   /** The control port is bound. */
   readonly onStatus?: ((status: ControlStatus) => void) | undefined;
+  readonly onPeerRefused?: ((refusal: FromControl & { readonly kind: "peerRefused" }) => void) | undefined;
   readonly onListening?: ((port: number) => void) | undefined;
   /** Members, settings or trust have changed. */
   readonly onCluster?: ((cluster: ClusterState) => void) | undefined;
@@ -172,6 +177,9 @@ export class ControlPlane implements ClusterAdmin {
   }
   get view(): ClusterView {
     return this.#state.cluster;
+  }
+  get audit(): AuditState {
+    return this.#state.audit;
   }
   get cluster(): ClusterState {
     return this.#state.cluster;
@@ -296,6 +304,9 @@ export class ControlPlane implements ClusterAdmin {
       case "listening":
         this.#options.onListening?.(message.port);
         return;
+      case "peerRefused":
+        this.#options.onPeerRefused?.(message);
+        return;
       case "opened": {
         const opened = this.#opened;
         this.#opened = undefined;
@@ -353,14 +364,14 @@ export class ControlPlane implements ClusterAdmin {
     for (; at < queue.length; at++) {
       const { index, data, signaturesHold } = queue[at]!;
       this.#signaturesHold = signaturesHold;
-      const { command, origin } = decodeProposal(data);
+      const { command, origin, audit } = decodeProposal(data);
       if (this.#mustFollow(command, origin)) {
         this.#queue = queue.slice(at + 1);
         this.#working = true;
-        void this.#applyFollowed(command as CatalogChange, origin, index);
+        void this.#applyFollowed(command as CatalogChange, origin, audit, index);
         break;
       }
-      this.#settle(this.#state.applyCommand(command, origin), index);
+      this.#settle(this.#state.applyCommand(command, origin, audit), index);
     }
     if (at === queue.length) this.#queue = [];
     this.#applied();
@@ -375,7 +386,12 @@ export class ControlPlane implements ClusterAdmin {
     return this.follower !== undefined && command.type === "catalog" && !this.#isOwn(origin);
   }
 
-  async #applyFollowed(change: CatalogChange, origin: Origin | undefined, index: number): Promise<void> {
+  async #applyFollowed(
+    change: CatalogChange,
+    origin: Origin | undefined,
+    audit: AuditHead | undefined,
+    index: number,
+  ): Promise<void> {
     const { follower } = this;
     assert(follower !== undefined, "somebody follows");
     try {
@@ -384,7 +400,7 @@ export class ControlPlane implements ClusterAdmin {
       if (isNew && this.state.refusal(change) === undefined) await follower.before(change);
       const differences = [...change.puts.map((after) => ({ before: this.#object(after.id), after }))];
       const dropped = change.deletes.map((id) => ({ before: this.#object(id), after: undefined }));
-      const outcomes = this.#state.applyCommand(change, origin);
+      const outcomes = this.#state.applyCommand(change, origin, audit);
       this.#settle(outcomes, index);
       if (outcomes.some(({ error }) => error === undefined)) follower.after([...differences, ...dropped]);
     } catch (error) {
@@ -497,19 +513,19 @@ export class ControlPlane implements ClusterAdmin {
    * Resolves once applied, noted, and seen by the other nodes. @throws DbError 40001 (refused when applied), 57P03 (nothing was
    * changed), 08007 (not known)
    */
-  async propose(command: Command, trace?: string): Promise<void> {
+  async propose(command: Command | NoteAuditCheckpoint, trace?: string, audit?: AuditHead): Promise<void> {
     const complete = this.#withResolved(command);
     const index = await this.#handIn((number) => {
-      const bytes = encodeProposal(complete, this.#originOf(number));
+      const bytes = encodeProposal(complete, this.#originOf(number), audit);
       this.#options.channel.send({ kind: "propose", number, command: bytes, trace });
     });
     await this.#note(index);
     if (command.type === "catalog") await this.#everywhere(index);
   }
 
-  async change(change: ClusterChange, by: string, trace?: string): Promise<void> {
+  async change(change: ClusterChange, by: string, trace?: string, audit?: AuditHead): Promise<void> {
     const index = await this.#handIn((number) =>
-      this.#options.channel.send({ kind: "change", number, change, by, trace }),
+      this.#options.channel.send({ kind: "change", number, change, by, trace, audit }),
     );
     await this.#everywhere(index);
   }
@@ -528,7 +544,7 @@ export class ControlPlane implements ClusterAdmin {
     this.#options.channel.send({ kind: "seen", own, certificates });
   }
 
-  async createJoinToken(options: { by: string; ttlMs: number; roles: number }): Promise<string> {
+  async createJoinToken(options: Parameters<ClusterAdmin["createJoinToken"]>[0]): Promise<string> {
     const { random, clock } = this.#options;
     const secret = new Uint8Array(24);
     random.fill(secret);
@@ -545,7 +561,7 @@ export class ControlPlane implements ClusterAdmin {
       roles: options.roles,
     };
     const index = await this.#handIn((number) => {
-      const bytes = encodeProposal({ type: "token", token, at }, this.#originOf(number));
+      const bytes = encodeProposal({ type: "token", token, at }, this.#originOf(number), options.audit);
       this.#options.channel.send({ kind: "propose", number, command: bytes });
     });
     await this.#everywhere(index);
@@ -610,7 +626,7 @@ export class ControlPlane implements ClusterAdmin {
   noteResolved(transaction: ShardTransaction): void {
     this.#ended.push(transaction);
   }
-  #withResolved(command: Command): Command {
+  #withResolved<C extends Command | NoteAuditCheckpoint>(command: C): C {
     if (command.type !== "catalog" || this.#endedDurably.length === 0) return command;
     return { ...command, resolved: this.#endedDurably.splice(0) };
   }

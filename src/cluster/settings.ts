@@ -93,7 +93,12 @@ const table: readonly (readonly [name: string, facts: Facts, description: string
   [
     "audit.audit_all_queries",
     boolean("off"),
-    `Every query leaves an audit event, not only those that change something. ${policyOnly}`,
+    "Every statement leaves an audit event, not only what changes the catalog or the cluster.",
+  ],
+  [
+    "audit.checkpoint_interval",
+    duration("1h", [minute, day]),
+    "How long after the last one each node has the cluster note a checkpoint of its audit chain.",
   ],
   [
     "authentication.failure_backoff",

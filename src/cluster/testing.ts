@@ -172,7 +172,8 @@ export class FakeClusterAdmin implements ClusterAdmin {
   }
 
   async createJoinToken(options: { by: string; ttlMs: number; roles: number }): Promise<string> {
-    this.tokens.push(options);
+    const { by, ttlMs, roles } = options;
+    this.tokens.push({ by, ttlMs, roles });
     const number = this.tokens.length;
     await this.#pass();
     return `token-${number}`;

@@ -540,8 +540,16 @@ export class PgConnection {
     const whole = server.failures.failed(user, hostOf(this.remoteAddress), server.policy().failureBackoffMs);
     // Together as long as where the proof was looked at at once: who has logged in from here before is nobody's business.
     const delay = whole - this.#waitedMs;
-    if (delay <= 0) throw error;
-    this.#hold(delay, error, () => this.#fatal(error));
+    const answer = (): void => this.#fatal(error);
+    // What was told of it is durable before the client is answered (AUD-9).
+    const recorded = server.host.recorded?.();
+    const answerLater = recorded === undefined ? answer : () => void recorded.then(answer, answer);
+    if (delay > 0) this.#hold(delay, error, answerLater);
+    else if (recorded === undefined) throw error;
+    else {
+      this.#busy = true;
+      answerLater();
+    }
   }
 
   #admitted(login: Login): void {
@@ -591,8 +599,26 @@ export class PgConnection {
     const { host } = this.server;
     const session = host.openSession(this.#startOf(head));
     this.#session = session;
-    this.#greet(session.reportedSettings(), { pid: session.pid, key: host.cancelKeyOf(session) });
-    this.#ready();
+    const answer = (): void => {
+      this.#greet(session.reportedSettings(), { pid: session.pid, key: host.cancelKeyOf(session) });
+      this.#ready();
+    };
+    const recorded = host.recorded?.();
+    if (recorded === undefined) {
+      answer();
+      return;
+    }
+    this.#busy = true;
+    recorded.then(
+      () => {
+        if (this.isOpen) this.#guarded(answer);
+        this.#resume();
+      },
+      (error: unknown) => {
+        this.#fatal(asDbError(error, this.server.internalError));
+        this.#resume();
+      },
+    );
   }
 
   #greet(settings: Iterable<readonly [string, string]>, { pid, key }: CancelKey): void {
@@ -663,7 +689,13 @@ export class PgConnection {
     }
     this.#busy = true;
     this.#flush();
-    relayed.open(undefined);
+    const recorded = this.server.host.recorded?.();
+    if (recorded === undefined) relayed.open(undefined);
+    else
+      recorded.then(
+        () => relayed.open(undefined),
+        (error: unknown) => this.#fatal(asDbError(error, this.server.internalError)),
+      );
   }
 
   #receivedAsRelay(chunk: Buffer): void {

@@ -445,15 +445,17 @@ describe("waiting", () => {
       enter = resolve;
     });
     const asked = failure(simple("ALTER CLUSTER SET replication.factor = 3"));
-    await new Promise((resolve) => setImmediate(resolve));
-    expect(
+    // It is told of durably before it is asked for.
+    const other = open();
+    const waits = async () =>
       (
         await simple(
           "SELECT wait_event_type, wait_event FROM pg_stat_activity WHERE wait_event IS NOT NULL",
-          open(),
+          other,
         )
-      ).rowsSeen,
-    ).toEqual([["IPC", "ClusterChange"]]);
+      ).rowsSeen;
+    while ((await waits()).length === 0) await new Promise((resolve) => setImmediate(resolve));
+    expect(await waits()).toEqual([["IPC", "ClusterChange"]]);
     session.cancel(new DbError("queryCanceled", "canceling statement due to user request"));
     expect(shown(await asked)).toBe(
       "57014 canceling statement due to user request (The change was under way, and may be carried out all the same.)",

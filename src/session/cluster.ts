@@ -13,6 +13,7 @@ import { DbError, notSupported } from "../base/errors.js";
 import { nearest } from "../base/nearest.js";
 import { Wait } from "../base/wait.js";
 import type {
+  AuditHead,
   AuthorityAnswer,
   AuthorityRequest,
   ClusterChange,
@@ -31,6 +32,7 @@ import { checkPeer, fingerprintOf, publicKeyOf } from "../security/index.js";
 import { isSuperuser, publicRoleId, rolesOf } from "../security/privileges.js";
 import type { ClusterClause, ClusterStatement, ClusterValue } from "../sql/ast.js";
 import type { OutputColumn } from "../sql/plan.js";
+import { statementText } from "./audit.js";
 import { postgresEpochMs } from "./eval-context.js";
 import type { UtilityResult } from "./prepared.js";
 import type { ServerSession } from "./session.js";
@@ -142,7 +144,8 @@ export type ClusterPrivilege =
   | "CLUSTER_MEMBERSHIP_ADMIN"
   | "CLUSTER_CONFIG_ADMIN"
   | "CLUSTER_CA_ADMIN"
-  | "CLUSTER_SECURITY_ADMIN";
+  | "CLUSTER_SECURITY_ADMIN"
+  | "AUDITOR";
 
 /** A superuser holds all of them. */
 export function holdsOnCluster(
@@ -161,7 +164,7 @@ export function holdsOnCluster(
   return false;
 }
 
-function requirePrivilege(session: ServerSession, privilege: ClusterPrivilege): void {
+export function requirePrivilege(session: ServerSession, privilege: ClusterPrivilege): void {
   if (holdsOnCluster(session.catalog, session.currentRoleId, privilege)) return;
   throw new DbError("insufficientPrivilege", "permission denied for cluster", {
     detail: `User does not have ${privilege} privilege.`,
@@ -172,10 +175,20 @@ function requirePrivilege(session: ServerSession, privilege: ClusterPrivilege): 
 
 /** A statement as it is being carried out. */
 class Call {
+  /** The event that tells of it, once there is one. */
+  head: AuditHead | undefined;
+
   constructor(
     readonly session: ServerSession,
     readonly ast: ClusterStatement,
+    readonly written: () => Promise<AuditHead>,
   ) {}
+
+  /** Told of before it is done (AUD-8). @throws DbError 58030, 53100: then it is not done */
+  async record(): Promise<AuditHead> {
+    this.head = await this.written();
+    return this.head;
+  }
 
   get view(): ClusterView {
     return this.session.server.admin.view;
@@ -332,11 +345,20 @@ export async function runCluster(session: ServerSession, ast: ClusterStatement):
       .filter(({ name }) => !/csr|certificate$|replace with/.test(name))
       .flatMap(({ values }) => values.flatMap((value) => ("text" in value ? [value.text] : [])))[0];
   const fields = { user: session.role.name, target, pid: session.pid, ...session.traceFields };
+  const { audit } = session.server;
+  const told = {
+    action: head,
+    target: target ?? null,
+    user: session.role.name,
+    ...statementText(session.activity.query),
+  };
+  const call = new Call(session, ast, () =>
+    audit.written("CLUSTER_ADMIN", { ...told, outcome: "begun" }, session),
+  );
   try {
     session.refuseInBlock(ast.command);
     refuseReadOnly(session, ast.command);
     requirePrivilege(session, (action ?? errand)!.privilege);
-    const call = new Call(session, ast);
     const row = errand === undefined ? await carryOut(call, action!) : await errand.run(call);
     session.server.log(`administration: ${head}`, fields);
     const columns = errand?.columns;
@@ -345,8 +367,11 @@ export async function runCluster(session: ServerSession, ast: ClusterStatement):
       : { tag: ast.command, columns, rows: [[...row]] };
   } catch (error) {
     // SQL-8: refused ones are recorded too.
-    if (error instanceof DbError)
+    if (error instanceof DbError) {
       session.server.log(`administration: ${head} was refused`, { ...fields, sqlstate: error.sqlstate });
+      if (call.head !== undefined) audit.undone(call.head, error, session);
+      else audit.note("CLUSTER_ADMIN", { ...told, outcome: "refused", sqlstate: error.sqlstate }, session);
+    }
     throw error;
   }
 }
@@ -354,7 +379,9 @@ export async function runCluster(session: ServerSession, ast: ClusterStatement):
 async function carryOut(call: Call, { change }: Action): Promise<undefined> {
   const wanted = change(call);
   const { server, role, trace } = call.session;
-  if (wanted !== undefined) await answered(call.session, () => server.admin.change(wanted, role.name, trace));
+  if (wanted === undefined) return;
+  const head = await call.record();
+  await answered(call.session, () => server.admin.change(wanted, role.name, trace, head));
 }
 
 function refuseReadOnly(session: ServerSession, what: string): void {
@@ -499,8 +526,9 @@ async function invite(call: Call): Promise<Value[]> {
       throw new DbError("duplicateObject", `node "${member.name}" is at ${given} already`);
   }
   const roles = call.has("with roles") ? rolesOfTexts(call.texts("with roles")) : usualRoles;
+  const audit = await call.record();
   const token = await answered(session, () =>
-    session.server.admin.createJoinToken({ by: session.role.name, ttlMs: tokenTtlMs, roles }),
+    session.server.admin.createJoinToken({ by: session.role.name, ttlMs: tokenTtlMs, roles, audit }),
   );
   const command = ["scratchbird join", "--token", token, "--peer", self.addresses.control];
   command.push("--host", host.replace(/^\[|\]$/g, ""));
@@ -569,8 +597,10 @@ function windowOf(call: Call): number {
   throw new DbError("invalidParameterValue", "a stability window lasts from 0 to 366 days");
 }
 
-const ask = (call: Call, request: AuthorityRequest): Promise<AuthorityAnswer> =>
-  answered(call.session, () => call.session.server.admin.authority(request));
+async function ask(call: Call, request: AuthorityRequest): Promise<AuthorityAnswer> {
+  await call.record();
+  return answered(call.session, () => call.session.server.admin.authority(request));
+}
 
 async function rotateCa(call: Call): Promise<Value[]> {
   const answer = await ask(call, { kind: "rotate", windowMs: windowOf(call), by: call.session.role.name });
@@ -826,7 +856,7 @@ export function createJoinToken(session: ServerSession, ttl: Interval | null, ro
 }
 
 function startMaking(session: ServerSession, ttlMs: number, roles: number): Making {
-  const asked = session.server.admin.createJoinToken({ by: session.role.name, ttlMs, roles });
+  const asked = makeToken(session, ttlMs, roles);
   const one: Making = {
     ready: asked.then(
       (token) => {
@@ -840,6 +870,19 @@ function startMaking(session: ServerSession, ttlMs: number, roles: number): Maki
     error: undefined,
   };
   return one;
+}
+
+async function makeToken(session: ServerSession, ttlMs: number, roles: number): Promise<string> {
+  const { audit, admin } = session.server;
+  const by = session.role.name;
+  const told = { action: "CREATE JOIN TOKEN", outcome: "begun", roles, ttl_ms: ttlMs, user: by };
+  const head = await audit.written("CLUSTER_ADMIN", told, session);
+  try {
+    return await admin.createJoinToken({ by, ttlMs, roles, audit: head });
+  } catch (error) {
+    audit.undone(head, error, session);
+    throw error;
+  }
 }
 
 function ttlOf({ months, days, micros }: Interval): number {

@@ -161,6 +161,8 @@ export interface SessionHost {
   reserve?(start: SessionStart): () => void;
   /** Secret key for BackendKeyData; `cancel` is constant-time in the key. */
   cancelKeyOf(session: Session): Uint8Array;
+  /** Resolves once what was told of log-ins is recorded durably, so that they can be answered; undefined: it is already. */
+  recorded?(): Promise<void> | undefined;
   /** False: no session here has that pid and key. */
   cancel(pid: number, key: Uint8Array): boolean;
 }

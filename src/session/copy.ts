@@ -14,6 +14,7 @@ import type { Expr } from "../sql/expr.js";
 import { quoteIdentifier } from "../sql/functions/index.js";
 import { parseOne } from "../sql/parse.js";
 import type { PlanNode } from "../sql/plan.js";
+import { statementText } from "./audit.js";
 import type { ResultSink } from "./contract.js";
 import { type CopyColumn, type CopyOptions, CopyReader, CopyWriter } from "./copy-format.js";
 import type { UtilityResult } from "./prepared.js";
@@ -302,12 +303,10 @@ async function copyFrom(session: ServerSession, ast: Copy, sink: ResultSink): Pr
   if (session.transaction.settings.readOnly)
     throw new DbError("readOnlySqlTransaction", "cannot execute COPY FROM in a read-only transaction");
   const relation = ddlRelation(session, ast);
-  if (relation.kind !== "table") {
-    throw new DbError(
-      "wrongObjectType",
-      `cannot copy to ${relation.kind === "virtual" ? "view" : relation.kind} "${relation.name}"`,
-    );
-  }
+  if (relation.kind === "virtual")
+    throw new DbError("insufficientPrivilege", `permission denied: "${relation.name}" is a system catalog`);
+  if (relation.kind !== "table")
+    throw new DbError("wrongObjectType", `cannot copy to ${relation.kind} "${relation.name}"`);
   const columns = copyColumns(relation, ast.columns);
   const options = copyOptions(ast.options, columns, true);
   const parameters = columns.map((column) => column.type.oid);
@@ -451,6 +450,13 @@ async function copyTo(session: ServerSession, ast: Copy, sink: ResultSink): Prom
   const operator = buildPlan(plan.plan, { catalog: session.catalog });
   context.transaction = session.transaction.rows();
   context.snapshot = session.engine.statementSnapshot(context.transaction);
+  const told = {
+    destination: "client",
+    export_format: options.format,
+    user: session.role.name,
+    ...statementText(session.activity.query),
+  };
+  const head = await session.server.audit.written("DATA_EXPORT", told, session);
   sink.copyOutBegin("text", columns.length);
   if (options.header !== false)
     sink.copyOutData(Buffer.from(writer.header(columns.map((column) => column.name))));
@@ -479,5 +485,6 @@ async function copyTo(session: ServerSession, ast: Copy, sink: ResultSink): Prom
     if (context.transaction.state === "active") session.engine.releaseSnapshot(context.transaction);
   }
   sink.copyOutDone();
+  session.server.audit.note("DATA_EXPORT", { event_sequence: head.sequence, row_count: rows }, session);
   return { tag: `COPY ${rows}` };
 }

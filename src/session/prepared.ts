@@ -61,6 +61,8 @@ export interface Prepared {
   readonly parametersFixed?: boolean | undefined;
   readonly preparedAt: number;
   planned: Planned | undefined;
+  /** SHA-256 of the text, once somebody asked for it. */
+  textHash?: string | undefined;
   /** Result columns as described to the client: a later plan may not differ (0A000). */
   columns: readonly OutputColumn[] | undefined;
 }

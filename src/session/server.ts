@@ -17,6 +17,7 @@ import type { Expr as AstExpr } from "../sql/ast.js";
 import type { Expr } from "../sql/expr.js";
 import { viewText } from "../sql/index.js";
 import { AdvisoryLocks } from "./advisory.js";
+import type { Audit, AuditPayload } from "./audit.js";
 import type { Session, SessionHost, SessionStart } from "./contract.js";
 import { microsNow } from "./eval-context.js";
 import { HeavyGate } from "./heavy-gate.js";
@@ -34,6 +35,7 @@ export interface ServerOptions {
   readonly admin: ClusterAdmin;
   /** Absent: nobody counts changes of the cluster. */
   readonly churn?: Pick<ChurnWindow, "rows" | "score"> | undefined;
+  readonly audit: Audit;
   readonly shards: readonly Shard[];
   readonly maxConnections: number;
   readonly reservedConnections: number;
@@ -66,6 +68,7 @@ export class Server implements SessionHost {
   readonly random: Random;
   readonly disk: Disk;
   readonly control: ControlPlane;
+  readonly audit: Audit;
   readonly shards: readonly Shard[];
   readonly advisory: AdvisoryLocks;
   readonly sweeper: Sweeper;
@@ -85,6 +88,7 @@ export class Server implements SessionHost {
     this.random = options.random;
     this.disk = options.disk;
     this.control = options.control;
+    this.audit = options.audit;
     this.shards = options.shards;
     this.startedAt = microsNow(options.clock);
     this.advisory = new AdvisoryLocks(options.clock, this.home.locks.waits);
@@ -174,8 +178,24 @@ export class Server implements SessionHost {
     return undefined;
   }
 
-  /** Who wants to connect, if he may and there is room for him. */
   #admit(start: SessionStart): { readonly role: RoleDesc; readonly database: DatabaseDesc } {
+    try {
+      return this.#admitted(start);
+    } catch (error) {
+      if (error instanceof DbError)
+        this.audit.note("LOGIN_FAILURE", {
+          username: start.user,
+          database: start.database,
+          ip_address: addressOf(start),
+          failure_reason: error.message,
+          sqlstate: error.sqlstate,
+        });
+      throw error;
+    }
+  }
+
+  /** Who wants to connect, if he may and there is room for him. */
+  #admitted(start: SessionStart): { readonly role: RoleDesc; readonly database: DatabaseDesc } {
     const { state } = this.control;
     const role = state.roleByName(start.user);
     if (role === undefined)
@@ -214,9 +234,19 @@ export class Server implements SessionHost {
   }
 
   reserve(start: SessionStart): () => void {
-    const place = { roleId: this.#admit(start).role.id };
+    const { role } = this.#admit(start);
+    const place = { roleId: role.id };
     this.#places.add(place);
-    return () => this.#places.delete(place);
+    const who = { userUuid: this.audit.userUuid(role.id), sessionUuid: this.audit.newSessionUuid() };
+    const told = { ...loginPayload(start, role), relayed: true };
+    this.audit.note("LOGIN_SUCCESS", told, who);
+    return () => {
+      if (this.#places.delete(place)) this.audit.note("LOGOUT", told, who);
+    };
+  }
+
+  recorded(): Promise<void> | undefined {
+    return this.audit.recorded();
   }
 
   openSession(start: SessionStart): Session {
@@ -249,6 +279,7 @@ export class Server implements SessionHost {
     this.random.fill(key);
     this.#sessions.set(pid, session);
     this.#keys.set(pid, key);
+    this.audit.note("LOGIN_SUCCESS", loginPayload(start, role), session);
     return session;
   }
 
@@ -280,6 +311,8 @@ export class Server implements SessionHost {
 
   closed(session: ServerSession): void {
     this.advisory.unlockAll(session, "all");
+    if (this.#sessions.has(session.pid))
+      this.audit.note("LOGOUT", { user: session.start.user, ip_address: addressOf(session.start) }, session);
     this.#sessions.delete(session.pid);
     this.#keys.delete(session.pid);
   }
@@ -351,6 +384,19 @@ export class Server implements SessionHost {
   log(message: string, fields?: Readonly<Record<string, unknown>>): void {
     this.options.log(message, fields);
   }
+}
+
+/** Without the port. */
+const addressOf = ({ remoteAddress }: SessionStart): string => remoteAddress.replace(/:\d+$/, "");
+
+function loginPayload(start: SessionStart, role: RoleDesc): AuditPayload {
+  return {
+    user: role.name,
+    database: start.database,
+    ip_address: addressOf(start),
+    auth_method: "scram-sha-256",
+    encrypted: start.encrypted,
+  };
 }
 
 export interface SweepStatus {

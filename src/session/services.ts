@@ -18,6 +18,7 @@ import {
 } from "../security/privileges.js";
 import { functionEntry, functionsNamed, operatorByOid, quoteIdentifier } from "../sql/functions/index.js";
 import type { CatalogInfo, ObjectKind } from "../sql/functions/services.js";
+import { verifyAuditChain } from "./audit-read.js";
 import { createJoinToken } from "./cluster.js";
 import type { ServerSession } from "./session.js";
 import { splitIdentifiers } from "./settings.js";
@@ -38,6 +39,7 @@ export function provideServices(session: ServerSession): void {
   });
   context.provide("clusterAdmin", {
     createJoinToken: (ttl, roles) => createJoinToken(session, ttl, roles),
+    verifyAuditChain: (start, end, node) => verifyAuditChain(session, start, end, node),
   });
   context.provide("sessionInfo", {
     versionText: () => versionText,

@@ -11,7 +11,8 @@
 import { assert, DbError, notSupported } from "../base/errors.js";
 import { traceId, traceparent, traceparentOf } from "../base/trace.js";
 import { decodeUtf8 } from "../base/utf8.js";
-import { isWait } from "../base/wait.js";
+import { isWait, Wait } from "../base/wait.js";
+import type { AuditHead } from "../cluster/contract.js";
 import type { ControlPlane } from "../cluster/index.js";
 import {
   type BuildContext,
@@ -50,6 +51,8 @@ import {
 } from "../sql/parse.js";
 import type { OutputColumn } from "../sql/plan.js";
 import type { AdvisoryMark } from "./advisory.js";
+import { statementHash } from "./audit.js";
+import { catalogEvent } from "./audit-statements.js";
 import type {
   MaybePromise,
   Notice,
@@ -89,6 +92,18 @@ import { runUtility, utilityColumns } from "./utility.js";
 import { type SessionInfo, virtualRows } from "./views/index.js";
 
 const preparedMax = 10_000;
+/** With audit_all_queries: transactions' bounds ask for nothing, and what runs a prepared statement is told of by that. */
+const untold: ReadonlySet<Statement["kind"]> = new Set<Statement["kind"]>([
+  "begin",
+  "commit",
+  "rollback",
+  "savepoint",
+  "releaseSavepoint",
+  "rollbackToSavepoint",
+  "prepare",
+  "execute",
+  "deallocate",
+]);
 const isolationLevels: Readonly<Record<string, Isolation>> = {
   "read committed": "readCommitted",
   "read uncommitted": "readCommitted",
@@ -131,6 +146,11 @@ export class ServerSession implements Session, DdlSession, RunningHost {
   sessionRoleId: ObjectId;
   currentRoleId: ObjectId;
   readonly backendStart: number;
+  /** In audit events. */
+  readonly sessionUuid: string;
+  userUuid: string;
+  /** Statements that have changed the draft, to be told of before it is proposed. */
+  #catalogStatements: { readonly ast: Statement; readonly text: string }[] = [];
   /** What pg_stat_activity shows. */
   activity = {
     state: "idle" as SessionInfo["state"],
@@ -196,6 +216,8 @@ export class ServerSession implements Session, DdlSession, RunningHost {
     this.currentRoleId = role.id;
     this.backendStart = this.now();
     this.authenticatedAt = start.authenticatedAt ?? server.clock.now();
+    this.sessionUuid = server.audit.newSessionUuid();
+    this.userUuid = server.audit.userUuid(role.id);
     this.activity.stateChange = this.backendStart;
     this.eval = new SessionEvalContext(
       server.clock,
@@ -229,6 +251,12 @@ export class ServerSession implements Session, DdlSession, RunningHost {
         waitFor: (ready) => this.waitFor(ready, "Lock", "transactionid"),
         deadlockTimeoutMs: () => settings.number("deadlock_timeout"),
         trace: () => this.trace,
+        auditCatalog: () => this.#auditCatalog(),
+        auditUndone: (head, error) => server.audit.undone(head, error, this),
+        auditMark: () => this.#catalogStatements.length,
+        auditRollbackTo: (mark) => {
+          this.#catalogStatements.length = Math.min(this.#catalogStatements.length, mark);
+        },
         ended: () => this.#transactionEnded(),
       },
       pid,
@@ -236,6 +264,7 @@ export class ServerSession implements Session, DdlSession, RunningHost {
     settings.onChange("session_authorization", (value) => {
       this.sessionRoleId = this.catalog.roleByName(String(value))?.id ?? this.sessionRoleId;
       this.eval.sessionUser = String(value);
+      this.userUuid = server.audit.userUuid(this.sessionRoleId);
       this.#followRole();
     });
     settings.onChange("role", () => this.#followRole());
@@ -331,7 +360,20 @@ export class ServerSession implements Session, DdlSession, RunningHost {
     return this.#defaults;
   }
 
+  /** An event for each statement whose work is about to be proposed; the newest vouches for those before it. */
+  async #auditCatalog(): Promise<AuditHead> {
+    const { audit } = this.server;
+    const told = this.#catalogStatements;
+    const events =
+      told.length > 0
+        ? told.map(({ ast, text }) => catalogEvent(ast, text, this.role.name))
+        : [catalogEvent(undefined, this.activity.query, this.role.name)];
+    for (const [type, payload] of events.slice(0, -1)) audit.event(type, payload, this);
+    return audit.written(...events.at(-1)!, this);
+  }
+
   #transactionEnded(): void {
+    if (this.#catalogStatements.length > 0) this.#catalogStatements = [];
     if (this.deferral.all !== undefined || this.deferral.one.size > 0) {
       this.deferral = { all: undefined, one: new Map() };
     }
@@ -944,7 +986,9 @@ export class ServerSession implements Session, DdlSession, RunningHost {
   #open(portal: Portal): void {
     if (portal.state !== "ready") return;
     let planned = portal.planned ?? this.#planned(portal.prepared);
-    const { unserved } = this.server;
+    const { unserved, audit } = this.server;
+    if (audit.queries && audit.log.isPressed && audit.log.problem === undefined)
+      throw new Wait("journal", audit.log.progress());
     if (unserved !== undefined && !isStatusQuery(planned.plan, this.catalog)) throw unserved;
     if (planned.modifies && this.transaction.settings.readOnly) {
       throw new DbError(
@@ -1024,6 +1068,7 @@ export class ServerSession implements Session, DdlSession, RunningHost {
     const finished = portal.execution!.ended;
     if (finished) {
       if (portal.planned!.modifies) portal.rows = portal.planned!.context.rowsAffected;
+      if (this.server.audit.queries) this.#auditQuery(portal);
       this.#closePortal(portal);
     }
     return finished;
@@ -1361,8 +1406,9 @@ export class ServerSession implements Session, DdlSession, RunningHost {
     return this.transaction.commit();
   }
 
-  failed(_error: DbError): void {
+  failed(error: DbError): void {
     this.#cancelled = undefined;
+    this.#auditFailure(error);
     if (this.transaction.state === "implicit") this.transaction.rollback();
     else if (this.transaction.state === "block") {
       // What was opened before the newest savepoint is there again after ROLLBACK TO, unless it is what failed.
@@ -1373,6 +1419,38 @@ export class ServerSession implements Session, DdlSession, RunningHost {
       }
       this.transaction.fail();
     }
+  }
+
+  /** A statement without a plan is told of as it begins: how it ends, its own events and its failure say. */
+  #auditUtility(text: string): void {
+    this.server.audit.query(false, statementHash(text), 0, 0, this);
+  }
+
+  /** In the journal's next group with what it has changed, which is answered behind that. */
+  #auditQuery({ planned, prepared, rows }: Portal): void {
+    // What a client sends again and again under a name is hashed once.
+    let hash = prepared.textHash;
+    if (hash === undefined) {
+      const { query } = this.activity;
+      hash = statementHash(this.#several || prepared.name !== "" ? prepared.text : query);
+      if (prepared.name !== "") prepared.textHash = hash;
+    }
+    this.server.audit.query(planned!.modifies, hash, rows, this.clock.monotonic() - this.#begun, this);
+  }
+
+  /** What was refused is told of, and with audit_all_queries whatever else failed. */
+  #auditFailure(error: DbError): void {
+    const { audit } = this.server;
+    const denied = error.condition === "insufficientPrivilege";
+    if (!denied && !audit.queries) return;
+    const query_hash = statementHash(this.activity.query);
+    if (denied)
+      audit.note(
+        "PERMISSION_DENIED",
+        { action: "statement", policy_violated: "privileges", query_hash, resource: error.message },
+        this,
+      );
+    else audit.note("QUERY_EXECUTED", { query_hash, rows_affected: 0, sqlstate: error.sqlstate }, this);
   }
 
   cancel(reason: DbError): void {
@@ -1540,7 +1618,13 @@ export class ServerSession implements Session, DdlSession, RunningHost {
   #utility(prepared: Prepared, sink: ResultSink): MaybePromise<UtilityResult> {
     const { ast } = prepared.parsed!;
     this.#refuseUnserved(isStatusStatement(ast));
-    if (isDdl(ast)) return runDdl(this, ast).then((tag) => ({ tag }));
+    if (this.server.audit.queries && !untold.has(ast.kind)) this.#auditUtility(prepared.text);
+    if (isDdl(ast)) {
+      return runDdl(this, ast).then((tag) => {
+        this.#catalogStatements.push({ ast, text: prepared.text });
+        return { tag };
+      });
+    }
     return runUtility(this, ast, prepared, sink);
   }
 

@@ -82,6 +82,10 @@ function made(options: { waits: number; refuseResolve?: boolean; readerFails?: b
     waitFor: (ready) => ready,
     deadlockTimeoutMs: () => 1000,
     trace: () => undefined,
+    auditCatalog: async () => ({ sequence: 1, hash: "" }),
+    auditUndone: () => undefined,
+    auditMark: () => 0,
+    auditRollbackTo: () => undefined,
     ended: (committed) => ended.push(committed),
   };
   const transaction = new SessionTransaction(

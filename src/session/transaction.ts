@@ -10,6 +10,7 @@
  */
 import { assert, DbError } from "../base/errors.js";
 import { isWait } from "../base/wait.js";
+import type { AuditHead } from "../cluster/contract.js";
 import type { CatalogChange, CatalogDraft, CatalogState, ControlPlane, DraftMark } from "../cluster/index.js";
 import type { Isolation, SavepointMark, Transaction } from "../mga/contract.js";
 import type { CatalogObject, CatalogReader, ObjectId } from "../model/schema.js";
@@ -43,6 +44,13 @@ export interface TransactionHooks {
   deadlockTimeoutMs(): number;
   /** W3C traceparent of the statement that runs. */
   trace(): string | undefined;
+  /** What changes the catalog is told of durably before it is proposed. @throws DbError 58030, 53100: it cannot be */
+  auditCatalog(): Promise<AuditHead>;
+  /** It was told of, and not done. */
+  auditUndone(head: AuditHead, error: unknown): void;
+  /** Statements that were told of later than `auditMark` are undone. */
+  auditMark(): number;
+  auditRollbackTo(mark: number): void;
   /** After the end, whichever: temporary state of the transaction goes. */
   ended(committed: boolean): void;
 }
@@ -57,6 +65,7 @@ interface SavepointEntry {
   readonly portals: unknown;
   readonly tables: ReadonlyMap<number, number>;
   readonly advisory: unknown;
+  readonly audit: number;
 }
 
 interface DeferredCheck {
@@ -244,6 +253,7 @@ export class SessionTransaction {
       portals: this.hooks.portalsMark(),
       tables: this.shard.locks.mark(this.locks),
       advisory: this.hooks.advisoryMark(),
+      audit: this.hooks.auditMark(),
     });
   }
 
@@ -286,6 +296,7 @@ export class SessionTransaction {
     for (const one of this.#deferred) one.done = false;
     this.hooks.settingsRollbackTo(entry.settings);
     this.hooks.advisoryRollbackTo(entry.advisory);
+    this.hooks.auditRollbackTo(entry.audit);
     this.shard.locks.releaseTo(this.locks, entry.tables);
   }
 
@@ -338,6 +349,7 @@ export class SessionTransaction {
   async #commitSlowly(after?: Promise<void>): Promise<void> {
     const { store } = this.shard;
     this.#committing = true;
+    let audit: AuditHead | undefined;
     try {
       await after;
       await this.runDeferred(() => true);
@@ -349,25 +361,27 @@ export class SessionTransaction {
       }
       const differences = [...draft.differences()];
       this.#requireHere(differences);
+      audit = await this.hooks.auditCatalog();
       // With others in the cluster whether an entry is in the log may stay open for long: what it stands for then needs a
       // transaction that can be aborted by another entry, rows or not (C4).
       const mayStayOpen = this.shard.isHere && this.control.isAlone === false;
       if (this.hasRows || mayStayOpen) {
         const rows = this.rows();
         if (rows.id === 0) await retrying(() => this.shard.engine.assignId(rows));
-        await this.#commitWithCatalog(rows, draft, differences);
+        await this.#commitWithCatalog(rows, draft, differences, audit);
       } else {
         // New storage holds no rows of this transaction, but built indexes must be there when the entry names them.
         if (this.#created.length > 0) await store.durable();
         // It only read: if it cannot be placed among the others it must fail before the entry that commits.
         await this.#commitRows();
-        await this.#propose(draft.toCommand());
+        await this.#propose(draft.toCommand(), audit);
       }
       this.#created = [];
       this.#dropReplaced(differences);
       this.#end(true);
     } catch (error) {
       this.#committing = false;
+      if (audit !== undefined) this.hooks.auditUndone(audit, error);
       this.rollback();
       throw error;
     } finally {
@@ -385,6 +399,7 @@ export class SessionTransaction {
     rows: Transaction,
     draft: CatalogDraft,
     differences: readonly Difference[],
+    audit: AuditHead,
   ): Promise<void> {
     const { engine } = this.shard;
     const transaction = { shard: engine.shard, id: rows.id };
@@ -392,7 +407,7 @@ export class SessionTransaction {
     await retrying(() => engine.prepare(rows));
     let undone = false;
     try {
-      await this.#propose(draft.toCommand(transaction));
+      await this.#propose(draft.toCommand(transaction), audit);
     } catch (error) {
       undone = error instanceof DbError && error.condition === "cannotConnectNow";
       throw error;
@@ -451,9 +466,9 @@ export class SessionTransaction {
   }
 
   /** A refusal is an answer; any other failure leaves open whether the entry is in the log. */
-  async #propose(command: CatalogChange): Promise<void> {
+  async #propose(command: CatalogChange, audit: AuditHead): Promise<void> {
     try {
-      await this.control.propose(command, this.hooks.trace());
+      await this.control.propose(command, this.hooks.trace(), audit);
     } catch (error) {
       if (error instanceof DbError) {
         const { condition } = error;

@@ -141,13 +141,13 @@ export class Model {
   // --- applying ----------------------------------------------------------------------------------------------------
 
   #apply(data: Uint8Array, index: number): void {
-    const { command, origin } = decodeProposal(data);
+    const { command, origin, audit } = decodeProposal(data);
     const { cluster } = this.state;
     const epochsBefore = cluster.epochs.length;
     const latest = cluster.latest;
     const attestations = cluster.attestations;
     const refusedBefore = cluster.refusedEpochs.at(-1);
-    const outcomes = this.state.applyCommand(command, origin);
+    const outcomes = this.state.applyCommand(command, origin, audit);
     if (command.type === "epochs") {
       for (const { origin } of command.entries)
         this.#noteProposal(

@@ -492,7 +492,7 @@ export class SimDisk implements Disk {
     if (growth > 0 && this.bytesUsed + growth > this.capacity) {
       throw new DbError("diskFull", `could not write file "${path}": no space left on device`);
     }
-    const write: PendingWrite = { id: this.#nextId++, position, bytes: from.slice() };
+    const write: PendingWrite = { id: this.#nextId++, position, bytes: Uint8Array.from(from) };
     node.content.write(from, position);
     node.pending.push(write);
     this.#trace?.push({ kind: "write", path, write });

@@ -6,7 +6,7 @@
  * 1. Pages are copied when a group was just cut: the copy holds exactly what groups up to it say. *Replay makes it anew.*
  * 2. That group is durable. 3. The copies are written to the double-write area (durable when the write returns).
  * 4. Copies go in place. *A torn page is repaired from the double-write area, then the replay goes over it.*
- * 5. The files are synced before the area is begun anew (a new round) and at the end. 6. The control block.
+ * 5. The files are synced before the area is begun anew (a new round) and at the end, the rider's too. 6. The control block.
  *
  * Invariants: no page goes in place before the group that its copy includes is durable; the double-write area is never
  * overwritten while a page of it may be unsynced; the loop is never held longer than a slice.
@@ -14,6 +14,7 @@
 import { assert, DbError } from "../base/errors.js";
 import type { Clock, DiskFile } from "../platform/index.js";
 import type { EngineMemory } from "../wasm/index.js";
+import type { JournalRider, RiderMark } from "./contract.js";
 import type { Journal, JournalPlace } from "./journal.js";
 import type { PageKernels } from "./kernels.js";
 import {
@@ -32,6 +33,9 @@ const sliceMs = 0.7;
 /** A longer write would hold the loop by itself. */
 const runBytesMax = 256 << 10;
 const diskFullRetryMs = 500;
+
+/** Where no rider is. */
+export const noMark: RiderMark = { sequence: 0, hash: new Uint8Array(32) };
 
 export interface DoublewritePlan {
   readonly file: DiskFile;
@@ -179,6 +183,7 @@ export class Checkpointer {
   readonly #clock: Clock;
   readonly #plan: DoublewritePlan;
   readonly #behindMax: number;
+  readonly #rider: JournalRider | undefined;
   readonly batch: PageBatch;
   #running: Promise<void> | undefined;
   #wanted = false;
@@ -196,6 +201,7 @@ export class Checkpointer {
     clock: Clock,
     plan: DoublewritePlan,
     behindMax: number,
+    rider: JournalRider | undefined,
   ) {
     this.#journal = journal;
     this.#frames = frames;
@@ -204,6 +210,7 @@ export class Checkpointer {
     this.#clock = clock;
     this.#plan = plan;
     this.#behindMax = behindMax;
+    this.#rider = rider;
     this.#round = journal.doublewriteRound;
   }
 
@@ -270,7 +277,8 @@ export class Checkpointer {
     await this.#syncFiles();
     this.#round++;
     this.#position = 0;
-    await journal.writeControl(place, this.#round);
+    const mark = (await this.#rider?.settle()) ?? noMark;
+    await journal.writeControl(place, this.#round, mark);
     this.passes++;
   }
 

@@ -9,6 +9,8 @@
  * A group is cut only between operations.
  */
 
+import type { DbError } from "../base/errors.js";
+
 /** Page types; each has its layout in `layouts.ts`. 0 is never valid. */
 export const PageType = {
   fileHeader: 1,
@@ -37,6 +39,49 @@ export interface PoolMemory {
   readonly i32: Int32Array;
   readonly f64: Float64Array;
   readonly view: DataView;
+}
+
+/** How far the rider's text is on storage of its own. */
+export interface RiderMark {
+  /** Of the last record; 0: none. */
+  readonly sequence: number;
+  /** 32 bytes; zeros when there is none. */
+  readonly hash: Uint8Array;
+}
+
+/** What the journal does for its rider. */
+export interface RiderSeat {
+  /** Resolves when all that waits now is durable; rejects (58030) when the node is or gets fenced. */
+  durable(): Promise<void>;
+  /** Whether so many bytes more may wait: there is always room for a group, and a checkpoint is never starved. */
+  hasRoom(bytes: number): boolean;
+  /** Resolves when a group became durable or room was made. */
+  progress(): Promise<void>;
+  readonly fence: DbError | undefined;
+}
+
+/**
+ * Text that rides in the groups beside the pages (the audit chain): durable with the commit that comes after it, at the price
+ * of no write more. It is copied to files of its own later, before the half that holds it is written over.
+ *
+ * At open: `found` once, `replay` for each piece that complete groups have, in order, then `settled`. None of them throws for
+ * what is wrong with the text itself: that is the rider's to tell, and no reason to keep the pages closed.
+ */
+export interface JournalRider {
+  /** Bytes that no group has yet. */
+  readonly waitingBytes: number;
+  /** Copies what waits into the buffer, as much as fits; bytes copied. */
+  take(into: Uint8Array): number;
+  /** Everything taken is durable. */
+  groupDurable(): void;
+  /** Everything taken until the call is on storage of the rider's own and synced; what to remember of it. */
+  settle(): Promise<RiderMark>;
+  found(mark: RiderMark): void;
+  replay(piece: Uint8Array): void;
+  /** As `settle`, before the journal begins anew. @throws DbError ioError, diskFull: the node does not open */
+  settled(): RiderMark;
+  /** Storage is open. */
+  seated(seat: RiderSeat): void;
 }
 
 export interface PageStore {

@@ -21,7 +21,8 @@ import { assert, DbError } from "../base/errors.js";
 import { Wait } from "../base/wait.js";
 import type { DiskFile, OpenOptions, Platform, Timer } from "../platform/index.js";
 import type { EngineMemory } from "../wasm/index.js";
-import { Checkpointer, type DoublewritePlan, PageBatch } from "./checkpoint.js";
+import { Checkpointer, type DoublewritePlan, noMark, PageBatch } from "./checkpoint.js";
+import type { JournalRider } from "./contract.js";
 import { adoptIdentity, createShardFile, readHeaderSize, shardFolder, shardPath } from "./create.js";
 import { buildControl, Journal, type JournalPlace, journalLimit } from "./journal.js";
 import type { PageKernels } from "./kernels.js";
@@ -50,7 +51,15 @@ export {
   type TreeReport,
   type TreeShape,
 } from "./btree.js";
-export { type BulkPages, type PageStore, PageType, type PoolMemory } from "./contract.js";
+export {
+  type BulkPages,
+  type JournalRider,
+  type PageStore,
+  PageType,
+  type PoolMemory,
+  type RiderMark,
+  type RiderSeat,
+} from "./contract.js";
 export type { PageKernels } from "./kernels.js";
 export { lineBytes, PageHead, pageBodyStart, pageSizes } from "./layouts.js";
 export { ShardStore } from "./pager.js";
@@ -85,6 +94,8 @@ export interface StorageOptions {
   readonly inlineReadMs?: number;
   /** Called once when a write that must not fail has failed: from then on nothing is acknowledged. */
   readonly onFence?: (error: DbError) => void;
+  /** Text that becomes durable in the journal's groups. */
+  readonly rider?: JournalRider | undefined;
 }
 
 export interface StorageCounters {
@@ -190,6 +201,7 @@ function createStorage(options: StorageOptions): void {
       seedHigh: words.getUint32(12),
     },
     1,
+    undefined,
     true,
   );
   journal.writeSync(memory.u8.subarray(at, at + blockBytes), blockBytes);
@@ -241,7 +253,9 @@ export class Storage implements NodeStorage {
       idHigh: control.idHigh,
     };
     const files: (ShardFile | undefined)[] = [undefined];
-    const recovery = new Recovery(control, journalFile, files, this.frames, kernels);
+    const { rider } = options;
+    rider?.found(control.mark);
+    const recovery = new Recovery(control, journalFile, files, this.frames, kernels, rider);
     for (let shard = 1; shard <= options.shardCount; shard++) {
       files.push(this.#openShard(openFile(shardPath(shard)), shard, databaseUuid, recovery));
     }
@@ -267,6 +281,7 @@ export class Storage implements NodeStorage {
     };
     recovery.replay(flush);
     flush();
+    const mark = rider?.settled() ?? noMark;
     // The torn group's number is not used again: what is left of it can never be taken for a follower.
     const seed = new Uint8Array(8);
     random.fill(seed);
@@ -288,9 +303,11 @@ export class Storage implements NodeStorage {
       start,
       controlSequence: control.sequence + 1,
       doublewriteRound: round + 1,
+      rider,
+      mark,
     };
     const at = memory.groups.start;
-    buildControl(memory, kernels, at, plan, plan.controlSequence, start, plan.doublewriteRound);
+    buildControl(memory, kernels, at, plan, plan.controlSequence, start, plan.doublewriteRound, mark);
     journalFile.writeSync(memory.u8.subarray(at, at + blockBytes), (plan.controlSequence & 1) * blockBytes);
     this.journal = new Journal(plan, this.frames, byShard, kernels, clock, {
       wantCheckpoint: () => this.checkpointer.want(),
@@ -312,7 +329,9 @@ export class Storage implements NodeStorage {
       clock,
       this.#doublewrite,
       behindMax,
+      rider,
     );
+    rider?.seated(this.journal);
     for (const store of this.shards) store.load();
     this.recovery = recovery.report(
       (shard, page) => this.shards[shard - 1]!.map.isAllocated(page),
@@ -366,6 +385,7 @@ export class Storage implements NodeStorage {
   }
 
   #groupDurable(): void {
+    this.#options.rider?.groupDurable();
     for (const store of this.shards) store.map.groupDurable();
     this.checkpointer.noteGroup();
     if (this.#idle === undefined && this.frames.behindCount > 0) this.#armIdle(this.#idleMs);

@@ -16,6 +16,7 @@
  *   only up to a final one. What changes between two parts is in a later part, so the whole is the state at the last.
  * - Numbers rise by one; each group carries its predecessor's checksum. Group n + 1 is not written before n is durable.
  * - A half is written over only when a durable control block says that the replay begins outside it.
+ * - The rider's text that waits is in the next group, whole, and on files of its own before its half is written over.
  * - After a failed write nothing is ever acknowledged again (the fence, MGA-52).
  * - Writers are admitted only while their lines surely fit into what is left of the current half, unless the other
  *   half is free: so a group can always be cut, and the checkpoint that frees the other half is never starved.
@@ -24,6 +25,7 @@ import { assert, DbError } from "../base/errors.js";
 import { Wait } from "../base/wait.js";
 import type { Clock, DiskFile } from "../platform/index.js";
 import type { EngineMemory } from "../wasm/index.js";
+import type { JournalRider, RiderMark as Mark } from "./contract.js";
 import type { PageKernels } from "./kernels.js";
 import {
   blockBytes,
@@ -37,6 +39,8 @@ import {
   groupFlags,
   groupMagic,
   lineBytes,
+  RiderMark,
+  riderMarkAt,
   writeNumber,
 } from "./layouts.js";
 import type { ShardStore } from "./pager.js";
@@ -67,6 +71,8 @@ export interface JournalPlan {
   /** Sequence of the last control block written. */
   readonly controlSequence: number;
   readonly doublewriteRound: number;
+  readonly rider: JournalRider | undefined;
+  readonly mark: Mark;
 }
 
 class Deferred {
@@ -125,6 +131,7 @@ export class Journal {
   /** Where a replay begins according to the last durable control block. */
   #replay: JournalPlace;
   #controlSequence: number;
+  #mark: Mark;
   doublewriteRound: number;
   fence: DbError | undefined;
   /** Pages written in place without lines, to be told in the next group. */
@@ -165,6 +172,7 @@ export class Journal {
     this.synced = plan.start.number - 1;
     this.#replay = plan.start;
     this.#controlSequence = plan.controlSequence;
+    this.#mark = plan.mark;
     this.doublewriteRound = plan.doublewriteRound;
   }
 
@@ -189,6 +197,24 @@ export class Journal {
 
   get busy(): boolean {
     return this.#inFlight || this.#partial > 0;
+  }
+
+  get #riding(): number {
+    return this.#plan.rider?.waitingBytes ?? 0;
+  }
+  /** All that the next group has to hold. */
+  #waitingBytes(lines: number, pages: number): number {
+    return this.#bytesFor(lines, pages) + this.#inPlaceCount * GroupEntry.size + riderBytes(this.#riding);
+  }
+
+  /** What the rider asks before it takes on more: see `admit`. */
+  hasRoom(bytes: number): boolean {
+    if (this.otherHalfFree) return true;
+    const frames = this.#frames;
+    const wanted = this.#waitingBytes(frames.unjournaledLines, frames.unjournaledCount) + riderBytes(bytes);
+    if (this.#halfEnd(this.#half) - this.#position - wanted >= this.limitBytes >>> 1) return true;
+    this.#events.wantCheckpoint();
+    return false;
   }
 
   /** An upper bound of the bytes that `lines` lines of `pages` pages take in a group. */
@@ -220,9 +246,10 @@ export class Journal {
       if (bytes > this.limitBytes >>> 1) this.#schedule();
       return;
     }
-    const wanted =
-      this.#bytesFor(lines + pages * (frames.pageSize / lineBytes), frames.unjournaledCount + pages) +
-      this.#inPlaceCount * GroupEntry.size;
+    const wanted = this.#waitingBytes(
+      lines + pages * (frames.pageSize / lineBytes),
+      frames.unjournaledCount + pages,
+    );
     if (this.#halfEnd(this.#half) - this.#position - wanted < this.limitBytes) {
       this.#events.wantCheckpoint();
       throw new Wait("journal", this.progress());
@@ -233,7 +260,7 @@ export class Journal {
   /** Resolves when every line marked until now is durable; rejects (58030) when the node is or gets fenced. */
   durable(): Promise<void> {
     if (this.fence !== undefined) return Promise.reject(this.fence);
-    if (this.#frames.unjournaledCount === 0 && this.#inPlaceCount === 0) {
+    if (this.#frames.unjournaledCount === 0 && this.#inPlaceCount === 0 && this.#riding === 0) {
       const last = this.#current[0];
       if (last !== undefined && this.#partial === 0) return last.promise;
       if (!this.busy) return Promise.resolve();
@@ -326,7 +353,8 @@ export class Journal {
   #cut(): void {
     if (this.#inFlight || this.fence !== undefined) return;
     const frames = this.#frames;
-    if (frames.unjournaledCount === 0 && this.#inPlaceCount === 0 && this.#partial === 0) {
+    const idle = frames.unjournaledCount === 0 && this.#inPlaceCount === 0 && this.#riding === 0;
+    if (idle && this.#partial === 0) {
       this.#events.groupCut();
       this.#runHooks();
       this.#events.groupDurable();
@@ -335,8 +363,7 @@ export class Journal {
       waiting?.resolve();
       return;
     }
-    const wanted =
-      this.#bytesFor(frames.unjournaledLines, frames.unjournaledCount) + this.#inPlaceCount * GroupEntry.size;
+    const wanted = this.#waitingBytes(frames.unjournaledLines, frames.unjournaledCount);
     const needed = Math.min(wanted, this.#bufferBytes);
     if (this.#halfEnd(this.#half) - this.#position < needed) {
       if (!this.otherHalfFree) {
@@ -438,7 +465,11 @@ export class Journal {
       frames.lower(frame, FrameFlag.fresh);
       frames.setBehind(frame, number);
     }
-    const final = frames.unjournaledCount === 0 && this.#inPlaceCount === 0;
+    if (this.#riding > 0 && end - at >= GroupEntry.size + lineBytes) {
+      at = this.#putRider(at, end);
+      entries++;
+    }
+    const final = frames.unjournaledCount === 0 && this.#inPlaceCount === 0 && this.#riding === 0;
     const length = at - start;
     const padded = Math.ceil(length / blockBytes) * blockBytes;
     u8.fill(0, at, start + padded);
@@ -457,6 +488,21 @@ export class Journal {
     this.#chainLow = view.getUint32(start + GroupHead.checksum, true);
     this.#chainHigh = view.getUint32(start + GroupHead.checksum + 4, true);
     return final;
+  }
+
+  /** Text has no page: the entry is of no shard, and says its bytes where others have their page's number. */
+  #putRider(at: number, end: number): number {
+    const { view, u8 } = this.#memory;
+    const from = at + GroupEntry.size;
+    const room = (end - from) & -lineBytes;
+    const bytes = this.#plan.rider!.take(u8.subarray(from, from + room));
+    const lines = Math.ceil(bytes / lineBytes);
+    u8.fill(0, at, from);
+    u8.fill(0, from + bytes, from + lines * lineBytes);
+    view.setUint32(at + GroupEntry.pageNumber, bytes, true);
+    u8[at + GroupEntry.flags] = entryFlags.rider;
+    view.setUint32(at + GroupEntry.lines, lines, true);
+    return from + lines * lineBytes;
   }
 
   #entry(at: number, store: ShardStore, page: number, flags: number, runs: number, lines: number): void {
@@ -533,15 +579,16 @@ export class Journal {
    * All groups before `replay` are in place and synced, double-write batches before `round` are void: makes that
    * durable, and what lies before it may be written over.
    */
-  async writeControl(replay: JournalPlace, round: number): Promise<void> {
+  async writeControl(replay: JournalPlace, round: number, mark: Mark): Promise<void> {
     const sequence = this.#controlSequence + 1;
-    buildControl(this.#memory, this.#kernels, this.#controlBuffer, this.#plan, sequence, replay, round);
+    buildControl(this.#memory, this.#kernels, this.#controlBuffer, this.#plan, sequence, replay, round, mark);
     await this.#plan.file.write(
       this.#memory.u8.subarray(this.#controlBuffer, this.#controlBuffer + blockBytes),
       (sequence & 1) * blockBytes,
     );
     this.#controlSequence = sequence;
     this.#replay = replay;
+    this.#mark = mark;
     this.doublewriteRound = round;
     if (this.#stalled) {
       this.#stalled = false;
@@ -555,7 +602,8 @@ export class Journal {
    * The control block that every open writes takes the note back before the first group.
    */
   async writeClosed(): Promise<void> {
-    const inPlace = this.#replay.number === this.#number && this.#frames.unjournaledCount === 0;
+    const inPlace =
+      this.#replay.number === this.#number && this.#frames.unjournaledCount === 0 && this.#riding === 0;
     if (this.fence !== undefined || this.busy || !inPlace) return;
     const sequence = ++this.#controlSequence;
     buildControl(
@@ -566,6 +614,7 @@ export class Journal {
       sequence,
       this.#replay,
       this.doublewriteRound,
+      this.#mark,
       true,
     );
     await this.#plan.file.write(
@@ -577,6 +626,11 @@ export class Journal {
   close(): void {
     this.#plan.file.closeSync();
   }
+}
+
+/** In a group, in an entry for each of the two parts that it may be cut into; none when there is none. */
+function riderBytes(bytes: number): number {
+  return bytes === 0 ? 0 : bytes + 2 * (GroupEntry.size + lineBytes);
 }
 
 /** Bytes of lines that may wait for a group, so that a half always has room for what waits. */
@@ -593,6 +647,7 @@ export function buildControl(
   sequence: number,
   replay: JournalPlace,
   round: number,
+  mark: Mark | undefined,
   closed = false,
 ): void {
   const { view, u8 } = memory;
@@ -612,4 +667,9 @@ export function buildControl(
   u8.set(plan.databaseUuid, at + ControlBlock.databaseUuid);
   view.setUint32(at + ControlBlock.closed, closed ? 1 : 0, true);
   kernels.xxh64(at, ControlBlock.checksum, at + ControlBlock.checksum);
+  if (mark === undefined || mark.sequence === 0) return;
+  const from = at + riderMarkAt;
+  writeNumber(view, from + RiderMark.sequence, mark.sequence);
+  u8.set(mark.hash, from + RiderMark.hash);
+  kernels.xxh64(from, RiderMark.checksum, from + RiderMark.checksum);
 }

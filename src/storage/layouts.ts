@@ -113,6 +113,8 @@ export const entryFlags = {
   fresh: 1,
   /** The page was written and synced in place without lines; earlier entries of it are void. */
   inPlace: 2,
+  /** No page: `pageNumber` bytes of the rider's text (JournalRider), padded with zeros to whole lines. */
+  rider: 4,
 } as const;
 
 /** Two alternating blocks at the head of the journal file say where a replay begins. */
@@ -137,6 +139,17 @@ export const ControlBlock = layout("ControlBlock", 128, {
   reserved: bytes(28),
   checksum: u64,
 });
+/**
+ * Behind the control block, with a checksum of its own: where the rider's text stood when the block was written. Zeros: no
+ * rider was there.
+ */
+export const RiderMark = layout("RiderMark", 64, {
+  sequence: u64,
+  hash: bytes(32),
+  reserved: bytes(16),
+  checksum: u64,
+});
+export const riderMarkAt = 128;
 export const controlMagic = 0x434a4253;
 export const controlVersion = 1;
 /** Room for the control blocks before the first half. */

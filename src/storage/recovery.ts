@@ -13,7 +13,8 @@
 import { assert, DbError } from "../base/errors.js";
 import type { DiskFile } from "../platform/index.js";
 import type { EngineMemory } from "../wasm/index.js";
-import { behindPages, type DoublewritePlan, type PageBatch } from "./checkpoint.js";
+import { behindPages, type DoublewritePlan, noMark, type PageBatch } from "./checkpoint.js";
+import type { JournalRider, RiderMark as Mark } from "./contract.js";
 import type { JournalPlace } from "./journal.js";
 import type { PageKernels } from "./kernels.js";
 import {
@@ -34,7 +35,9 @@ import {
   lineBytes,
   PageHead,
   pageMagic,
+  RiderMark,
   readNumber,
+  riderMarkAt,
 } from "./layouts.js";
 import { FrameFlag, type FramePool } from "./pool.js";
 import type { ShardFile } from "./shard-file.js";
@@ -50,6 +53,8 @@ export interface Control {
   readonly databaseUuid: Uint8Array;
   /** The files were closed in order, with nothing behind the replay's start. */
   readonly closed: boolean;
+  /** Of the rider when the block was written. */
+  readonly mark: Mark;
 }
 
 export interface RecoveryReport {
@@ -81,6 +86,8 @@ export function readControl(file: DiskFile, memory: EngineMemory, kernels: PageK
         `file "${file.path}" has journal format ${version}; this program knows up to ${controlVersion}`,
       );
     }
+    const mark = readMark(memory, kernels, at);
+    if (mark === undefined) continue;
     const sequence = readNumber(view, at + ControlBlock.sequence);
     if (best !== undefined && best.sequence > sequence) continue;
     const halfBytes = readNumber(view, at + ControlBlock.halfBytes);
@@ -101,6 +108,7 @@ export function readControl(file: DiskFile, memory: EngineMemory, kernels: PageK
       doublewriteRound: readNumber(view, at + ControlBlock.doublewriteRound),
       databaseUuid: u8.slice(at + ControlBlock.databaseUuid, at + ControlBlock.databaseUuid + 16),
       closed: view.getUint32(at + ControlBlock.closed, true) === 1,
+      mark,
     };
   }
   if (best === undefined) {
@@ -118,6 +126,17 @@ export function readControl(file: DiskFile, memory: EngineMemory, kernels: PageK
     );
   }
   return best;
+}
+
+/** Undefined: it is damaged. */
+function readMark({ view, u8 }: EngineMemory, kernels: PageKernels, block: number): Mark | undefined {
+  const at = block + riderMarkAt;
+  if (u8.subarray(at, at + RiderMark.size).every((byte) => byte === 0)) return noMark;
+  const out = block + blockBytes;
+  kernels.xxh64(at, RiderMark.checksum, out);
+  if (!sameHash(view, out, at + RiderMark.checksum)) return undefined;
+  const hash = u8.slice(at + RiderMark.hash, at + RiderMark.hash + 32);
+  return { sequence: readNumber(view, at + RiderMark.sequence), hash };
 }
 
 function sameHash(view: DataView, left: number, right: number): boolean {
@@ -171,6 +190,7 @@ export class Recovery {
   readonly #control: Control;
   readonly #journal: DiskFile;
   readonly #window: Window;
+  readonly #rider: JournalRider | undefined;
   /** Last group that says of a page that it was written in place; its earlier entries are void. */
   readonly #inPlace = new Map<number, number>();
   readonly #damaged = new Map<number, string>();
@@ -188,9 +208,11 @@ export class Recovery {
     files: readonly (ShardFile | undefined)[],
     frames: FramePool,
     kernels: PageKernels,
+    rider?: JournalRider,
   ) {
     this.#control = control;
     this.#journal = journal;
+    this.#rider = rider;
     this.#files = files;
     this.#frames = frames;
     this.#memory = frames.memory;
@@ -469,6 +491,7 @@ export class Recovery {
     for (const entry of this.#entries(at)) {
       const file = this.#fileOf(entry);
       const flags = u8[entry + GroupEntry.flags]!;
+      if ((flags & entryFlags.rider) !== 0) this.#ride(entry);
       if (file === undefined || (flags & entryFlags.inPlace) !== 0) continue;
       const key = this.#key(entry);
       if (this.#inPlace.size > 0) {
@@ -493,6 +516,14 @@ export class Recovery {
       if (frames.firstGroup[frame] === 0) this.#pages++;
       frames.setBehind(frame, number);
     }
+  }
+
+  #ride(entry: number): void {
+    const { view, u8 } = this.#memory;
+    // The journal begins anew behind this: nobody would have the text.
+    assert(this.#rider !== undefined, "a journal with a rider's text is opened with the rider");
+    const from = this.#linesAt(entry);
+    this.#rider.replay(u8.slice(from, from + view.getUint32(entry + GroupEntry.pageNumber, true)));
   }
 
   /** The frame with the page's base, -1 when that is damaged and nothing can be applied to it. */

@@ -271,6 +271,8 @@ async function truncate(ddl: DdlContext, statement: Truncate): Promise<void> {
   const tables = new Map<number, TableDesc>();
   for (const item of statement.tables) {
     const relation = ddl.relation(item.name);
+    if (relation.kind === "virtual")
+      throw new DbError("insufficientPrivilege", `permission denied: "${relation.name}" is a system catalog`);
     if (relation.kind !== "table") throw wrongKind(relation, "a table");
     ddl.need("table", relation.owner, relation.acl, "D", `permission denied for table ${relation.name}`);
     tables.set(relation.id, relation);

@@ -402,6 +402,7 @@ const clusterPrivileges = [
   "CLUSTER_CA_ADMIN",
   "CLUSTER_SECURITY_ADMIN",
   "CLUSTER_SHARD_ADMIN",
+  "AUDITOR",
   "BACKUP",
   "RESTORE",
 ];

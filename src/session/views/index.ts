@@ -1,7 +1,8 @@
 /** Computed catalogs: which relations there are, and their rows for a session. */
-import { informationSchemaId, type ObjectId, pgCatalogSchemaId } from "../../model/schema.js";
+import { informationSchemaId, type ObjectId, pgCatalogSchemaId, sysSchemaId } from "../../model/schema.js";
 import type { Value } from "../../model/value.js";
 import type { ServerSession } from "../session.js";
+import { auditRelations } from "./audit.js";
 import { authenticationProviders } from "./authentication.js";
 import { clusterProviders } from "./cluster.js";
 import type { Provider, ViewContext } from "./context.js";
@@ -63,6 +64,8 @@ const kept = new WeakMap<object, KeptRows>();
 
 export function virtualRows(session: ServerSession, relationId: ObjectId): Iterable<readonly Value[]> {
   const relation = virtualRelation(relationId);
+  if (relation.schemaId === sysSchemaId && Object.hasOwn(auditRelations, relation.name))
+    return auditRelations[relation.name]!(session, relationId);
   const provider = providerOf(relation.schemaId, relation.name);
   if (provider === undefined) return [];
   if (!keptRelations.has(relation.name)) return rowsOf(session, relationId, provider);

@@ -5,6 +5,8 @@
  */
 const nodeColumns =
   "node_uuid 2950!,node_name 25!,addresses 1009!,roles 1009!,state 25!,epoch 20,cert_fingerprint 25!,version 25!,joined_at 1184!,last_seen_at 1184,state_change_reason 25!,is_leader 16!";
+const auditColumns =
+  "node_uuid 2950!,node_name 25!,event_sequence 20!,event_uuid 2950!,event_type 25!,severity 25!,user_uuid 2950,session_uuid 2950,event_timestamp 1184!,payload 3802!,canonical_json 25!,prev_event_hash 25,event_hash 25!,signature 25";
 // biome-ignore format: one relation a line
 export const ownShapes: readonly (readonly [schema: "sys" | "pg_catalog", name: string, columns: string])[] = [
   ["sys", "settings", "name 25!,value 25,default_value 25,unit 25,source 25,description 25"],
@@ -32,4 +34,8 @@ export const ownShapes: readonly (readonly [schema: "sys" | "pg_catalog", name: 
   ["sys", "churn_metrics", "observation_time 1184!,node_join_count 20!,node_leave_count 20!,node_failure_count 20!,leader_election_count 20!,avg_leader_tenure 701,shard_migration_count 20!,shard_rebalance_count 20!,cluster_stability_score 701!,network_partition_count 20!"],
   ["sys", "cluster_events", "event_uuid 2950,occurred_at 1184!,event_type 25!,node_uuid 2950,shard_id 23,from_state 25,to_state 25,epoch_number 20,detail 3802"],
   ["sys", "connection_rules", "ordinal 23!,name 25!,roles 1009!,databases 1009!,addresses 1009!,tls 25!,method 25!,built_in 16!"],
+  ["sys", "audit_events", auditColumns],
+  ["sys", "audit_log", auditColumns],
+  ["sys", "audit_checkpoints", "node_uuid 2950!,node_name 25!,start_sequence 20!,end_sequence 20!,event_count 20!,first_hash 25!,last_hash 25!,merkle_root 25!,checkpoint_time 1184!,cert_fingerprint 25!,signature 25!"],
+  ["sys", "verify_audit_chain_detail", "node_uuid 2950!,node_name 25!,event_sequence 20,kind 25!,reason 25!"],
 ];

@@ -5,4 +5,5 @@
  */
 export const ownFunctionFacts = `
 9900;create_join_token;f;25;v;1186 1009;ttl roles;;NULL, NULL;;
+9901;verify_audit_chain;f;16;v;20 20 25;start_sequence end_sequence node;;NULL, NULL, NULL;;
 `;

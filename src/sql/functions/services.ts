@@ -127,6 +127,8 @@ export interface SessionInfo {
 export interface ClusterServices {
   /** Changes the cluster. Waits by throwing a Wait. Null: as usual. */
   createJoinToken(ttl: Interval | null, roles: PgArray | null): string;
+  /** Whether a node's audit chain is whole from one event to another. Waits by throwing a Wait. Null: all of it; this node. */
+  verifyAuditChain(start: Wide | null, end: Wide | null, node: string | null): boolean;
 }
 
 declare module "../../model/functions.js" {

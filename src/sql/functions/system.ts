@@ -120,6 +120,11 @@ define(
   (context: EvalContext, ttl: Interval | null, roles: PgArray | null) =>
     context.service("clusterAdmin").createJoinToken(ttl, roles),
 );
+define(
+  "verify_audit_chain(int8,int8,text)",
+  (context: EvalContext, start: Wide | null, end: Wide | null, node: string | null) =>
+    context.service("clusterAdmin").verifyAuditChain(start, end, node),
+);
 
 define(["txid_current()", "pg_current_xact_id()"], (context: EvalContext) =>
   context.service("sessionInfo").transactionId(true));
