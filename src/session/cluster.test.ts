@@ -322,7 +322,26 @@ describe.each([
   it.each([
     ["SHOW CLUSTER SHARDS", "0A000 SHOW CLUSTER SHARDS is not supported yet"],
     ["ALTER NODE n3 DRAIN SHARDS", "0A000 ALTER NODE DRAIN SHARDS is not supported yet"],
-    ["ROTATE CA", "0A000 ROTATE CA is not supported yet"],
+    ["ROTATE CA STABILITY WINDOW 'soon'", '22023 invalid stability window: "soon"'],
+    ["REVOKE CERTIFICATE 'serial'", '22023 "serial" is no serial number'],
+    ["REVOKE CERTIFICATE FOR NODE n4", '42704 node "n4" does not exist'],
+    ["REVOKE CERTIFICATE REASON 'x'", '42601 syntax error at or near "REASON"'],
+    ["ISSUE CERTIFICATE FROM CSR 'AAAA'", "42601 a certificate is issued FOR NODE, FOR USER or FOR SERVICE"],
+    ["ISSUE CERTIFICATE FROM CSR 'AAAA' FOR USER nobody", '42704 role "nobody" does not exist'],
+    [
+      "ISSUE CERTIFICATE FROM CSR '' FOR USER admin",
+      "22023 the certificate request cannot be read (It takes PEM, or the base64 of the DER.)",
+    ],
+    [
+      "ALTER CLUSTER CA POLICY CUTOVER TO NEW CA",
+      "55000 no rotation of the certificate authority is under way",
+    ],
+    [
+      "ALTER CLUSTER CA POLICY EMERGENCY REVOKE CA 'x' REPLACE WITH 'y'",
+      "0A000 ALTER CLUSTER CA POLICY EMERGENCY REVOKE CA is not supported yet",
+    ],
+    ["BACKUP CA KEY SHARES 3 OF 5", "0A000 BACKUP CA KEY is not supported yet"],
+    ["RECOVER CA KEY SHARES ('a', 'b')", "0A000 RECOVER CA KEY is not supported yet"],
     ["ALTER CLUSTER SET replication.factor = $1", '42601 syntax error at or near "$1"'],
     ["DISABLE NODE n3", "42601 syntax error at end of input"],
     ["ALTER CLUSTER REMOVE NODE n3 GRACEFUL FORCE", "42601 GRACEFUL and FORCE exclude each other"],
@@ -336,6 +355,46 @@ describe.each([
     expect(shown(await failure(run(sql)))).toBe(error);
     expect(admin.changes).toEqual([]);
     expect((await run("SELECT 1")).tags).toEqual(["SELECT 1"]);
+  });
+
+  it("what only the keeper of the CA's key can do is asked of it", async () => {
+    const serial = "4a".repeat(16);
+    const certificate = { serial, issuer: "ab".repeat(32), notBefore: 0, notAfter: Date.UTC(2030, 0, 1) };
+    const id = "0190a8c0-0000-7000-8000-0000000000aa";
+    admin.answer = { id, certificate, certificatePem: "the certificate", revoked: [serial] };
+    const request = "-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n";
+    const by = "admin";
+    for (const [sql, asked, row] of [
+      ["ROTATE CA", { kind: "rotate", windowMs: 3_600_000, by }, [id, null]],
+      ["ROTATE CA STABILITY WINDOW '10 s'", { kind: "rotate", windowMs: 10_000, by }, [id, null]],
+      [
+        `REVOKE CERTIFICATE '${serial.toUpperCase()}'`,
+        { kind: "revoke", serial, reason: "cessationOfOperation", by },
+      ],
+      [
+        "REVOKE CERTIFICATE FOR NODE n3 REASON 'key compromised'",
+        { kind: "revoke", node: admin.view.memberByName("n3")!.uuid, reason: "keyCompromise", by },
+      ],
+      [
+        "ISSUE CERTIFICATE FROM CSR 'AAAA' FOR USER admin",
+        { kind: "issue", requestPem: request, to: "user", name: "admin", by },
+        [serial, "2030-01-01 00:00:00+00", "the certificate"],
+      ],
+      [
+        `ISSUE CERTIFICATE FROM CSR '${request}' FOR SERVICE 'kafka sink'`,
+        { kind: "issue", requestPem: request, to: "service", name: "kafka sink", by },
+        [serial, "2030-01-01 00:00:00+00", "the certificate"],
+      ],
+    ] as const) {
+      const sink = await run(sql);
+      expect(admin.asked.at(-1)).toEqual(asked);
+      expect(sink.rowsSeen).toEqual(row === undefined ? [] : [row]);
+      expect(sink.tags).toEqual([sql.split(" ").slice(0, 2).join(" ")]);
+    }
+    admin.answer = { revoked: [] };
+    expect((await run(`REVOKE CERTIFICATE '${serial}'`)).notices.map(({ message }) => message)).toEqual([
+      "the certificate is revoked already",
+    ]);
   });
 
   it("tells what the control plane refuses, and goes on", async () => {

@@ -96,7 +96,8 @@ export class WholeProcess extends ControlProcess {
     const platform: Platform = { clock, random, disk: member.disk, network: noNetwork };
     const core = await openCore(config, platform, this.log, {
       lent,
-      trust: ({ clusterId, nodeId }) => simTrust(clusterId, nodeId),
+      trust: ({ clusterId, nodeId }) =>
+        simTrust(clusterId, nodeId, { disk: member.disk, keepsCa: member.founder }),
       startControl: (given) => this.connect({ ...given, self: { ...given.self, version: nodeVersion } }),
     });
     this.core = core;

@@ -169,7 +169,7 @@ export async function openSimNode(
   // Below the wire nothing asks for a socket.
   const core = await openCore(config, { ...platform, network: noNetwork }, log, {
     lent,
-    trust: ({ clusterId, nodeId }) => simTrust(clusterId, nodeId),
+    trust: ({ clusterId, nodeId }) => simTrust(clusterId, nodeId, { disk: platform.disk, keepsCa: true }),
   });
   return {
     core,

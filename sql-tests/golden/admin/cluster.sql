@@ -20,7 +20,9 @@ ERROR 0A000: SHOW CLUSTER SHARDS is not supported yet
 -- differs: ScratchBird's own
 SHOW CLUSTER CERTIFICATES;
 ----
-ERROR 0A000: SHOW CLUSTER CERTIFICATES is not supported yet
+serial	kind	subject	node_uuid	fingerprint	issuer	not_before	not_after	issued_at	issued_by	status
+e0490f3b7058725d3389ac3027dfbcfc	node	node-1	01b8dac5-b400-7ead-b36a-5998c050ab9a	6e11885e89c5b8d5f2dad91c17dfbbc3de656b19be68ecfd01f67daa90ca0aa4	b3539f3f3226ecdf934c2c821050686dcb77f9129c4f2613777dc53dec84bd16	1970-01-01 00:00:00+00	2255-03-14 16:00:00+00	2030-01-01 00:00:00+00	genesis	ACTIVE
+SHOW
 
 -- differs: ScratchBird's own
 SHOW CLUSTER NODE;
@@ -497,12 +499,14 @@ ERROR 0A000: ALTER CLUSTER REBALANCE SHARDS is not supported yet
 -- differs: ScratchBird's own
 ALTER CLUSTER CA POLICY CUTOVER TO NEW CA;
 ----
-ERROR 0A000: ALTER CLUSTER CA POLICY CUTOVER TO NEW CA is not supported yet
+ERROR 55000: no rotation of the certificate authority is under way
 
 -- differs: ScratchBird's own
 ALTER CLUSTER CA POLICY BEGIN OVERLAP WITH NEW CA CERTIFICATE 'pem';
 ----
-ERROR 0A000: ALTER CLUSTER CA POLICY BEGIN OVERLAP WITH NEW CA CERTIFICATE is not supported yet
+ERROR 55000: no node that keeps the private key of the certificate authority can be reached
+DETAIL: NO_CA_KEY: the key is that of CA b3539f3f3226ecdf934c2c821050686dcb77f9129c4f2613777dc53dec84bd16.
+HINT: Start the node that keeps it, or bring the key back from its shares: RECOVER CA KEY.
 
 -- differs: ScratchBird's own
 ALTER CLUSTER CA POLICY EMERGENCY REVOKE CA 'fp' REPLACE WITH 'pem';
@@ -512,12 +516,15 @@ ERROR 0A000: ALTER CLUSTER CA POLICY EMERGENCY REVOKE CA is not supported yet
 -- differs: ScratchBird's own
 ROTATE CA;
 ----
-ERROR 0A000: ROTATE CA is not supported yet
+ERROR 55000: no node that keeps the private key of the certificate authority can be reached
+DETAIL: NO_CA_KEY: the key is that of CA b3539f3f3226ecdf934c2c821050686dcb77f9129c4f2613777dc53dec84bd16.
+HINT: Start the node that keeps it, or bring the key back from its shares: RECOVER CA KEY.
 
 -- differs: ScratchBird's own
 REVOKE CERTIFICATE 'serial';
 ----
-ERROR 0A000: REVOKE CERTIFICATE is not supported yet
+ERROR 22023: "serial" is no serial number
+HINT: It is hexadecimal: sys.certificates lists them.
 
 -- differs: ScratchBird's own
 PUBLISH SECURITY BUNDLE VERSION 2;
