@@ -21,17 +21,18 @@ import {
   certificatesOf,
   countsForGate,
   crlValidMs,
-  cutOverProblem,
   type FreshCertificate,
+  gateProblem,
   type IssuedCertificate,
   listOf,
   type Pki,
   primaryOf,
   type Revocation,
+  type Rotation,
   sightingDigest,
   sightingMaxAgeMs,
 } from "./certificates.js";
-import type { ClusterState } from "./cluster-state.js";
+import { type ClusterState, errorOf } from "./cluster-state.js";
 import type { ClusterChange, ClusterCommand, Signer } from "./contract.js";
 import type { AuthorityAnswer, AuthorityRequest } from "./control-messages.js";
 import { isFollowing, isVoting, keepsQuorum, type Member } from "./membership.js";
@@ -66,6 +67,8 @@ const renewBeforeMs = 30 * 86_400_000;
 const retryMs = 2_000;
 /** Sightings are said again before they are too old. */
 const sayAgainMs = sightingMaxAgeMs - 60_000;
+/** SQL-15: the certificates of a removed node are the last that is taken from it. */
+const revokeRemovedAfterMs = 60_000;
 /** Lists of two CA keepers, or of two statements, come one behind the other. */
 const listAttempts = 10;
 
@@ -76,6 +79,9 @@ export class CertificateKeeper {
   #saying = false;
   #keeping = false;
   #cutting = false;
+  /** When this node has heard the newest word of each, and when the first one that said the same; monotonic. */
+  readonly #heard = new Map<string, { readonly sighting: CertificateSighting; readonly at: number }>();
+  readonly #firstHeard = new Map<string, { readonly seen: string; readonly at: number }>();
 
   constructor(options: KeeperOptions) {
     this.#options = options;
@@ -88,6 +94,7 @@ export class CertificateKeeper {
     const own = state.members.get(self);
     const primary = primaryOf(state);
     if (own === undefined || own.state === "REMOVED" || primary === undefined) return;
+    this.#noteSightings(state);
     if (store !== undefined && !this.#renewing && this.#isRenewalDue(own, primary.fingerprint))
       this.#once("#renewing", "this node's certificate could not be renewed", () => this.#renew(store));
     if (!this.#saying) this.#say(state, own);
@@ -175,13 +182,60 @@ export class CertificateKeeper {
 
   #cutOverWhenDue(state: ClusterState): void {
     const { rotation } = state;
-    const at = Math.floor(this.#options.clock.now());
-    const progress = state.rotationProgress(at);
-    if (rotation?.automatic !== true || progress === undefined) return;
-    if (cutOverProblem(rotation, progress, (node) => node, at) !== undefined) return;
+    if (rotation?.automatic !== true || this.#cutOverProblem(state, rotation) !== undefined) return;
     this.#once("#cutting", "the older CA could not be dropped yet", () =>
       this.#options.change({ kind: "cutOver", id: rotation.id, leaving: undefined }, this.#name()),
     );
+  }
+
+  /**
+   * What the leader alone can tell of a change: how long everything has been in order, by its own clock. Others' clocks may say
+   * anything.
+   */
+  refusalOf(change: ClusterChange): DbError | undefined {
+    const state = this.#options.cluster();
+    const { rotation } = state;
+    if (change.kind !== "cutOver" || change.leaving !== undefined || rotation?.id !== change.id)
+      return undefined;
+    return this.#cutOverProblem(state, rotation);
+  }
+
+  #noteSightings(state: ClusterState): void {
+    const now = this.#options.clock.monotonic();
+    for (const [node, said] of this.#heard)
+      if (state.sightings.get(node) !== said.sighting) this.#heard.delete(node);
+    for (const [node, sighting] of state.sightings)
+      if (!this.#heard.has(node)) {
+        // Said again it is fresh; since when nothing was missing, the first word of the kind says.
+        const before = this.#firstHeard.get(node);
+        const isSame = before !== undefined && before.seen === seenText(sighting);
+        if (!isSame) this.#firstHeard.set(node, { seen: seenText(sighting), at: now });
+        this.#heard.set(node, { sighting, at: now });
+      }
+  }
+
+  /** CA-33, CA-34: the gate is open, each word is fresh, and the stability window is over. */
+  #cutOverProblem(state: ClusterState, { windowMs }: Rotation): DbError | undefined {
+    this.#noteSightings(state);
+    const nameOf = (node: string): string => state.members.get(node)?.name ?? node;
+    const problem = gateProblem(state.rotationProgress()!, nameOf);
+    if (problem !== undefined) return errorOf(problem);
+    const now = this.#options.clock.monotonic();
+    let since = Number.NEGATIVE_INFINITY;
+    for (const member of state.members.values()) {
+      if (!countsForGate(member)) continue;
+      const heard = this.#heard.get(member.uuid);
+      if (heard === undefined || now - heard.at > sightingMaxAgeMs)
+        return new DbError("objectNotInPrerequisiteState", "not every node has been seen lately", {
+          detail: `CONVERGENCE_TIMEOUT: node ${member.name} has said nothing of the others' certificates for long.`,
+        });
+      since = Math.max(since, this.#firstHeard.get(member.uuid)?.at ?? heard.at);
+    }
+    const left = since + windowMs - now;
+    if (left <= 0) return undefined;
+    return new DbError("objectNotInPrerequisiteState", "the stability window of the rotation is not over", {
+      detail: `STABILITY_WINDOW: it takes another ${Math.ceil(left / 1000)} s.`,
+    });
   }
 
   // --- where a CA's key is kept --------------------------------------------------------------------------------------
@@ -192,8 +246,12 @@ export class CertificateKeeper {
     const now = clock.now();
     for (const key of authority!.keys())
       if (state.formerAuthorities.some((one) => one.fingerprint === key)) authority!.forget(key);
+    // Behind its farewell, in which it is told that it was removed.
     const gone = [...state.members.values()].filter(
-      (one) => one.state === "REMOVED" && this.#unrevoked(state, one).length > 0,
+      (one) =>
+        one.state === "REMOVED" &&
+        now - one.stateChangedAt > revokeRemovedAfterMs &&
+        this.#unrevoked(state, one).length > 0,
     );
     const old = state.authorities.find(
       (one) =>
@@ -237,7 +295,8 @@ export class CertificateKeeper {
     if (authority?.keys().includes(primary) === true) return this.#serve(authority, request, from);
     if (from === self)
       for (const { uuid } of cluster().members.values())
-        if (uuid !== self && isReachable(uuid) && keysOf(uuid).includes(primary)) return ask(uuid, request);
+        if (uuid !== self && isReachable(uuid) && keysOf(uuid).includes(primary))
+          return ask(uuid, request).catch(brokenOff);
     throw new DbError(
       "objectNotInPrerequisiteState",
       "no node that keeps the private key of the certificate authority can be reached",
@@ -488,6 +547,25 @@ export class CertificateKeeper {
     return { id, authorityPem: certificatePem };
   }
 }
+
+/** The way to the keeper of the key broke. @throws DbError 57P03: it was not asked; 08007: it may have done it */
+function brokenOff(error: unknown): never {
+  const broke =
+    error instanceof DbError &&
+    (error.condition === "connectionFailure" || error.condition === "queryCanceled");
+  if (!broke) throw error;
+  if (error.fields.detail === "not sent")
+    throw new DbError("cannotConnectNow", "the node that keeps the key of the CA is not reached", {}, error);
+  throw new DbError(
+    "transactionResolutionUnknown",
+    "it is not known whether it was done: the connection to the node that keeps the key of the CA broke",
+    { hint: "Look before you try again: sys.certificates, sys.crl, sys.ca_rotation." },
+    error,
+  );
+}
+
+const seenText = ({ rotation, seen }: CertificateSighting): string =>
+  JSON.stringify([rotation, seen.map((one) => [one.peer, one.certFingerprint])]);
 
 function notYours(): DbError {
   return new DbError("invalidAuthorizationSpecification", "a node asks for what is not its own to ask for", {

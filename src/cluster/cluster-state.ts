@@ -21,8 +21,8 @@ import {
   certificatesOf,
   countsForGate,
   cutOver,
-  cutOverProblem,
   type FormerAuthority,
+  gateProblem,
   genesisTrust,
   type IssuedCertificate,
   listOf,
@@ -234,9 +234,9 @@ export class ClusterState implements ClusterView {
   get sightings(): ReadonlyMap<string, CertificateSighting> {
     return this.#sightings;
   }
-  rotationProgress(at: number): RotationProgress | undefined {
+  rotationProgress(): RotationProgress | undefined {
     const { rotation } = this;
-    return rotation && rotationProgress(rotation, this.members.values(), this.#sightings, at);
+    return rotation && rotationProgress(rotation, this.members.values(), this.#sightings);
   }
   revocations(fingerprint: Hash): RevocationList | undefined {
     const authority = this.authorities.find((one) => one.fingerprint === fingerprint);
@@ -748,12 +748,23 @@ export class ClusterState implements ClusterView {
       clusterUuid: this.clusterUuid,
       clusterName: this.clusterName,
       home: this.home,
-      members: [...members.values()],
+      members: [...members.values()].map(({ certificate, former, ...rest }) => ({
+        ...rest,
+        certificate,
+        former,
+      })),
       settings: [...settings],
       policies: [...policies],
       trust: {
         version: trust.version,
-        authorities: trust.authorities,
+        authorities: trust.authorities.map((one) => ({
+          fingerprint: one.fingerprint,
+          certificatePem: one.certificatePem,
+          primary: one.primary,
+          trustedFrom: one.trustedFrom,
+          trustedUntil: one.trustedUntil,
+          crlPem: one.crlPem,
+        })),
         rotation: trust.rotation,
         former,
         certificates: [...certificates.values()],
@@ -1148,11 +1159,11 @@ function withNewCa(
   const { core, sightings } = base;
   const rotation = runningRotation(core, id);
   if ("condition" in rotation) return rotation;
-  const progress = rotationProgress(rotation, core.members.values(), sightings, at);
+  const progress = rotationProgress(rotation, core.members.values(), sightings);
   const nameOf = (node: string): string => core.members.get(node)?.name ?? node;
   let next = core;
   if (leaving === undefined) {
-    const problem = cutOverProblem(rotation, progress, nameOf, at);
+    const problem = gateProblem(progress, nameOf);
     if (problem !== undefined) return problem;
   } else {
     const behind = [...core.members.values()].filter(
@@ -1182,7 +1193,7 @@ function withNewCa(
   const { trust, former } = cutOver(next.trust, next.former, at);
   // Certificates of the older CA are believed by nobody any more.
   const members = new Map<string, Member>();
-  for (const [uuid, member] of next.members) members.set(uuid, { ...member, former: undefined });
+  for (const [uuid, { former: _, ...member }] of next.members) members.set(uuid, member);
   return withParts(withPast({ ...next, trust, former, members }, rotation, "DONE", at), [
     "caPolicy",
     "capabilityMatrix",

@@ -220,7 +220,7 @@ export interface ClusterView {
   readonly rotation: Rotation | undefined;
   readonly pastRotations: readonly PastRotation[];
   /** Of the rotation under way. */
-  rotationProgress(at: number): RotationProgress | undefined;
+  rotationProgress(): RotationProgress | undefined;
 }
 
 export type RaftRole = "leader" | "follower" | "candidate" | "preCandidate" | "learner";

@@ -1483,7 +1483,7 @@ export class ControlActor {
     const refused = new Map<WaitingChange, ErrorRecord>();
     const leaving = new Set<string>();
     for (const one of changes) {
-      const refusal = this.#quorumRefusal(one.change, leaving);
+      const refusal = this.#quorumRefusal(one.change, leaving) ?? this.#keeper.refusalOf(one.change);
       if (refusal === undefined) possible.push(one);
       else refused.set(one, recordOf(refusal));
     }

@@ -116,11 +116,13 @@ export function checkPeer(certificate: X509Certificate, context: PeerContext): P
     return refuse("WEAK_KEY", "an RSA key of less than 2048 bits");
   if (asymmetricKeyType !== "ed25519")
     return refuse("ALGORITHM_DISALLOWED", `a key of type ${asymmetricKeyType}`);
-  if (context.isRevoked(authority.fingerprint, certificate.serialNumber.toLowerCase()))
+  const member = context.member(node);
+  // Of a member that was removed they are revoked too: what it is to hear is that it was removed.
+  const isRemoved = member?.removed === true && member.fingerprints.includes(fingerprintOf(certificate));
+  if (!isRemoved && context.isRevoked(authority.fingerprint, certificate.serialNumber.toLowerCase()))
     return refuse("REVOKED", `certificate ${certificate.serialNumber.toLowerCase()} is revoked`);
   if (certificate.ca || !certificate.checkIssued(authority.certificate) || !mayBeBoth(certificate))
     return refuse("CHAIN_INVALID", "not a node certificate of its CA");
-  const member = context.member(node);
   if (member === undefined) return refuse("NOT_A_MEMBER", `node ${node} is no member`);
   if (!member.fingerprints.includes(fingerprintOf(certificate)))
     return refuse("NOT_PINNED", `node ${node} is known by another certificate`);

@@ -22,6 +22,7 @@ const answers = new Set([
   "42710",
   "53400",
   "55000",
+  "55006",
   "57P01",
   "57P03",
   "58030",
@@ -151,6 +152,11 @@ export class Clients {
         const content = Buffer.from(JSON.stringify({ number })).toString("base64");
         return this.change(process, { kind: "policy", part: "securityBundle", content });
       }
+      case "rotate": {
+        if (random.below(3) > 0) return this.setting(process);
+        const windowMs = random.below(4) * 1000;
+        return this.ask(process, "rotate", () => plane.authority({ kind: "rotate", windowMs, by: "admin" }));
+      }
       case "cutover": {
         const { latest } = plane.cluster;
         if (latest?.state !== "CONVERGING") return this.setting(process);
@@ -259,7 +265,7 @@ export class Clients {
         },
       ],
       member.uuid,
-      simTrust(clusterUuid, member.uuid).signer,
+      simTrust(clusterUuid, member.uuid, { disk: member.disk }).signer,
       Math.floor(clock.now()),
     );
     const [entry] = made;

@@ -82,6 +82,8 @@ export const sometimes = [
   "stale folder that was not behind",
   "epoch converged by attestation",
   "forced cutover",
+  "CAs exchanged",
+  "CAs exchanged again",
   "rival epoch refused at apply",
   "wall clock jumped",
   "pause longer than an election",

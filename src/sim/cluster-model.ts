@@ -67,6 +67,7 @@ export class Model {
   #wasFailed = new Set<string>();
   #wasDisabled = new Set<string>();
   #someRemoved = false;
+  #rotations = 0;
   /** Index of the entry by which a member was removed, and when the model saw it. */
   readonly removedAt = new Map<string, { readonly index: number; readonly atMs: number }>();
 
@@ -172,6 +173,12 @@ export class Model {
         this.#checkConverged(latest.epoch.number, this.#enabled(), attestations);
     }
     this.#noteMembers(index);
+    const past = cluster.pastRotations.filter((one) => one.outcome === "DONE").length;
+    if (past > this.#rotations) {
+      this.#rotations = past;
+      this.#log.sometimes("CAs exchanged");
+      if (past > 1) this.#log.sometimes("CAs exchanged again");
+    }
     if (index % compareEvery === 0) {
       const saved = { catalog: this.state.catalog.saved(), cluster: cluster.save() };
       this.#states.set(index, JSON.stringify(saved));
@@ -286,6 +293,8 @@ export class Model {
   done(asked: Asked): void {
     asked.outcome = "done";
     const proposal = asked.origin === undefined ? undefined : this.proposals.get(asked.origin);
+    // Whoever keeps the CA's key makes it of its own.
+    if (asked.what === "rotate") return;
     if (proposal?.accepted !== 1)
       this.#log.violated("an answered change is made", `${asked.what} of ${asked.node} (${asked.origin})`);
   }

@@ -264,7 +264,7 @@ export const mutations: readonly Mutation[] = [
       const [entry] = actor.state.cluster.draftEpochs(
         [{ origin: { stream: member.raftId * 2, boot, number }, change, by }],
         member.uuid,
-        simTrust(world.clusterUuid, member.uuid).signer,
+        simTrust(world.clusterUuid, member.uuid, { disk: member.disk }).signer,
         Math.floor(clock.now()),
       );
       if (entry === undefined || "condition" in entry) return undefined;

@@ -32,7 +32,7 @@ import type { Swarm } from "./cluster-swarm.js";
 import type { SimDisk } from "./disk.js";
 import type { SimPeerNetwork, SimWire } from "./peers.js";
 import { SimRandom } from "./random.js";
-import { simPki, simTrust } from "./trust.js";
+import { simCertificate, simPki, simTrust } from "./trust.js";
 
 export const nodeVersion = packVersion("1.0.0");
 const mainSilenceMs = 5_000;
@@ -483,6 +483,9 @@ export class ControlProcess {
 
   #deliver(message: FromControl): void {
     this.#handler(message);
+    // Main has no connections of its own here; that it has gone over to a new certificate it says all the same.
+    if (message.kind === "status" && this.plane?.cluster.rotation !== undefined)
+      this.plane.noteSeen(this.plane.cluster.members.get(this.member.uuid)?.certFingerprint ?? "", new Map());
     if (message.kind !== "passed") return;
     const barrier = this.#tickets.get(message.ticket);
     this.#tickets.delete(message.ticket);
@@ -599,7 +602,7 @@ export function addressesAt(name: string, port: number): Member["addresses"] {
 /** As `node.ts` tells it. */
 function controlStartOf(identity: NodeIdentity, boot: Member["boot"]): ControlStart {
   const { nodeId, nodeName, raftId, clusterId, host, ports, founder, established, peers } = identity;
-  const { certFingerprint, publicKey } = simTrust(clusterId, nodeId).signer;
+  const { certFingerprint, publicKey, certificate } = simCertificate(clusterId, nodeId);
   return {
     self: { uuid: nodeId, name: nodeName, raftId, boot, version: nodeVersion },
     clusterUuid: clusterId,
@@ -617,6 +620,7 @@ function controlStartOf(identity: NodeIdentity, boot: Member["boot"]): ControlSt
               name: nodeName,
               certFingerprint,
               publicKey,
+              certificate,
               addresses: addressesOf(identity, ports),
               hostLabel: identity.hostLabel,
               roles: roleBits.VOTER | roleBits.SHARD_OWNER | roleBits.COORDINATOR,

@@ -36,7 +36,7 @@ import { processOf, Sessions } from "./cluster-whole.js";
 import { SimDisk } from "./disk.js";
 import { SimWire } from "./peers.js";
 import { SimRandom } from "./random.js";
-import { simTrust } from "./trust.js";
+import { simCertificate, simCertificatePath } from "./trust.js";
 
 export interface RunOptions {
   readonly seed: number;
@@ -335,6 +335,12 @@ class Cluster implements World, Patients {
     });
   }
 
+  /** An exchange that goes on by itself ends once everybody is back. */
+  #laggards(): string {
+    const { laggards } = this.model.state.cluster.rotationProgress()!;
+    return [...laggards].map(([node, why]) => `${node} ${why}`).join(", ");
+  }
+
   #whyUnequal(): string | undefined {
     const { model } = this;
     const { cluster } = model.state;
@@ -342,6 +348,7 @@ class Cluster implements World, Patients {
     const live = this.#live();
     const leaders = live.filter(({ role }) => role === "leader");
     if (leaders.length !== 1) return `${leaders.length} lead`;
+    if (cluster.rotation !== undefined) return `CAs are being exchanged: ${this.#laggards()}`;
     const group = groupOf(cluster.members.values());
     for (const { plane, actor, name, ready, leader } of live) {
       if (!ready || plane === undefined || actor === undefined) return `${name} is not ready`;
@@ -355,9 +362,13 @@ class Cluster implements World, Patients {
       if (under > 0) return `${under} things are under way on ${name}`;
       if (actor.status().epochMismatch) return `${name} has an epoch mismatch`;
     }
-    for (const { name, member, ready, plane } of this.processes())
-      if (ready && cluster.members.get(member.uuid)?.state === "REMOVED" && this.#findsAny(plane!))
+    for (const { name, member, ready, plane } of this.processes()) {
+      const known = cluster.members.get(member.uuid);
+      // Whose CA is gone is anybody's word to those it calls: it is told nothing.
+      const isHeard = cluster.authorities.some((one) => one.fingerprint === known?.certificate?.issuer);
+      if (ready && known?.state === "REMOVED" && isHeard && this.#findsAny(plane!))
         return `${name} is removed and goes on`;
+    }
     for (const { uuid, name, state } of cluster.members.values()) {
       if (state === "REMOVED" || state === "ENABLED" || state === "DISABLED") continue;
       return `${name} (${uuid}) is ${state}`;
@@ -439,7 +450,11 @@ class Cluster implements World, Patients {
       return;
     }
     const member = this.#newMember(false);
-    const { certFingerprint, publicKey } = simTrust(this.clusterUuid, member.uuid).signer;
+    const primary = this.model.state.cluster.authorities.find((one) => one.primary)?.fingerprint;
+    const issued = simCertificate(this.clusterUuid, member.uuid, primary);
+    const { certFingerprint, publicKey, certificate } = issued;
+    member.disk.makeFolderSync("tls");
+    member.disk.writeFileSync(simCertificatePath, Buffer.from(issued.text));
     const asked = this.#clients.change(process, {
       kind: "addMember",
       member: {
@@ -447,6 +462,7 @@ class Cluster implements World, Patients {
         name: member.name,
         certFingerprint,
         publicKey,
+        certificate,
         addresses: addressesAt(member.name, member.port),
         hostLabel: member.name,
         roles: this.random.below(6) === 0 ? roleBits.LEARNER : roleBits.VOTER | roleBits.COORDINATOR,

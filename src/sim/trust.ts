@@ -81,10 +81,24 @@ function shownBy(der: Uint8Array): Shown {
 }
 
 const notAfter = 9_000_000_000_000;
-/** Of what a node was founded or admitted with. */
-export function simCertificateFacts(clusterUuid: string, nodeUuid: string): CertificateFacts {
-  const { serial, issuer } = readShown(firstText(clusterUuid, nodeUuid))!;
-  return { serial, issuer, notBefore: 0, notAfter };
+/** Of what a node was founded or admitted with, by the CA of that fingerprint; by default the first one. */
+export function simCertificate(
+  clusterUuid: string,
+  nodeUuid: string,
+  issuer?: string,
+): {
+  readonly text: string;
+  readonly certFingerprint: string;
+  readonly publicKey: string;
+  readonly certificate: CertificateFacts;
+} {
+  const text =
+    issuer === undefined
+      ? firstText(clusterUuid, nodeUuid)
+      : certificateText(clusterUuid, nodeUuid, issuer, sha256(nodeUuid).slice(0, 32));
+  const { serial, issuer: by, certFingerprint } = readShown(text)!;
+  const publicKey = keyOf(text).toString("base64");
+  return { text, certFingerprint, publicKey, certificate: { serial, issuer: by, notBefore: 0, notAfter } };
 }
 
 export const simPki: Pki = {
@@ -131,6 +145,7 @@ const nowhere: Pick<Disk, "existsSync" | "readFileSync" | "writeFileSync" | "mak
     makeFolderSync: () => undefined,
     removeSync: () => undefined,
   };
+export const simCertificatePath = "tls/node.crt";
 const nextPath = "tls/next.crt";
 const keysPath = "ca/keys";
 
@@ -148,8 +163,8 @@ export function simTrust(
   };
   const first = firstText(clusterUuid, nodeUuid);
   const held = (): string[] =>
-    [first, textIn("tls/node.crt"), textIn(nextPath)].filter((one) => one !== undefined);
-  let current = textIn("tls/node.crt") ?? first;
+    [textIn(simCertificatePath) ?? first, textIn(nextPath)].filter((one) => one !== undefined);
+  let current = textIn(simCertificatePath) ?? first;
   const authorityPem = pemOf(caText(clusterUuid, 1));
   return {
     pki: simPki,
@@ -162,7 +177,7 @@ export function simTrust(
       },
       sign: (digest) => signatureOf(keyOf(current), digest),
     },
-    certificate: simCertificateFacts(clusterUuid, nodeUuid),
+    certificate: simCertificate(clusterUuid, nodeUuid).certificate,
     authorityPem,
     authority: keepsCa ? caService(clusterUuid, textIn, write) : undefined,
     store: {
@@ -177,7 +192,7 @@ export function simTrust(
       const next = held().find((one) => sha256(one) === wanted);
       if (next === undefined) return;
       current = next;
-      if (textIn("tls/node.crt") !== next) write("tls/node.crt", next);
+      if (textIn(simCertificatePath) !== next) write(simCertificatePath, next);
     },
     credentials(cluster, { leaving, told }) {
       this.follow(cluster);
@@ -190,8 +205,8 @@ export function simTrust(
           if (authorities.length > 0 && !authorities.some((one) => one.fingerprint === issuer))
             return refuse("UNTRUSTED_CA");
           if (theirs !== clusterUuid) return refuse("WRONG_CLUSTER");
-          if (cluster.isRevoked(issuer, serial)) return refuse("REVOKED");
           const member = cluster.members.get(node);
+          if (member?.state !== "REMOVED" && cluster.isRevoked(issuer, serial)) return refuse("REVOKED");
           const accepted = { node, certFingerprint };
           if (member === undefined)
             return !told.has(node)

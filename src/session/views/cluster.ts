@@ -167,7 +167,7 @@ export const clusterProviders: Readonly<Record<string, Provider>> = {
         crl: null,
       };
   },
-  *ca_rotation({ cluster: { view }, now }): Iterable<CatalogRow> {
+  *ca_rotation({ cluster: { view } }): Iterable<CatalogRow> {
     const nameOf = (node: string): string => view.members.get(node)?.name ?? node;
     const row = (one: Rotation): CatalogRow => ({
       rotation_uuid: one.id,
@@ -194,7 +194,7 @@ export const clusterProviders: Readonly<Record<string, Provider>> = {
     }
     const { rotation } = view;
     if (rotation === undefined) return;
-    const progress = view.rotationProgress(now / 1000 + postgresEpochMs)!;
+    const progress = view.rotationProgress()!;
     const counted = [...view.members.values()].filter(
       (one) => one.state === "ENABLED" || one.state === "FAILED",
     );
