@@ -35,6 +35,7 @@ import {
   nodeRequest,
   promoteMaterial,
   type RevocationReason,
+  readFormerMaterial,
   readNodeMaterials,
   revocationList,
   revocationReasons,
@@ -103,6 +104,7 @@ export function hostTrust(options: HostTrustOptions): NodeTrust {
   if (first === undefined) throw new DbError("configFileError", "the folder tls/ holds no node certificate");
   let current = first;
   checkOwn(current, clusterUuid, nodeUuid);
+  let former = readFormerMaterial(disk);
   let signer = signerOf(current);
   const use = (material: NodeMaterial): void => {
     current = material;
@@ -118,10 +120,17 @@ export function hostTrust(options: HostTrustOptions): NodeTrust {
       next = materials.find((one) => one.certFingerprint === wanted);
     }
     if (next === undefined) return;
+    // One that came twice in an exchange of CAs: whose log is behind knows that of the older one alone.
+    if (
+      former === undefined ||
+      former.authorityPem === next.authorityPem ||
+      current.authorityPem !== next.authorityPem
+    )
+      former = current;
     use(next);
     if (!writes) return;
     // Not before: one that is on its way to the log is still to come into use.
-    promoteMaterial(disk, next);
+    promoteMaterial(disk, next, former);
     materials = [next];
   };
   return {
@@ -161,16 +170,19 @@ export function hostTrust(options: HostTrustOptions): NodeTrust {
     credentials: (cluster, { leaving, told }) => {
       follow(cluster);
       const { own, authorityPem } = current;
-      const authorities =
-        cluster.authorities.length > 0
-          ? cluster.authorities.flatMap(trustedAuthority)
-          : trustedAuthority(untried(authorityPem));
+      // Of one that its log does not name yet, what it was told when it joined is newer than that log.
+      const isNew = !cluster.members.has(nodeUuid);
+      const authorities = cluster.authorities.flatMap(trustedAuthority);
+      const issuer = isNew ? untried(authorityPem) : undefined;
+      if (issuer !== undefined && !authorities.some((one) => one.fingerprint === issuer.fingerprint))
+        authorities.push(...trustedAuthority(issuer));
       return {
         own: {
           // With the CA behind it: who joins has nothing to check it by but the CA's fingerprint.
           certificatePem: `${own.certificatePem}${authorityPem}`,
           keyPem: own.keyPem,
         },
+        former: former?.own,
         check: (der): PeerVerdict => {
           const certificate = new X509Certificate(der);
           const verdict = checkPeer(certificate, {
@@ -180,7 +192,7 @@ export function hostTrust(options: HostTrustOptions): NodeTrust {
             authorities,
             isRevoked: (authority, serial) => cluster.isRevoked(authority, serial),
             member: (uuid) => {
-              const member = cluster.members.get(uuid);
+              const member = isNew && told.has(uuid) ? undefined : cluster.members.get(uuid);
               if (member !== undefined) {
                 const removed = member.state === "REMOVED" && !leaving.has(uuid);
                 return { fingerprints: certificatesOf(member).map((one) => one.certFingerprint), removed };

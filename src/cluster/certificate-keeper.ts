@@ -25,6 +25,7 @@ import {
   gateProblem,
   type IssuedCertificate,
   listOf,
+  looksForGate,
   type Pki,
   primaryOf,
   type Revocation,
@@ -79,6 +80,8 @@ export class CertificateKeeper {
   #saying = false;
   #keeping = false;
   #cutting = false;
+  /** Of this node, durable and perhaps not in the log yet. */
+  #kept: { readonly issuer: string; readonly certificatePem: string } | undefined;
   /** When this node has heard the newest word of each, and when the first one that said the same; monotonic. */
   readonly #heard = new Map<string, { readonly sighting: CertificateSighting; readonly at: number }>();
   readonly #firstHeard = new Map<string, { readonly seen: string; readonly at: number }>();
@@ -134,13 +137,26 @@ export class CertificateKeeper {
 
   async #renew(store: CertificateStore): Promise<void> {
     const { self, cluster, log } = this.#options;
-    const { requestPem, keep } = await store.request();
-    const answer = await this.do({ kind: "renew", requestPem, node: self }, self);
-    const { certificatePem, authorityPem } = answer;
-    if (certificatePem === undefined || authorityPem === undefined)
-      throw new DbError("protocolViolation", "the answer to a request for a certificate holds none");
-    keep(certificatePem, authorityPem);
-    await this.#options.change({ kind: "recertify", node: self, certificatePem }, this.#name());
+    const primary = primaryOf(cluster())!.fingerprint;
+    // What came of the last try may not be known: the same certificate can only be taken once.
+    if (this.#kept?.issuer !== primary) {
+      const { requestPem, keep } = await store.request();
+      const answer = await this.do({ kind: "renew", requestPem, node: self }, self);
+      const { certificatePem, authorityPem, certificate } = answer;
+      if (certificatePem === undefined || authorityPem === undefined || certificate === undefined)
+        throw new DbError("protocolViolation", "the answer to a request for a certificate holds none");
+      keep(certificatePem, authorityPem);
+      this.#kept = { issuer: certificate.issuer, certificatePem };
+    }
+    const { certificatePem } = this.#kept;
+    try {
+      await this.#options.change({ kind: "recertify", node: self, certificatePem }, this.#name());
+      this.#kept = undefined;
+    } catch (error) {
+      const isRefused = error instanceof DbError && error.condition === "invalidAuthorizationSpecification";
+      if (isRefused) this.#kept = undefined;
+      throw error;
+    }
     log.info("this node has a new certificate", {
       serial: cluster().members.get(self)?.certificate?.serial,
     });
@@ -154,7 +170,7 @@ export class CertificateKeeper {
   #say(state: ClusterState, own: Member): void {
     const { rotation } = state;
     const { self, clock, signer, command, seenWith } = this.#options;
-    if (rotation === undefined || !countsForGate(own) || own.certificate?.issuer !== rotation.to) return;
+    if (rotation === undefined || !looksForGate(own) || own.certificate?.issuer !== rotation.to) return;
     if (signer.certFingerprint !== own.certFingerprint) return;
     const now = Math.floor(clock.now());
     const seen: CertificateSighting["seen"][number][] = [];
@@ -223,7 +239,7 @@ export class CertificateKeeper {
     const now = this.#options.clock.monotonic();
     let since = Number.NEGATIVE_INFINITY;
     for (const member of state.members.values()) {
-      if (!countsForGate(member)) continue;
+      if (!looksForGate(member)) continue;
       const heard = this.#heard.get(member.uuid);
       if (heard === undefined || now - heard.at > sightingMaxAgeMs)
         return new DbError("objectNotInPrerequisiteState", "not every node has been seen lately", {

@@ -277,6 +277,11 @@ export function recertified(
   if (isKeyKnown(read.publicKey))
     return refuse("DUPLICATE_KEY", "the key of the certificate is or was in use already");
   const { certFingerprint, publicKey, certificate } = member;
+  // One that came twice in an exchange: whose log is behind knows that of the older CA alone.
+  const { former } = member;
+  const isSecond =
+    certificate?.issuer === primary.fingerprint &&
+    trust.authorities.some((one) => !one.primary && one.fingerprint === former?.certificate?.issuer);
   return {
     ...member,
     certFingerprint: read.fingerprint,
@@ -287,7 +292,7 @@ export function recertified(
       notBefore: read.notBefore,
       notAfter: read.notAfter,
     },
-    former: { certFingerprint, publicKey, certificate },
+    former: isSecond ? former : { certFingerprint, publicKey, certificate },
   };
 }
 
@@ -534,9 +539,17 @@ export interface RotationProgress {
   readonly completeSince: number | undefined;
 }
 
-/** Whose certificates count: who is only away must be able to come back (a FAILED one too). */
+/** Whose certificates count: whoever may come back, one that is FAILED, disabled or on its way too: it would find all doors shut. */
 export function countsForGate({ state }: Pick<Member, "state">): boolean {
+  return state !== "REMOVED";
+}
+/** Whose word on the others counts: those who take part. */
+export function looksForGate({ state }: Pick<Member, "state">): boolean {
   return state === "ENABLED" || state === "FAILED";
+}
+/** Members that a cut-over would leave behind. */
+export function leftBehind({ to }: Pick<Rotation, "to">, members: Iterable<Member>): Member[] {
+  return [...members].filter((one) => countsForGate(one) && one.certificate?.issuer !== to);
 }
 
 /**
@@ -548,16 +561,13 @@ export function rotationProgress(
   members: Iterable<Member>,
   sightings: ReadonlyMap<string, CertificateSighting>,
 ): RotationProgress {
-  const all = [...members];
-  const counted = all.filter(countsForGate);
+  const counted = [...members].filter(countsForGate);
   const laggards = new Map<string, string>();
   let since = startedAt;
-  // One that was admitted and is on its way would find all doors shut.
-  for (const member of all)
-    if ((countsForGate(member) || member.state === "JOINING") && member.certificate?.issuer !== to)
-      laggards.set(member.uuid, "has no certificate of the new CA");
-  for (const { uuid } of counted) {
-    if (laggards.has(uuid)) continue;
+  for (const { uuid } of leftBehind({ to }, counted)) laggards.set(uuid, "has no certificate of the new CA");
+  for (const member of counted) {
+    const { uuid } = member;
+    if (laggards.has(uuid) || !looksForGate(member)) continue;
     const word = sightings.get(uuid);
     const seen = new Map(word?.rotation === id ? word.seen.map((one) => [one.peer, one]) : []);
     for (const peer of counted) {

@@ -19,12 +19,12 @@ import {
   certificateKey,
   certificatesMax,
   certificatesOf,
-  countsForGate,
   cutOver,
   type FormerAuthority,
   gateProblem,
   genesisTrust,
   type IssuedCertificate,
+  leftBehind,
   listOf,
   type PastRotation,
   type Pki,
@@ -1166,9 +1166,7 @@ function withNewCa(
     const problem = gateProblem(progress, nameOf);
     if (problem !== undefined) return problem;
   } else {
-    const behind = [...core.members.values()].filter(
-      (one) => countsForGate(one) && one.certificate?.issuer !== rotation.to,
-    );
+    const behind = leftBehind(rotation, core.members.values());
     const named = new Set(leaving);
     if (named.size !== behind.length || behind.some((one) => !named.has(one.uuid)))
       return fail(

@@ -44,6 +44,7 @@ export {
   certificatesOf,
   crlValidMs,
   type FreshCertificate,
+  leftBehind,
   primaryOf,
 } from "./certificates.js";
 export type { ControlChannel, FromControl, ToControl } from "./channel.js";

@@ -14,6 +14,9 @@
  *
  *     length u16 | exporter values of 32 bytes    ->    <-    how many of them were known, u16
  *
+ * A peer whose log is behind may know this node by the certificate before the newest alone, or by a CA that is gone. The name
+ * that a client asks for (SNI) says which of both the server is to show; and a client that is refused shows its former one.
+ *
  * Invariants: a stream is handed over after the check by both sides, and nothing of the peer was read before; a stream
  * whose peer fails the check after `use` is closed; sockets that have not passed yet are bounded in number and time, and
  * the oldest makes room, so that idlers keep nobody out.
@@ -22,14 +25,16 @@ import { constants, createHash, type X509Certificate } from "node:crypto";
 import net from "node:net";
 import tls from "node:tls";
 import { assert, DbError, InvariantError } from "../base/errors.js";
-import type {
-  DialTarget,
-  PeerCredentials,
-  PeerIdentity,
-  PeerNetwork,
-  PeerRefusal,
-  PeerStream,
-  PeerVerdict,
+import {
+  type DialTarget,
+  mayKnowFormer,
+  type PeerCredentials,
+  type PeerIdentity,
+  type PeerNetwork,
+  type PeerRefusal,
+  type PeerStream,
+  type PeerVerdict,
+  type ShownIdentity,
 } from "../rpc/contract.js";
 import type { Listener } from "./index.js";
 
@@ -169,6 +174,27 @@ class TlsPeerStream implements PeerStream {
   }
 }
 
+/** Asked for by name. */
+const formerName = "former.scratchbird.invalid";
+/** Of a dial: which of its certificates the server is asked for, and which of ours it sees; one after the other. */
+const ways = [
+  { wantsFormer: false, showsFormer: false },
+  { wantsFormer: true, showsFormer: false },
+  { wantsFormer: false, showsFormer: true },
+  { wantsFormer: true, showsFormer: true },
+] as const;
+
+function contextOf(own: ShownIdentity | undefined): tls.SecureContext {
+  return tls.createSecureContext({
+    ...(own === undefined ? {} : { cert: own.certificatePem, key: own.keyPem }),
+    ca: [], // nobody is trusted by OpenSSL's rules: our own check decides
+    minVersion: "TLSv1.3",
+    maxVersion: "TLSv1.3",
+    ciphers: suites,
+    secureOptions: constants.SSL_OP_NO_TICKET | constants.SSL_OP_NO_RENEGOTIATION,
+  });
+}
+
 /** A stream that `use` looks at again. */
 interface Live {
   readonly socket: tls.TLSSocket;
@@ -193,6 +219,11 @@ export class HostPeerNetwork implements PeerNetwork {
   readonly #toleranceMs: number;
   #credentials: PeerCredentials | undefined;
   #context: tls.SecureContext | undefined;
+  /** With the certificate before; undefined: there is none. */
+  #formerContext: tls.SecureContext | undefined;
+  #formerOwn = "";
+  /** How a node is dialled next, where the usual way was refused: see `ways`. */
+  readonly #ways = new Map<string, number>();
   #onRefusal: (refusal: PeerRefusal) => void = () => {};
   readonly #servers = new Set<net.Server>();
   /** In order of arrival. */
@@ -220,20 +251,15 @@ export class HostPeerNetwork implements PeerNetwork {
 
   /** @throws DbError configFileError (F0000) when certificate or key cannot be used; all stays as it was then */
   use(credentials: PeerCredentials): void {
-    const { own } = credentials;
+    const { own, former } = credentials;
     try {
-      this.#context = tls.createSecureContext({
-        ...(own === undefined ? {} : { cert: own.certificatePem, key: own.keyPem }),
-        ca: [], // nobody is trusted by OpenSSL's rules: our own check decides
-        minVersion: "TLSv1.3",
-        maxVersion: "TLSv1.3",
-        ciphers: suites,
-        secureOptions: constants.SSL_OP_NO_TICKET | constants.SSL_OP_NO_RENEGOTIATION,
-      });
+      this.#context = contextOf(own);
+      this.#formerContext = former && contextOf(former);
     } catch (error) {
       throw new DbError("configFileError", "the node's certificate or key cannot be used", {}, error);
     }
     this.#credentials = credentials;
+    this.#formerOwn = former === undefined ? "" : fingerprintOfPem(former.certificatePem);
     this.#own = own === undefined ? "" : fingerprintOfPem(own.certificatePem);
     for (const live of [...this.#live]) {
       if (live.certificate === undefined) continue;
@@ -452,10 +478,15 @@ export class HostPeerNetwork implements PeerNetwork {
       oldest.destroy();
     }
     const remoteAddress = `${raw.remoteAddress ?? "?"}:${raw.remotePort ?? 0}`;
-    const own = this.#own;
+    let own = this.#own;
     const socket = new tls.TLSSocket(raw, {
       isServer: true,
       secureContext: this.#context,
+      SNICallback: (name, choose) => {
+        const former = name === formerName ? this.#formerContext : undefined;
+        if (former !== undefined) own = this.#formerOwn;
+        choose(null, former);
+      },
       ALPNProtocols: [renewalProtocol, streamProtocol],
       requestCert: true,
       rejectUnauthorized: false,
@@ -539,7 +570,9 @@ export class HostPeerNetwork implements PeerNetwork {
   ): Promise<{ readonly socket: tls.TLSSocket; readonly peer: PeerIdentity; readonly live: Live }> {
     const { address } = target;
     const where = hostAndPort(address);
-    const context = this.#context;
+    const way = ways[protocol === streamProtocol ? (this.#ways.get(address) ?? 0) : 0]!;
+    const showsFormer = way.showsFormer && this.#formerContext !== undefined;
+    const context = showsFormer ? this.#formerContext : this.#context;
     assert(context !== undefined, "credentials come before connections");
     assert(target.node !== undefined || target.authority !== undefined, "a dial knows whom it wants");
     return new Promise((resolve, reject) => {
@@ -548,9 +581,14 @@ export class HostPeerNetwork implements PeerNetwork {
         reject(failure("UNREACHABLE", address, why));
         return;
       }
-      const own = this.#own;
+      const own = showsFormer ? this.#formerOwn : this.#own;
+      const nextWay = (condition: string): void => {
+        if (target.authority === undefined && mayKnowFormer.has(condition))
+          this.#ways.set(address, ((this.#ways.get(address) ?? 0) + 1) % ways.length);
+      };
       const socket = tls.connect({
         ...where,
+        ...(way.wantsFormer ? { servername: formerName } : {}),
         secureContext: context,
         ALPNProtocols: [protocol],
         rejectUnauthorized: false,
@@ -585,6 +623,7 @@ export class HostPeerNetwork implements PeerNetwork {
         const certificate = socket.getPeerX509Certificate();
         const verdict = this.#verdictOfServer(socket, certificate, target);
         if ("condition" in verdict) {
+          nextWay(verdict.condition);
           this.#refused(verdict, remoteAddress);
           fail(failure("UNREACHABLE", address, verdict.message, verdict.condition));
           return;
@@ -612,6 +651,7 @@ export class HostPeerNetwork implements PeerNetwork {
         if (said.length < 1 + length && length <= conditionMax) return;
         if (length > 0) {
           const condition = said.toString("latin1", 1, 1 + length);
+          nextWay(condition);
           const message = /^[A-Z_]+$/.test(condition)
             ? `it refuses this node: ${condition}`
             : "no node is there";
@@ -619,6 +659,7 @@ export class HostPeerNetwork implements PeerNetwork {
           return;
         }
         assert(peer !== undefined && live !== undefined, "the peer was checked");
+        if (protocol === streamProtocol) this.#ways.delete(address);
         socket.pause();
         settle();
         const rest = said.subarray(1);

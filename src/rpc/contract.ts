@@ -58,12 +58,24 @@ export type PeerVerdict =
     }
   | { readonly condition: string; readonly message: string; readonly node: string | undefined };
 
+export interface ShownIdentity {
+  readonly certificatePem: string;
+  readonly keyPem: string;
+}
+/** Of a refusal: the peer, or this node, may know the other by an older certificate. */
+export const mayKnowFormer: ReadonlySet<string> = new Set(["NOT_PINNED", "UNTRUSTED_CA"]);
+
 export interface PeerCredentials {
   /**
    * What this node shows: its certificate, then that of its CA, by which one who joins knows it. Undefined: nothing yet, it
    * is about to join.
    */
-  readonly own: { readonly certificatePem: string; readonly keyPem: string } | undefined;
+  readonly own: ShownIdentity | undefined;
+  /**
+   * What this node showed before. One whose log is behind knows it by nothing else, and could never be told of the newer one: to
+   * who asks for it, or refuses the other, it is shown.
+   */
+  readonly former?: ShownIdentity | undefined;
   /** Of a peer's certificate (DER). */
   check(certificate: Uint8Array): PeerVerdict;
 }

@@ -69,6 +69,7 @@ export {
 export {
   type NodeMaterial,
   promoteMaterial,
+  readFormerMaterial,
   readNodeMaterial,
   readNodeMaterials,
   signerOf,

@@ -165,7 +165,7 @@ describe("the files of a node", () => {
         },
       });
       try {
-        promoteMaterial(dying, next);
+        promoteMaterial(dying, next, material);
       } catch (error) {
         expect((error as Error).message).toBe("dead");
         left = 0;
@@ -173,7 +173,7 @@ describe("the files of a node", () => {
       expect(readNodeMaterials(disk), `dead at step ${stop}`).toContainEqual(next);
     }
     expect(readNodeMaterials(disk)).toEqual([next]);
-    expect(disk.listSync("tls")).toEqual(["ca.crt", "node.crt", "node.key"]);
+    expect(disk.listSync("tls")).toEqual(["ca.crt", "former.pem", "node.crt", "node.key"]);
   });
 });
 

@@ -4,6 +4,7 @@
  *
  *     node.crt node.key ca.crt        the certificate in use
  *     next-<16 digits>.pem            one that was issued and is not in use yet: key, certificate, CA in one file
+ *     former.pem                      the one before it, for peers whose logs are behind
  *     ca.key                          of a CA founded by versions that kept its key in the clear (`ca-store.ts` takes it in)
  *
  * A new certificate comes into use when the consensus log says that it is the node's. It lies whole in one file until then, and
@@ -21,6 +22,7 @@ const paths = {
   nodeKey: "tls/node.key",
   authorityCertificate: "tls/ca.crt",
 } as const;
+const formerPath = "tls/former.pem";
 const nextPattern = /^next-[0-9a-f]{16}\.pem$/;
 
 export interface NodeMaterial {
@@ -52,9 +54,15 @@ export function storeNextMaterial(disk: Disk, own: KeyAndCertificate, authorityP
 }
 
 /** The certificate that the log names takes the place of the one before; others that were issued are of no use any more. */
-export function promoteMaterial(disk: Disk, { own, authorityPem, certFingerprint }: NodeMaterial): void {
+export function promoteMaterial(
+  disk: Disk,
+  { own, authorityPem, certFingerprint }: NodeMaterial,
+  former: NodeMaterial,
+): void {
   const present = disk.listSync("tls").filter((name) => nextPattern.test(name));
   if (present.length === 0) return;
+  const before = `${former.own.keyPem}${former.own.certificatePem}${former.authorityPem}`;
+  disk.writeFileSync(formerPath, Buffer.from(before), 0o600);
   storeNodeMaterial(disk, own, authorityPem);
   // The one in use last: until the three files are there it is all there is.
   const kept = `next-${certFingerprint.slice(0, 16)}.pem`;
@@ -86,6 +94,11 @@ export function readNodeMaterials(disk: Disk): NodeMaterial[] {
   }
   const others = next.filter((one) => one.certFingerprint !== current?.certFingerprint);
   return current === undefined ? others : [current, ...others];
+}
+
+/** Undefined: there was none before. @throws DbError configFileError (F0000) as `readNodeMaterials` */
+export function readFormerMaterial(disk: Disk): NodeMaterial | undefined {
+  return disk.existsSync(formerPath) ? readNext(disk, formerPath) : undefined;
 }
 
 /** The certificate in use, as `readNodeMaterials`. */

@@ -22,7 +22,7 @@ import type {
   Role,
   Rotation,
 } from "../cluster/contract.js";
-import { isVoting, quorumOf, roleBits, roleOf, rolesFrom } from "../cluster/index.js";
+import { isVoting, leftBehind, quorumOf, roleBits, roleOf, rolesFrom } from "../cluster/index.js";
 import { durationMs, nearestSetting, normalizeSetting, settingDef } from "../cluster/settings.js";
 import type { CatalogReader, ObjectId } from "../model/schema.js";
 import { sysSchemaId } from "../model/schema.js";
@@ -635,9 +635,7 @@ function cutOverCa(call: Call): ClusterChange {
   if (requires !== "true" && requires !== "false")
     throw new DbError("invalidParameterValue", "REQUIRE CONVERGENCE takes TRUE or FALSE");
   if (requires === "true") return { kind: "cutOver", id: rotation.id, leaving: undefined };
-  const leaving = [...call.view.members.values()].filter(
-    (one) => (one.state === "ENABLED" || one.state === "FAILED") && one.certificate?.issuer !== rotation.to,
-  );
+  const leaving = leftBehind(rotation, call.view.members.values());
   for (const { name } of leaving)
     call.notice("01000", `node "${name}" has no certificate of the new CA, and is left behind`);
   return { kind: "cutOver", id: rotation.id, leaving: leaving.map((one) => one.uuid) };

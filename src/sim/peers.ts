@@ -12,14 +12,15 @@
 import { createHash } from "node:crypto";
 import { assert, DbError } from "../base/errors.js";
 import type { Listener } from "../platform/index.js";
-import type {
-  DialTarget,
-  PeerCredentials,
-  PeerIdentity,
-  PeerNetwork,
-  PeerRefusal,
-  PeerStream,
-  PeerVerdict,
+import {
+  type DialTarget,
+  mayKnowFormer,
+  type PeerCredentials,
+  type PeerIdentity,
+  type PeerNetwork,
+  type PeerRefusal,
+  type PeerStream,
+  type PeerVerdict,
 } from "../rpc/contract.js";
 import type { SimClock } from "./clock.js";
 import { SimRandom } from "./random.js";
@@ -405,8 +406,10 @@ class SimPeerStream implements PeerStream {
   }
 
   /** As its other end shows itself now: on real sockets streams go over to newer certificates. */
-  get shown(): Uint8Array | undefined {
-    return this.certificate === undefined ? undefined : (this.#far?.network.shown ?? this.certificate);
+  get shown(): readonly Uint8Array[] {
+    if (this.certificate === undefined) return [];
+    const now = this.#far?.network.all ?? [];
+    return now.length === 0 ? [this.certificate] : now;
   }
   get isOpen(): boolean {
     return !this.#dead && !this.#closed;
@@ -543,8 +546,8 @@ export class SimPeerNetwork implements PeerNetwork {
     this.#credentials = credentials;
     for (const stream of this.#streams()) {
       const { shown } = stream;
-      if (shown === undefined) continue;
-      const verdict = credentials.check(shown);
+      if (shown.length === 0) continue;
+      const verdict = firstOf(shown, (one) => credentials.check(one));
       if (!("condition" in verdict)) continue;
       this.#refused(verdict, stream.remoteAddress);
       stream.destroy();
@@ -554,8 +557,8 @@ export class SimPeerNetwork implements PeerNetwork {
   standing(): ReadonlyMap<string, string | undefined> {
     const by = new Map<string, string | undefined>();
     for (const { peer, shown, isOpen } of this.#streams()) {
-      if (peer.kind !== "member" || shown === undefined || !isOpen) continue;
-      const verdict = this.#credentials!.check(shown);
+      if (peer.kind !== "member" || shown.length === 0 || !isOpen) continue;
+      const verdict = firstOf(shown, (one) => this.#credentials!.check(one));
       const fingerprint = "condition" in verdict ? undefined : verdict.certFingerprint;
       by.set(peer.node, by.has(peer.node) && by.get(peer.node) !== fingerprint ? undefined : fingerprint);
     }
@@ -626,7 +629,7 @@ export class SimPeerNetwork implements PeerNetwork {
         if (shown === undefined) return back(() => fail("UNREACHABLE", "the connection was closed"));
         back(() => {
           if (over()) return;
-          const server = this.#judgeServer(shown, target);
+          const server = firstOf(listening.network.all, (one) => this.#judgeServer(one, target));
           if ("condition" in server) {
             this.#refused(server, address);
             fail("UNREACHABLE", `${server.condition}: ${server.message}`);
@@ -637,7 +640,10 @@ export class SimPeerNetwork implements PeerNetwork {
             if (this.dead) return;
             if (wire.listeningAt(address) !== listening)
               return back(() => fail("UNREACHABLE", "the connection was closed"));
-            const client = listening.network.#judgeClient(own, listening.strangers);
+            const client =
+              own === undefined
+                ? listening.network.#judgeClient(own, listening.strangers)
+                : firstOf(this.all, (one) => listening.network.#judgeClient(one, listening.strangers));
             if ("condition" in client) {
               listening.network.#refused(client, from.name);
               return back(() => fail("UNREACHABLE", `it refuses this node: ${client.condition}`));
@@ -660,6 +666,13 @@ export class SimPeerNetwork implements PeerNetwork {
     });
   }
 
+  /** The certificates that it may show, the newest first. On real sockets the older one takes another dial. */
+  get all(): Uint8Array[] {
+    const { own, former } = this.#credentials ?? {};
+    return [own, former].flatMap((one) =>
+      one === undefined ? [] : [Buffer.from(one.certificatePem, "utf8")],
+    );
+  }
   /** Its certificate, as peers see it. */
   get shown(): Uint8Array | undefined {
     const own = this.#credentials?.own;
@@ -690,6 +703,19 @@ export class SimPeerNetwork implements PeerNetwork {
       return { condition: "WRONG_NODE", message: `node ${node} is there, not node ${target.node}`, node };
     return member(verdict);
   }
+}
+
+/** The first that passes; the refusal of the first where none does. */
+function firstOf<T extends object>(shown: readonly Uint8Array[], judge: (one: Uint8Array) => T): T {
+  let refusal: T | undefined;
+  for (const one of shown) {
+    const verdict = judge(one);
+    if (!("condition" in verdict)) return verdict;
+    refusal ??= verdict;
+    if (!mayKnowFormer.has(String(verdict.condition))) break;
+  }
+  assert(refusal !== undefined, "something was shown");
+  return refusal;
 }
 
 function member({ node, certFingerprint }: { node: string; certFingerprint: string }): PeerIdentity {

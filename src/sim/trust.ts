@@ -147,6 +147,7 @@ const nowhere: Pick<Disk, "existsSync" | "readFileSync" | "writeFileSync" | "mak
   };
 export const simCertificatePath = "tls/node.crt";
 const nextPath = "tls/next.crt";
+const formerPath = "tls/former.crt";
 const keysPath = "ca/keys";
 
 /** `keepsCa`: the CA's key is on its disk. */
@@ -165,6 +166,7 @@ export function simTrust(
   const held = (): string[] =>
     [textIn(simCertificatePath) ?? first, textIn(nextPath)].filter((one) => one !== undefined);
   let current = textIn(simCertificatePath) ?? first;
+  let former = textIn(formerPath);
   const authorityPem = pemOf(caText(clusterUuid, 1));
   return {
     pki: simPki,
@@ -191,6 +193,12 @@ export function simTrust(
       if (wanted === undefined || wanted === sha256(current)) return;
       const next = held().find((one) => sha256(one) === wanted);
       if (next === undefined) return;
+      const issuerOf = (text: string | undefined): string | undefined =>
+        text === undefined ? undefined : readShown(text)?.issuer;
+      // As on a real node.
+      if (former === undefined || issuerOf(former) === issuerOf(next) || issuerOf(current) !== issuerOf(next))
+        former = current;
+      write(formerPath, former);
       current = next;
       if (textIn(simCertificatePath) !== next) write(simCertificatePath, next);
     },
@@ -198,14 +206,17 @@ export function simTrust(
       this.follow(cluster);
       return {
         own: { certificatePem: current, keyPem: "" },
+        former: former === undefined ? undefined : { certificatePem: former, keyPem: "" },
         check: (der): PeerVerdict => {
           const { clusterUuid: theirs, nodeUuid: node, issuer, serial, certFingerprint } = shownBy(der);
           const refuse = (condition: string): PeerVerdict => ({ condition, message: condition, node });
           const { authorities } = cluster;
-          if (authorities.length > 0 && !authorities.some((one) => one.fingerprint === issuer))
+          const isNew = !cluster.members.has(nodeUuid);
+          const isIssuers = isNew && readShown(current)?.issuer === issuer;
+          if (authorities.length > 0 && !isIssuers && !authorities.some((one) => one.fingerprint === issuer))
             return refuse("UNTRUSTED_CA");
           if (theirs !== clusterUuid) return refuse("WRONG_CLUSTER");
-          const member = cluster.members.get(node);
+          const member = isNew && told.has(node) ? undefined : cluster.members.get(node);
           if (member?.state !== "REMOVED" && cluster.isRevoked(issuer, serial)) return refuse("REVOKED");
           const accepted = { node, certFingerprint };
           if (member === undefined)

@@ -195,9 +195,7 @@ export const clusterProviders: Readonly<Record<string, Provider>> = {
     const { rotation } = view;
     if (rotation === undefined) return;
     const progress = view.rotationProgress()!;
-    const counted = [...view.members.values()].filter(
-      (one) => one.state === "ENABLED" || one.state === "FAILED",
-    );
+    const counted = [...view.members.values()].filter((one) => one.state !== "REMOVED");
     yield {
       ...row(rotation),
       phase: "OVERLAP",
