@@ -93,7 +93,9 @@ export function swarmOf(seed: number): Swarm {
   // A folder may be lost only where nothing else takes votes.
   const losesFolder = seed % 5 === 3;
   // An old folder shows a certificate of a CA that is gone, and is refused before it says anything.
-  const isChosen = (one: Operation): boolean => !losesFolder || (!takesVotes.has(one) && one !== "rotate");
+  const mayRotate = !losesFolder && !chosenFaults.includes("putBack");
+  const isChosen = (one: Operation): boolean =>
+    (!losesFolder || !takesVotes.has(one)) && (mayRotate || one !== "rotate");
   if (losesFolder) chosenFaults.push("putBack", "putBack", "putBack");
   const spikes = one([0, 0], [0.01, 20], [0.05, 20], [0.01, 200], [0.001, 1500]);
   return {
