@@ -1,6 +1,6 @@
 /**
  * The pages of docs/operations, executed as written: each command in its order, each answer compared. Only the ports are
- * moved to free ones. CI runs the first page; SCRATCHBIRD_RUNBOOKS=all runs them all (.ci/nightly).
+ * moved to free ones. CI runs two of them; SCRATCHBIRD_RUNBOOKS=all runs them all (.ci/nightly).
  *
  * Needs the built program (dist/); skips with a reason where there is none.
  */
@@ -210,6 +210,7 @@ describe.skipIf(!isBuilt)("docs/operations", () => {
     await desk.run(blocks.at(-1)!.commands[0]!);
   }, 90_000);
 
+  it("certificates.md", async () => execute(await deskWithCluster(), "certificates.md"), 90_000);
   it.skipIf(!all)(
     "client-authentication.md",
     async () => execute(await deskWithCluster(), "client-authentication.md"),
