@@ -10,13 +10,7 @@
 import { X509Certificate } from "node:crypto";
 import { DbError } from "./base/errors.js";
 import type { CertificateFacts, Pki, Signer, Authority as TrustedAuthority } from "./cluster/contract.js";
-import {
-  type CaService,
-  type CertificateStore,
-  type ClusterState,
-  certificatesOf,
-  crlValidMs,
-} from "./cluster/index.js";
+import { type CaService, type CertificateStore, type ClusterState, crlValidMs } from "./cluster/index.js";
 import type { Clock, Disk, Random } from "./platform/index.js";
 import type { PeerCredentials, PeerVerdict } from "./rpc/contract.js";
 import {
@@ -195,7 +189,7 @@ export function hostTrust(options: HostTrustOptions): NodeTrust {
               const member = isNew && told.has(uuid) ? undefined : cluster.members.get(uuid);
               if (member !== undefined) {
                 const removed = member.state === "REMOVED" && !leaving.has(uuid);
-                return { fingerprints: certificatesOf(member).map((one) => one.certFingerprint), removed };
+                return { fingerprints: cluster.pinnedOf(member).map((one) => one.certFingerprint), removed };
               }
               const known = told.get(uuid);
               return known === undefined ? undefined : { fingerprints: [known], removed: false };

@@ -36,7 +36,7 @@ import {
 import { type ClusterState, errorOf } from "./cluster-state.js";
 import type { ClusterChange, ClusterCommand, Signer } from "./contract.js";
 import type { AuthorityAnswer, AuthorityRequest } from "./control-messages.js";
-import { isFollowing, isVoting, keepsQuorum, type Member } from "./membership.js";
+import { isFollowing, isVoting, type Member, quorumOf } from "./membership.js";
 
 export interface KeeperOptions {
   readonly self: string;
@@ -72,6 +72,8 @@ const sayAgainMs = sightingMaxAgeMs - 60_000;
 const revokeRemovedAfterMs = 60_000;
 /** Lists of two CA keepers, or of two statements, come one behind the other. */
 const listAttempts = 10;
+/** CREATE CA makes keys that nobody may ever ask for. */
+const caKeysMax = 8;
 
 export class CertificateKeeper {
   readonly #options: KeeperOptions;
@@ -353,6 +355,12 @@ export class CertificateKeeper {
       case "revoke":
         return this.#revoke(request);
       case "createCa": {
+        if (authority.keys().length >= caKeysMax)
+          throw new DbError(
+            "configurationLimitExceeded",
+            `there are ${caKeysMax} keys of certificate authorities on this node already`,
+            { hint: "Those of CAs that are cut over or canceled are destroyed by themselves." },
+          );
         const certificatePem = await authority.create();
         return { authorityPem: certificatePem };
       }
@@ -413,10 +421,18 @@ export class CertificateKeeper {
   async #revoke(request: AuthorityRequest & { kind: "revoke" }): Promise<AuthorityAnswer> {
     const { cluster, log } = this.#options;
     const state = cluster();
+    const member = request.node === undefined ? undefined : this.#memberOf(state, request.node);
+    if (member !== undefined && member.certificate === undefined)
+      throw new DbError(
+        "objectNotInPrerequisiteState",
+        `the certificate of node ${member.name} is not known`,
+        {
+          detail: "UNKNOWN_CERTIFICATE: it was admitted by a release that did not note it.",
+          hint: "REMOVE NODE takes the node's access away, or ROTATE CA gives it a certificate that is known.",
+        },
+      );
     const targets =
-      request.node === undefined
-        ? this.#bySerial(state, request.serial ?? "")
-        : this.#unrevoked(state, this.#memberOf(state, request.node));
+      member === undefined ? this.#bySerial(state, request.serial ?? "") : this.#unrevoked(state, member);
     const open = targets.filter(({ issuer, serial }) => !state.isRevoked(issuer, serial));
     if (open.length === 0) return { revoked: [] };
     for (const { issuer, serial } of open) this.#refuseIfNeeded(state, issuer, serial);
@@ -424,6 +440,25 @@ export class CertificateKeeper {
     const serials = open.map((one) => one.serial);
     log.warn("certificates were revoked", { serials, reason: request.reason, by: request.by });
     return { revoked: serials };
+  }
+
+  /**
+   * After an answer of a peer: what it says that was revoked has to be so in the log.
+   * @throws DbError 08P01
+   */
+  checkDone(request: AuthorityRequest, { revoked }: AuthorityAnswer): void {
+    if (request.kind !== "revoke") return;
+    const state = this.#options.cluster();
+    const open =
+      request.node === undefined
+        ? this.#bySerial(state, request.serial ?? "").filter(
+            ({ issuer, serial }) => !state.isRevoked(issuer, serial),
+          )
+        : this.#unrevoked(state, this.#memberOf(state, request.node));
+    if (open.length > 0)
+      throw new DbError("protocolViolation", "the node that keeps the key of the CA has not revoked", {
+        detail: `Not revoked: ${open.map((one) => one.serial).join(", ")}; its answer: ${revoked?.join(", ") || "none"}.`,
+      });
   }
 
   #memberOf(state: ClusterState, node: string): Member {
@@ -467,10 +502,15 @@ export class CertificateKeeper {
         "CA_KEY: cut off, it could issue and revoke nothing.",
         "Bring the key to another node first: BACKUP CA KEY, RECOVER CA KEY.",
       );
-    if (
-      isVoting(member) &&
-      !keepsQuorum(state.members.values(), member.uuid, (uuid) => uuid === self || isReachable(uuid))
-    )
+    // Without its certificate it stays a voter: those who can still speak must be a quorum of all.
+    const voters = [...state.members.values()].filter(isVoting);
+    const left = voters.filter(
+      ({ uuid, certificate }) =>
+        uuid !== member.uuid &&
+        (uuid === self || isReachable(uuid)) &&
+        (certificate === undefined || !state.isRevoked(certificate.issuer, certificate.serial)),
+    );
+    if (isVoting(member) && left.length < quorumOf(voters.length))
       refuse(
         `without node ${member.name} no quorum would be left`,
         "NO_QUORUM: nobody could decide anything any more.",
@@ -554,7 +594,12 @@ export class CertificateKeeper {
       await change({ kind: "beginOverlap", id, certificatePem, crlPem, windowMs, automatic }, by);
     } catch (error) {
       // Whatever is not known to be refused may have been done: its key is needed then.
-      const refused = ["objectInUse", "objectNotInPrerequisiteState", "invalidParameterValue"];
+      const refused = [
+        "objectInUse",
+        "objectNotInPrerequisiteState",
+        "invalidParameterValue",
+        "cannotConnectNow",
+      ];
       if (automatic && error instanceof DbError && refused.includes(error.condition))
         authority.forget(fingerprint);
       throw error;

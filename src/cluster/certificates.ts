@@ -192,6 +192,10 @@ export const crlCharsMax = 4_000_000;
 export const authoritiesMax = 4;
 export const formerAuthoritiesMax = 1000;
 export const certificatesMax = 100_000;
+/** Of users and services; the rest is for nodes. */
+export const clientCertificatesMax = 90_000;
+/** By the clock of who signs, before that of who leads. */
+const listAheadMs = 10 * 60_000;
 /** Expired certificates are forgotten after so long: nobody accepts them, revoked or not. */
 const forgottenAfterMs = 30 * 86_400_000;
 
@@ -270,6 +274,10 @@ export function recertified(
     return refuse("CHAIN_INVALID", "it is no node certificate of the CA that issues now");
   if (read.clusterUuid !== clusterUuid)
     return refuse("WRONG_CLUSTER", `it is a certificate of cluster ${read.clusterUuid}`);
+  // Whom an administrator has cut off does not help itself to another one.
+  const standing = trust.authorities.find((one) => one.fingerprint === member.certificate?.issuer);
+  if (standing !== undefined && listOf(standing, pki)?.revoked.has(member.certificate!.serial) === true)
+    return refuse("REVOKED", `the certificate before, ${member.certificate!.serial}, is revoked`);
   if (read.node !== member.uuid) return refuse("WRONG_NODE", `it is a certificate of node ${read.node}`);
   if (listOf(primary, pki)?.revoked.has(read.serial) === true)
     return refuse("REVOKED", `certificate ${read.serial} is revoked`);
@@ -296,22 +304,27 @@ export function recertified(
   };
 }
 
-/** The certificate by which its node may be known, the newest first. */
+/** The certificates that a node has, the newest first. */
 export function certificatesOf(
   member: Member,
 ): readonly Pick<Member, "certFingerprint" | "publicKey" | "certificate">[] {
   return member.former === undefined ? [member] : [member, member.former];
 }
 
-/** The register with one more, and without those that nobody asks for any more. */
+/** The register with one more, and without those that nobody asks for any more, or the oldest. `at`: what time the log has. */
 export function registered(
   certificates: ReadonlyMap<string, IssuedCertificate>,
   one: IssuedCertificate,
+  at: number,
 ): ReadonlyMap<string, IssuedCertificate> {
   const next = new Map<string, IssuedCertificate>();
-  for (const [key, other] of certificates)
-    if (other.notAfter + forgottenAfterMs > one.issuedAt) next.set(key, other);
-  return next.set(certificateKey(one), one);
+  for (const [key, other] of certificates) if (other.notAfter + forgottenAfterMs > at) next.set(key, other);
+  next.set(certificateKey(one), one);
+  for (const key of next.keys()) {
+    if (next.size <= certificatesMax) break;
+    next.delete(key);
+  }
+  return next;
 }
 export const certificateKey = ({ issuer, serial }: Pick<CertificateFacts, "issuer" | "serial">): string =>
   `${issuer} ${serial}`;
@@ -346,6 +359,7 @@ export function withList(
   fingerprint: Hash,
   crlPem: string,
   certificates: ReadonlyMap<string, IssuedCertificate>,
+  at: number,
 ): CaTrust | ErrorRecord {
   const authority = trust.authorities.find((one) => one.fingerprint === fingerprint);
   if (authority === undefined)
@@ -356,6 +370,13 @@ export function withList(
       "invalidParameterValue",
       "the revocation list cannot be read, or its CA has not signed it",
       "CRL_INVALID: nothing was changed.",
+    );
+  // By a clock that is ahead, certificates would seem to have expired, and their revocations be forgotten.
+  if (list.thisUpdate > at + listAheadMs)
+    return fail(
+      "invalidParameterValue",
+      "the revocation list is from the future",
+      "CRL_INVALID: the clock of the node that keeps the CA's key is ahead.",
     );
   const before = listOf(authority, pki);
   const number = (before?.number ?? 0) + 1;
@@ -368,7 +389,7 @@ export function withList(
   for (const serial of before?.revoked.keys() ?? []) {
     if (list.revoked.has(serial)) continue;
     const known = certificates.get(certificateKey({ issuer: fingerprint, serial }));
-    if (known === undefined || known.notAfter >= list.thisUpdate)
+    if (known === undefined || known.notAfter >= Math.min(list.thisUpdate, at))
       return fail(
         "invalidParameterValue",
         `certificate ${serial} is missing in the revocation list`,

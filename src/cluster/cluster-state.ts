@@ -17,8 +17,8 @@ import {
   type CaTrust,
   type CertificateSighting,
   certificateKey,
-  certificatesMax,
   certificatesOf,
+  clientCertificatesMax,
   cutOver,
   type FormerAuthority,
   gateProblem,
@@ -245,6 +245,13 @@ export class ClusterState implements ClusterView {
   isRevoked(issuer: Hash, serial: string): boolean {
     return this.revocations(issuer)?.revoked.has(serial) === true;
   }
+  /** The certificates by which a member may be known: where its newest is revoked, no older one stands in for it. */
+  pinnedOf(member: Member): ReturnType<typeof certificatesOf> {
+    const { certificate } = member;
+    return certificate !== undefined && this.isRevoked(certificate.issuer, certificate.serial)
+      ? [member]
+      : certificatesOf(member);
+  }
   get tokens(): ReadonlyMap<string, JoinToken> {
     return this.#core.tokens;
   }
@@ -440,8 +447,8 @@ export class ClusterState implements ClusterView {
       return fail("undefinedObject", `certificate authority ${certificate.issuer} is not trusted`);
     if (certificates.has(certificateKey(certificate)))
       return fail("duplicateObject", `a certificate with the serial number ${certificate.serial} exists`);
-    const next = registered(certificates, certificate);
-    if (next.size > certificatesMax)
+    const next = registered(certificates, certificate, this.latest?.epoch.publishedAt ?? 0);
+    if (next.size > clientCertificatesMax)
       return fail("configurationLimitExceeded", "too many certificates are valid");
     this.#core = { ...this.#core, certificates: next };
     return undefined;
@@ -905,11 +912,12 @@ function maySign({ core, pki }: Base, uuid: string, fingerprint: Hash): boolean 
   const member = core.members.get(uuid);
   if (member === undefined) return true; // nobody has its key
   if (member.state === "REMOVED") return false;
+  const isTakenBack = ({ certificate }: Pick<Member, "certificate">): boolean => {
+    const issuer = core.trust.authorities.find((one) => one.fingerprint === certificate?.issuer);
+    return issuer !== undefined && listOf(issuer, pki)?.revoked.has(certificate!.serial) === true;
+  };
   const known = certificatesOf(member).find((one) => one.certFingerprint === fingerprint);
-  if (known === undefined) return false;
-  const { certificate } = known;
-  const issuer = core.trust.authorities.find((one) => one.fingerprint === certificate?.issuer);
-  return issuer === undefined || listOf(issuer, pki)?.revoked.has(certificate!.serial) !== true;
+  return known !== undefined && !isTakenBack(known) && !isTakenBack(member);
 }
 
 // --- changes ---------------------------------------------------------------------------------------------------------
@@ -1064,7 +1072,7 @@ function changed(base: Base, change: ClusterChange, by: string, at: number): Cor
       return withCertificate(base, change, by, at);
     case "revoke": {
       const { trust, certificates } = core;
-      const next = withList(trust, base.pki, change.authority, change.crlPem, certificates);
+      const next = withList(trust, base.pki, change.authority, change.crlPem, certificates, at);
       return "condition" in next ? next : withTrust(core, next);
     }
     case "beginOverlap": {
@@ -1118,7 +1126,7 @@ function withNodeCertificate(
 ): ReadonlyMap<string, IssuedCertificate> {
   if (certificate === undefined) return certificates;
   const one = { ...certificate, kind: "node", subject: uuid, fingerprint: certFingerprint } as const;
-  return registered(certificates, { ...one, issuedAt: at, by });
+  return registered(certificates, { ...one, issuedAt: at, by }, at);
 }
 
 function withCertificate(

@@ -1019,7 +1019,10 @@ export class ControlActor {
       applied: this.#mainApplied,
       version: self.version,
       control: this.#reachedAt(),
-      caKeys: this.#options.authority?.keys(),
+      // Keys of CAs that nobody trusts yet, or any more, are nobody's business.
+      caKeys: this.#options.authority
+        ?.keys()
+        .filter((key) => this.state.cluster.authorities.some((one) => one.fingerprint === key)),
       met: this.#met(node),
       members: this.#vouchedFor(node),
       sentAt: clock.monotonic(),
@@ -1872,6 +1875,7 @@ export class ControlActor {
         // What was made of it is to be seen here when it is answered.
         await this.#raft.read();
         this.#flush();
+        this.#keeper.checkDone(request, answer);
         toMain({ kind: "authorized", ticket, answer });
         return;
       } catch (error) {

@@ -195,9 +195,16 @@ function contextOf(own: ShownIdentity | undefined): tls.SecureContext {
   });
 }
 
+/** RFC 8446, 7.5. */
+function idOf(socket: tls.TLSSocket): string {
+  return socket.exportKeyingMaterial(exporterBytes, exporterLabel, nothing).toString("latin1");
+}
+
 /** A stream that `use` looks at again. */
 interface Live {
   readonly socket: tls.TLSSocket;
+  /** The name that its two ends alone know, as latin1; taken while it lives, for a socket that has ended tells nothing. */
+  readonly id: string;
   readonly remoteAddress: string;
   /** DER; undefined where it is not for the credentials to judge: a stranger's, or that of a cluster being joined. */
   certificate: Buffer | undefined;
@@ -326,10 +333,9 @@ export class HostPeerNetwork implements PeerNetwork {
     { certificate, fingerprint, own }: Live,
     streams: Live[],
   ): Promise<boolean> {
-    const ids = streams.map((one) => one.socket.exportKeyingMaterial(exporterBytes, exporterLabel, nothing));
-    const message = Buffer.alloc(2 + ids.length * exporterBytes);
-    message.writeUInt16BE(ids.length, 0);
-    for (const [at, id] of ids.entries()) id.copy(message, 2 + at * exporterBytes);
+    const message = Buffer.alloc(2 + streams.length * exporterBytes);
+    message.writeUInt16BE(streams.length, 0);
+    for (const [at, { id }] of streams.entries()) message.write(id, 2 + at * exporterBytes, "latin1");
     return new Promise((resolve) => {
       const timer = setTimeout(() => resolve(false), renewalMs).unref();
       socket.once("close", () => {
@@ -355,7 +361,12 @@ export class HostPeerNetwork implements PeerNetwork {
     live.fingerprint = fingerprint;
     live.own = own;
     const verdict = certificate === undefined ? undefined : this.#check(certificate);
-    live.isFormer = verdict !== undefined && !("condition" in verdict) && verdict.isFormer === true;
+    if (verdict !== undefined && "condition" in verdict) {
+      this.#refused(verdict, live.remoteAddress);
+      live.socket.destroy();
+      return;
+    }
+    live.isFormer = verdict?.isFormer === true;
   }
 
   /** The other side keeps streams that it has dialled, and has newer certificates for them. */
@@ -379,8 +390,7 @@ export class HostPeerNetwork implements PeerNetwork {
       let known = 0;
       for (const live of this.#live) {
         if (live.dialled !== undefined || live.peer?.kind !== "member" || live.peer.node !== node) continue;
-        const id = live.socket.exportKeyingMaterial(exporterBytes, exporterLabel, nothing);
-        if (!named.has(id.toString("latin1"))) continue;
+        if (!named.has(live.id)) continue;
         this.#standBy(live, certificate, fingerprint, own);
         known++;
       }
@@ -523,7 +533,15 @@ export class HostPeerNetwork implements PeerNetwork {
       }
       const isFormer = verdict.kind === "member" && verdict.isFormer;
       accept(
-        this.#stream(socket, verdict, { socket, remoteAddress, certificate, fingerprint, isFormer, own }),
+        this.#stream(socket, verdict, {
+          socket,
+          id: idOf(socket),
+          remoteAddress,
+          certificate,
+          fingerprint,
+          isFormer,
+          own,
+        }),
       );
     });
   }
@@ -634,6 +652,7 @@ export class HostPeerNetwork implements PeerNetwork {
         const isMember = verdict.kind === "member";
         live = {
           socket,
+          id: idOf(socket),
           remoteAddress,
           certificate: judged,
           fingerprint: isMember ? verdict.certFingerprint : undefined,

@@ -33,45 +33,49 @@ export interface NodeFacts {
   readonly notAfter: number;
 }
 
-function certificateOf(pem: string): X509Certificate | undefined {
+/** Whatever OpenSSL has against a text, it may say so when it reads it, or only when it is asked for the key. */
+function orNone<T>(read: () => T | undefined): T | undefined {
   try {
-    return new X509Certificate(pem);
+    return read();
   } catch {
-    return undefined; // whatever OpenSSL has against it, it is no certificate
+    return undefined;
   }
 }
 
 /** Of a self-signed CA certificate with a key that CAs of ours have; undefined: it is none. */
 export function authorityFacts(pem: string): AuthorityFacts | undefined {
-  const certificate = certificateOf(pem);
-  if (certificate?.ca !== true || caAlgorithmOf(certificate.publicKey) === undefined) return undefined;
-  if (!certificate.checkIssued(certificate) || !certificate.verify(certificate.publicKey)) return undefined;
-  const spki = certificate.publicKey.export({ type: "spki", format: "der" });
-  return {
-    fingerprint: fingerprintOf(certificate),
-    keyHash: createHash("sha256").update(spki).digest("hex"),
-    notBefore: Date.parse(certificate.validFrom),
-    notAfter: Date.parse(certificate.validTo),
-  };
+  return orNone(() => {
+    const certificate = new X509Certificate(pem);
+    if (!certificate.ca || caAlgorithmOf(certificate.publicKey) === undefined) return undefined;
+    if (!certificate.checkIssued(certificate) || !certificate.verify(certificate.publicKey)) return undefined;
+    const spki = certificate.publicKey.export({ type: "spki", format: "der" });
+    return {
+      fingerprint: fingerprintOf(certificate),
+      keyHash: createHash("sha256").update(spki).digest("hex"),
+      notBefore: Date.parse(certificate.validFrom),
+      notAfter: Date.parse(certificate.validTo),
+    };
+  });
 }
 
 /** Of a node's certificate that this CA has issued; undefined: it is none. */
 export function nodeFacts(pem: string, authorityPem: string): NodeFacts | undefined {
-  const certificate = certificateOf(pem);
-  const authority = certificateOf(authorityPem);
-  if (certificate === undefined || authority === undefined) return undefined;
-  const identity = identityOf(certificate);
-  if (identity?.kind !== "node" || certificate.publicKey.asymmetricKeyType !== "ed25519") return undefined;
-  if (!certificate.checkIssued(authority) || !certificate.verify(authority.publicKey)) return undefined;
-  return {
-    clusterUuid: identity.clusterUuid,
-    node: identity.name,
-    fingerprint: fingerprintOf(certificate),
-    publicKey: publicKeyOf(certificate),
-    serial: certificate.serialNumber.toLowerCase(),
-    notBefore: Date.parse(certificate.validFrom),
-    notAfter: Date.parse(certificate.validTo),
-  };
+  return orNone(() => {
+    const certificate = new X509Certificate(pem);
+    const authority = new X509Certificate(authorityPem);
+    if (!certificate.checkIssued(authority) || !certificate.verify(authority.publicKey)) return undefined;
+    const identity = identityOf(certificate);
+    if (identity?.kind !== "node" || certificate.publicKey.asymmetricKeyType !== "ed25519") return undefined;
+    return {
+      clusterUuid: identity.clusterUuid,
+      node: identity.name,
+      fingerprint: fingerprintOf(certificate),
+      publicKey: publicKeyOf(certificate),
+      serial: certificate.serialNumber.toLowerCase(),
+      notBefore: Date.parse(certificate.validFrom),
+      notAfter: Date.parse(certificate.validTo),
+    };
+  });
 }
 
 /** Of a list that this CA has signed; undefined: it is none. */

@@ -9,13 +9,14 @@
  * Invariants: a change is handed in once, outside any transaction (SQL-3); neither keys nor tokens reach the log.
  */
 import { X509Certificate } from "node:crypto";
-import { DbError, notSupported } from "../base/errors.js";
+import { assert, DbError, notSupported } from "../base/errors.js";
 import { nearest } from "../base/nearest.js";
 import { Wait } from "../base/wait.js";
 import type {
   AuditHead,
   AuthorityAnswer,
   AuthorityRequest,
+  CertificateFacts,
   ClusterChange,
   ClusterView,
   Member,
@@ -448,12 +449,28 @@ function addNode(call: Call): ClusterChange | undefined {
       name,
       certFingerprint: fingerprintOf(certificate),
       publicKey: publicKeyOf(certificate),
+      certificate: factsOf(call, certificate),
       addresses,
       hostLabel: hostAndPort(addresses.control).host,
       roles,
       // It says its own when it starts.
       version: call.self.version,
     },
+  };
+}
+
+/** What is noted of a certificate that one of the cluster's CAs has issued. */
+function factsOf({ view }: Call, certificate: X509Certificate): CertificateFacts {
+  const issuer = view.authorities.find(({ certificatePem }) => {
+    const authority = new X509Certificate(certificatePem);
+    return certificate.checkIssued(authority) && certificate.verify(authority.publicKey);
+  });
+  assert(issuer !== undefined, "it was checked by the cluster's CAs");
+  return {
+    serial: certificate.serialNumber.toLowerCase(),
+    issuer: issuer.fingerprint,
+    notBefore: Date.parse(certificate.validFrom),
+    notAfter: Date.parse(certificate.validTo),
   };
 }
 

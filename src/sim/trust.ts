@@ -6,7 +6,7 @@
  */
 import { hash } from "node:crypto";
 import type { CertificateFacts, Pki, RevocationList } from "../cluster/contract.js";
-import { type CaService, certificatesOf, type FreshCertificate } from "../cluster/index.js";
+import type { CaService, FreshCertificate } from "../cluster/index.js";
 import type { NodeTrust } from "../control-host.js";
 import type { Disk } from "../platform/index.js";
 import type { PeerVerdict } from "../rpc/contract.js";
@@ -225,7 +225,7 @@ export function simTrust(
               : told.get(node) === certFingerprint
                 ? accepted
                 : refuse("NOT_PINNED");
-          if (!certificatesOf(member).some((one) => one.certFingerprint === certFingerprint))
+          if (!cluster.pinnedOf(member).some((one) => one.certFingerprint === certFingerprint))
             return refuse("NOT_PINNED");
           if (member.state === "REMOVED" && !leaving.has(node)) return refuse("REMOVED");
           return { ...accepted, isFormer: certFingerprint !== member.certFingerprint };
