@@ -292,7 +292,7 @@ const change = union<ClusterChange, "kind">("kind", {
   setRoles: { node: uuid, roles },
   setAddresses: { node: uuid, addresses },
   policy: { part: oneOf(...partNames), content },
-  recertify: { node: uuid, certificatePem: pem },
+  recertify: { node: uuid, certificatePem: pem, consent: signature },
   revoke: { authority: hash, serials: list(serial, 10_000), crlPem },
   beginOverlap: { id: uuid, certificatePem: pem, crlPem, windowMs, automatic: flag },
   cutOver: { id: uuid, leaving: optional(list(uuid, 1000)) },

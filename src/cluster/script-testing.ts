@@ -12,7 +12,7 @@
  *     batch: CHANGE; CHANGE                   in one entry
  *     attest b [at 3] [seeing a,c] [badly]    `badly`: the signature is another's
  *     effective 3, boot b 2 NONCE [version 1.0.0], token t until 100 [roles ...], administrator x KEY or none
- *     recertify b [of CA 2] [serial s]        a node's new certificate; from then on it signs with that key. [for c]: another's
+ *     recertify b [of CA 2] [serial s]        a node's new certificate; from then on it signs with that key. [for c]: another's; [signed c]: by another
  *     overlap 2 [window 5000], cut over [leaving b,c], cancel overlap
  *     revoke 1 b s [number 3] [updated 7]     on the list of CA 1: the certificate of node b, and the serial s; [only]: nothing else
  *     sight b [seeing a,c] [badly]
@@ -25,7 +25,7 @@
 import { createHash } from "node:crypto";
 import { assert, DbError } from "../base/errors.js";
 import { pemOf, simAuthorityPem, simCertificate, simListPem, simSigner, simTrust } from "../sim/trust.js";
-import { fingerprintOfPem, listOf, primaryOf, sightingDigest } from "./certificates.js";
+import { consentDigest, fingerprintOfPem, listOf, primaryOf, sightingDigest } from "./certificates.js";
 import { ClusterState, type Draft } from "./cluster-state.js";
 import type { ClusterChange, EpochEntry, ErrorRecord, NewMember, Origin, Signer } from "./contract.js";
 import { ControlState, encodeProposal } from "./control-state.js";
@@ -318,6 +318,9 @@ export class ControlScript {
           kind: "recertify",
           node: uuidOf(words[1]!),
           certificatePem: pemOf(textOfRecertified(words)),
+          consent: this.#author
+            .signer(after("signed") ?? words[1]!)
+            .sign(consentDigest(clusterUuid, uuidOf(words[1]!), pemOf(textOfRecertified(words)))),
         };
       case "overlap": {
         const list = { number: 1, thisUpdate: at, nextUpdate: at + 1000, revoked: new Map() };
