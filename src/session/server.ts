@@ -39,6 +39,8 @@ export interface ServerOptions {
   readonly shards: readonly Shard[];
   readonly maxConnections: number;
   readonly reservedConnections: number;
+  /** Of the wire's; shown in seconds. */
+  readonly authenticationTimeoutMs: number;
   readonly pageSize: number;
   readonly poolPages: number;
   /** Bytes: of one statement, and of all together. */
@@ -251,7 +253,7 @@ export class Server implements SessionHost {
 
   openSession(start: SessionStart): Session {
     const { role, database } = this.#admit(start);
-    const { maxConnections } = this.options;
+    const { maxConnections, authenticationTimeoutMs } = this.options;
     const pid = this.#newPid();
     let session: ServerSession | undefined;
     // What stands with the database and the role somebody who might has put there; the rest the client asks for.
@@ -263,6 +265,7 @@ export class Server implements SessionHost {
           : session.control.state.roleById(session.currentRoleId)?.superuser === true,
       server: [
         ["max_connections", maxConnections],
+        ["authentication_timeout", Math.ceil(authenticationTimeoutMs / 1000)],
         ["session_authorization", role.name],
         ["is_superuser", role.superuser],
       ],
