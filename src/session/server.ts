@@ -9,6 +9,7 @@ import type { ChurnWindow, ControlPlane } from "../cluster/index.js";
 import { WorkMemoryPool } from "../exec/index.js";
 import type { SweepReport } from "../mga/contract.js";
 import type { DatabaseDesc, RoleDesc, TableDesc, ViewDesc } from "../model/schema.js";
+import { noSecurityRules, type SecurityRules } from "../model/security-rules.js";
 import type { Clock, Disk, Random } from "../platform/index.js";
 import { createVerifier, decide, type LoginAttempt, type LoginDecision } from "../security/index.js";
 import { holdsPrivileges } from "../security/privileges.js";
@@ -49,6 +50,8 @@ export interface ServerOptions {
   readonly tempFileLimit: number;
   /** Connection rules are set aside until the next start. */
   readonly ignoreConnectionRules?: boolean | undefined;
+  /** Row and column rules of the cluster's security bundle; absent: there are none. */
+  readonly securityRules?: SecurityRules | undefined;
   readonly counters: () => Iterable<Metric>;
   readonly checkpoint: () => Promise<void>;
   readonly log: (message: string, fields?: Readonly<Record<string, unknown>>) => void;
@@ -99,6 +102,9 @@ export class Server implements SessionHost {
 
   get admin(): ClusterAdmin {
     return this.options.admin;
+  }
+  get securityRules(): SecurityRules {
+    return this.options.securityRules ?? noSecurityRules;
   }
   /** Why this node serves no clients now, but for its status. */
   get unserved(): DbError | undefined {

@@ -160,6 +160,12 @@ function planCte(cte: BoundCte, scope: PlanScope): (PlanNode & { kind: "with" })
 
 const noStatistics = new Set<number>();
 
+function ruleFilters(security: readonly Expr[]): Expr[] {
+  return security
+    .flatMap((expr) => conjuncts(simplify(expr)))
+    .filter((expr) => !(expr.kind === "const" && expr.value === true));
+}
+
 export class SelectPlanner implements JoinHost {
   readonly #rels = new Map<number, Rel>();
   readonly equivalence = new Equivalence();
@@ -202,6 +208,7 @@ export class SelectPlanner implements JoinHost {
     const { env } = this.scope.statement;
     this.scope.own.add(entry.id);
     const table = entry.kind === "table" ? entry.table : undefined;
+    const rules = entry.kind === "table" && entry.security !== undefined ? ruleFilters(entry.security) : [];
     const size = table === undefined ? { rows: 0, pages: 0 } : env.tableSize(table.id);
     let indexes = table === undefined ? [] : env.catalog.indexesOf(table.id);
     if (indexes.length > 1) indexes = [...indexes].sort((a, b) => a.id - b.id);
@@ -222,7 +229,9 @@ export class SelectPlanner implements JoinHost {
     const rel: Rel = {
       entry,
       id: entry.id,
-      filters: [],
+      // Row rules come first and stay first: what is added later sees no row that they leave out.
+      filters: rules,
+      rules: rules.length,
       needed: new Set(),
       // PostgreSQL plans an empty or unknown table as if it had ten pages: it will grow.
       tableRows: size.rows,

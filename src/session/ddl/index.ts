@@ -11,6 +11,7 @@ import { changeConnectionRules } from "./connection-rules.js";
 import { DdlContext, type DdlSession, nameText, wrongKind } from "./context.js";
 import { drop } from "./drop.js";
 import { createIndex } from "./indexes.js";
+import { alterPolicy, createPolicy, dropPolicy } from "./policies.js";
 import {
   alterGroup,
   alterRole,
@@ -65,7 +66,9 @@ export type DdlStatement = Extract<
       | "grantRole"
       | "reassignOwned"
       | "dropOwned"
-      | "connectionRule";
+      | "connectionRule"
+      | "createPolicy"
+      | "alterPolicy";
   }
 >;
 
@@ -91,6 +94,8 @@ const kinds = new Set<string>([
   "reassignOwned",
   "dropOwned",
   "connectionRule",
+  "createPolicy",
+  "alterPolicy",
 ] satisfies DdlStatement["kind"][]);
 
 export function isDdl(statement: Statement): statement is DdlStatement {
@@ -142,6 +147,7 @@ export async function runDdl(session: DdlSession, statement: DdlStatement): Prom
       return `ALTER ${objectWord(statement.part === undefined ? statement.objectType : (statement.within ?? "table"))}`;
     case "drop":
       if (statement.objectType === "role") await dropRole(ddl, statement);
+      else if (statement.objectType === "policy") await dropPolicy(ddl, statement);
       else if (statement.objectType === "database") throw notSupported("DROP DATABASE");
       else await drop(ddl, statement);
       return `DROP ${objectWord(statement.objectType)}`;
@@ -163,6 +169,12 @@ export async function runDdl(session: DdlSession, statement: DdlStatement): Prom
     case "dropOwned":
       await dropOwned(ddl, statement);
       return "DROP OWNED";
+    case "createPolicy":
+      await createPolicy(ddl, statement);
+      return "CREATE POLICY";
+    case "alterPolicy":
+      await alterPolicy(ddl, statement);
+      return "ALTER POLICY";
     case "connectionRule":
       await changeConnectionRules(ddl, statement);
       return `${statement.verb.toUpperCase()} CONNECTION RULE`;
