@@ -369,7 +369,13 @@ const catalogShape = tagged("kind", {
       match: anyText,
     }),
   }),
-  view: atLeast({ ...owned, columns, querySql: anyText, dependsOn: list(tuple(id, whole(-1, 0xffff))) }),
+  view: atLeast({
+    ...owned,
+    columns,
+    querySql: anyText,
+    dependsOn: list(tuple(id, whole(-1, 0xffff))),
+    options: optional(atLeast({ security_barrier: optional(anyText), security_invoker: optional(anyText) })),
+  }),
   sequence: atLeast({
     ...owned,
     type,

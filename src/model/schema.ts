@@ -160,6 +160,8 @@ export interface ViewDesc {
   readonly querySql: string;
   /** Objects it depends on: [object id, 0-based column or -1]. */
   readonly dependsOn: readonly (readonly [ObjectId, number])[];
+  /** security_barrier and security_invoker, as they were written. */
+  readonly options?: Readonly<Record<string, string>> | undefined;
   readonly acl?: readonly AclItem[] | undefined;
 }
 

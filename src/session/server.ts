@@ -50,8 +50,6 @@ export interface ServerOptions {
   readonly tempFileLimit: number;
   /** Connection rules are set aside until the next start. */
   readonly ignoreConnectionRules?: boolean | undefined;
-  /** Row and column rules of the cluster's security bundle; absent: there are none. */
-  readonly securityRules?: SecurityRules | undefined;
   readonly counters: () => Iterable<Metric>;
   readonly checkpoint: () => Promise<void>;
   readonly log: (message: string, fields?: Readonly<Record<string, unknown>>) => void;
@@ -80,6 +78,8 @@ export class Server implements SessionHost {
   readonly startedAt: number;
   /** Where clients reach it, once it listens. */
   address: { readonly address: string; readonly port: number } | null = null;
+  /** Row and column rules of the cluster's security bundle: whoever has one puts it here. Their version only rises. */
+  securityRules: SecurityRules = noSecurityRules;
   readonly #sessions = new Map<number, ServerSession>();
   readonly #keys = new Map<number, Uint8Array>();
   /** Clients whose session another node runs. */
@@ -102,9 +102,6 @@ export class Server implements SessionHost {
 
   get admin(): ClusterAdmin {
     return this.options.admin;
-  }
-  get securityRules(): SecurityRules {
-    return this.options.securityRules ?? noSecurityRules;
   }
   /** Why this node serves no clients now, but for its status. */
   get unserved(): DbError | undefined {

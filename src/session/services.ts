@@ -271,8 +271,7 @@ function catalogInfo(session: ServerSession): CatalogInfo {
       ),
     rowSecurityActive: (relation) => {
       const found = relationNamed(session, relation);
-      if (found === undefined) return null;
-      return found.kind === "table" && policiesBind(session.catalog, session.currentRoleId, found);
+      return found?.kind === "table" && policiesBind(session.catalog, session.currentRoleId, found);
     },
     indexDefinition: (oid, column) => {
       const index = session.catalog.indexById(oid);

@@ -167,7 +167,13 @@ function bindTableRef(binder: Binder, item: ast.TableRef, scope: Scope): FromRes
   return addEntry(binder, entry, scope, { ...names, masks });
 }
 
-/** A view stands for its query, bound anew with its owner's rights. */
+/** Whether a boolean option of the view is on. */
+function isOn(view: ViewDesc, option: string): boolean {
+  const value = view.options?.[option];
+  return value !== undefined && /^(t(r(ue?)?)?|y(es?)?|on|1)$/i.test(value);
+}
+
+/** A view stands for its query, bound anew with its owner's rights, or with those of who uses it (security_invoker). */
 function viewEntry(binder: Binder, view: ViewDesc, alias: ast.Alias | undefined): RangeEntry {
   if (binder.viewDepth >= viewDepthMax) {
     throw new DbError("invalidRecursion", `infinite recursion detected in rules for relation "${view.name}"`);
@@ -175,7 +181,7 @@ function viewEntry(binder: Binder, view: ViewDesc, alias: ast.Alias | undefined)
   const savedRole = binder.asRole;
   const savedPath = binder.searchPath;
   const id = binder.newRelation();
-  binder.asRole = view.owner;
+  binder.asRole = isOn(view, "security_invoker") ? undefined : view.owner;
   binder.searchPath = [];
   binder.viewDepth++;
   const query = bindQuery(binder, parseQueryText(view.querySql), undefined);
@@ -194,6 +200,7 @@ function viewEntry(binder: Binder, view: ViewDesc, alias: ast.Alias | undefined)
     })),
     query,
     lateral: false,
+    barrier: isOn(view, "security_barrier") ? true : undefined,
     view,
   };
 }

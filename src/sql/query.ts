@@ -48,6 +48,8 @@ export type RangeEntry = RangeBase &
         readonly query: BoundQuery;
         readonly lateral: boolean;
         readonly view?: ViewDesc | undefined;
+        /** Conditions from around it go in only if they are leakproof: a security_barrier view. */
+        readonly barrier?: boolean | undefined;
         /** The table it stands for, whose columns are masked. */
         readonly masked?: TableDesc | undefined;
       }

@@ -46,6 +46,7 @@ import {
   requireNoNulls,
   schemaName,
   storageOptions,
+  viewOptions,
 } from "./tables.js";
 
 type ActionOf<Kind extends AlterTableAction["kind"]> = Extract<AlterTableAction, { readonly kind: Kind }>;
@@ -245,13 +246,26 @@ async function alterAction(ddl: DdlContext, id: ObjectId, action: AlterTableActi
       return;
     }
     case "setOptions": {
+      const view = ddl.draft.relationById(id);
+      if (view?.kind === "view") {
+        const { options } = viewOptions(action.options);
+        ddl.draft.put({ ...view, options: { ...view.options, ...options } });
+        return;
+      }
       const table = tableOf(ddl, id);
       ddl.draft.put({ ...table, options: { ...table.options, ...storageOptions(action.options) } });
       return;
     }
     case "resetOptions": {
-      const table = tableOf(ddl, id);
       const names = new Set(action.options.map((option) => option.name));
+      const view = ddl.draft.relationById(id);
+      if (view?.kind === "view") {
+        const { options = {}, ...rest } = view;
+        const left = Object.entries(options).filter(([name]) => !names.has(name));
+        ddl.draft.put({ ...rest, ...(left.length === 0 ? {} : { options: Object.fromEntries(left) }) });
+        return;
+      }
+      const table = tableOf(ddl, id);
       ddl.draft.put({
         ...table,
         options: Object.fromEntries(Object.entries(table.options ?? {}).filter(([name]) => !names.has(name))),

@@ -25,7 +25,7 @@ import {
 } from "./roles.js";
 import { createSequence } from "./sequences.js";
 import { storedView } from "./stored.js";
-import { createTable } from "./tables.js";
+import { createTable, viewOptions } from "./tables.js";
 
 export { DdlContext, type DdlSession } from "./context.js";
 export { alreadyThere, type DraftColumn, placeTable } from "./tables.js";
@@ -242,6 +242,7 @@ async function createView(ddl: DdlContext, statement: CreateView): Promise<void>
     ddl.mustOwnRelation(existing);
     await ddl.lock(existing.id, "AccessExclusive", name);
   }
+  const options = viewOptions(statement.with);
   const { sql, columns, dependsOn } = storedView(ddl, statement.query, statement.columns);
   for (const [id] of dependsOn) if (id >= firstUserObjectId) ddl.draft.rely(id);
   if (existing?.kind === "view") {
@@ -260,7 +261,8 @@ async function createView(ddl: DdlContext, statement: CreateView): Promise<void>
         throw new DbError("invalidTableDefinition", `cannot change data type of view column "${old.name}"`);
       }
     });
-    ddl.draft.put({ ...existing, columns, querySql: sql, dependsOn });
+    const { options: _, ...kept } = existing;
+    ddl.draft.put({ ...kept, columns, querySql: sql, dependsOn, ...options });
     return;
   }
   // Two ids are drawn: the second is the rule's in pg_rewrite.
@@ -275,6 +277,7 @@ async function createView(ddl: DdlContext, statement: CreateView): Promise<void>
     columns,
     querySql: sql,
     dependsOn,
+    ...options,
   };
   ddl.draft.put(view);
 }

@@ -162,7 +162,7 @@ function* pgClass(context: ViewContext): Iterable<CatalogRow> {
       relreplident: relation.kind === "table" ? "d" : "n",
       relacl: aclArray(context, relation.kind === "virtual" ? undefined : relation.acl),
       reloptions:
-        relation.kind === "table" && relation.options !== undefined
+        (relation.kind === "table" || relation.kind === "view") && relation.options !== undefined
           ? textArray(Object.entries(relation.options).map(([key, value]) => `${key}=${value}`))
           : null,
     };
