@@ -341,6 +341,8 @@ const catalogShape = tagged("kind", {
     storageId: count,
     format: count,
     persistence: oneOf("permanent", "temporary", "unlogged"),
+    rowSecurity: optional(flag),
+    forceRowSecurity: optional(flag),
   }),
   index: atLeast({
     ...inSchema,
@@ -367,7 +369,13 @@ const catalogShape = tagged("kind", {
       match: anyText,
     }),
   }),
-  view: atLeast({ ...owned, columns, querySql: anyText, dependsOn: list(tuple(id, whole(-1, 0xffff))) }),
+  view: atLeast({
+    ...owned,
+    columns,
+    querySql: anyText,
+    dependsOn: list(tuple(id, whole(-1, 0xffff))),
+    options: optional(atLeast({ security_barrier: optional(anyText), security_invoker: optional(anyText) })),
+  }),
   sequence: atLeast({
     ...owned,
     type,
@@ -404,6 +412,16 @@ const catalogShape = tagged("kind", {
     addresses: optional(list(anyText)),
     tls: oneOf("optional", "required", "none"),
     method: oneOf("scram", "plus", "certificate", "scramAndCertificate", "reject"),
+  }),
+  policy: atLeast({
+    ...names,
+    tableId: id,
+    permissive: flag,
+    command: oneOf("all", "select", "insert", "update", "delete"),
+    roles: list(count),
+    usingSql: optional(anyText),
+    checkSql: optional(anyText),
+    dependsOn: list(tuple(id, whole(-1, 0xffff))),
   }),
   cluster: atLeast({ ...names, uuid: anyText, acl: list(atLeast({ grantee: id, privilege: anyText })) }),
 } satisfies Record<CatalogObject["kind"], Check>);
