@@ -6,7 +6,14 @@
  */
 import { hash } from "node:crypto";
 import type { CertificateFacts, Pki, RevocationList } from "../cluster/contract.js";
-import type { CaService, FreshCertificate } from "../cluster/index.js";
+import {
+  bundleDigest,
+  bundleHash,
+  type CaService,
+  encodeBundle,
+  type FreshCertificate,
+  firstBundle,
+} from "../cluster/index.js";
 import type { NodeTrust } from "../control-host.js";
 import type { Disk } from "../platform/index.js";
 import type { PeerVerdict } from "../rpc/contract.js";
@@ -101,6 +108,17 @@ export function simCertificate(
   return { text, certFingerprint, publicKey, certificate: { serial, issuer: by, notBefore: 0, notAfter } };
 }
 
+/** By the key of the CA of that certificate. */
+export function simAuthoritySign(authorityPem: string, digest: Uint8Array): string {
+  return signatureOf(keyOf(textOf(authorityPem)), digest);
+}
+/** As a founder signs it. */
+export function simFirstBundle(clusterUuid: string): string {
+  const first = firstBundle(clusterUuid, 0);
+  const authorityPem = pemOf(caText(clusterUuid, 1));
+  return encodeBundle(first, authorityPem, simAuthoritySign(authorityPem, bundleDigest(bundleHash(first))));
+}
+
 export const simPki: Pki = {
   verify,
   readAuthority: (pem) => {
@@ -118,6 +136,7 @@ export const simPki: Pki = {
     return { clusterUuid, node, fingerprint, publicKey, serial, notBefore: 0, notAfter };
   },
   readCrl: (pem, authorityPem) => readList(textOf(pem), sha256(textOf(authorityPem))),
+  verifyAuthority: (pem, digest, signature) => simAuthoritySign(pem, digest) === signature,
 };
 
 function listText(issuer: string, { number, thisUpdate, nextUpdate, revoked }: RevocationList): string {
@@ -262,6 +281,7 @@ function caService(
     issueUser: async ({ fingerprint }, _request, role) => issue(fingerprint, role),
     issueService: async ({ fingerprint }, _request, service) => issue(fingerprint, service),
     signList: async ({ fingerprint }, list) => pemOf(listText(fingerprint, list), "X509 CRL"),
+    signBundle: async ({ certificatePem }, digest) => simAuthoritySign(certificatePem, digest),
     create: async () => {
       const known = numbers();
       // Never one that was there before: the serials count on.
