@@ -355,7 +355,7 @@ function factsOf({ own, authorityPem }: NodeMaterial): CertificateFacts {
 /** What a founder begins with, beside its certificate. */
 export interface FoundedTrust {
   /** The CA's first list of revocations, which is empty. */
-  readonly crl: string;
+  readonly crl: string | undefined;
   /** The first security bundle, which holds no rule. */
   readonly bundle: string;
 }

@@ -32,9 +32,11 @@ import {
   type ControlChannel,
   ControlPlane,
   ControlState,
+  firstBundle,
   packVersion,
   roleBits,
   settingDef,
+  signBundle,
 } from "./cluster/index.js";
 import type { Config } from "./config.js";
 import { type ControlStart, controlInLoop, type NodeTrust, trustFollower } from "./control-host.js";
@@ -195,7 +197,7 @@ export async function openCore(
   const { trust, founded } =
     simulated === undefined
       ? await trustOf(platform, identity, config)
-      : { trust: simulated, founded: undefined };
+      : { trust: simulated, founded: await foundedBy(simulated, identity) };
   const start = controlStart(config, identity, boot, known, trust, founded);
   const started = doors.startControl?.(start) ?? (await inLoop(start, platform, log, trust, doors));
   let closing = false;
@@ -973,6 +975,20 @@ async function trustOf(
   const parts = { disk, clock, random, subject };
   const founded = founds ? await foundTrust({ ...parts, caStore }) : undefined;
   return { trust: hostTrust({ ...parts, writes: false, caStore: undefined }), founded };
+}
+
+/** Where the platform is simulated: what a founder begins with, if it keeps its CA's key. */
+async function foundedBy(
+  { authority, authorityPem }: NodeTrust,
+  { clusterId, createdAt, founder, established }: NodeIdentity,
+): Promise<FoundedTrust | undefined> {
+  const [fingerprint] = authority?.keys() ?? [];
+  if (authority === undefined || fingerprint === undefined || !founder || established) return undefined;
+  const ca = { fingerprint, certificatePem: authorityPem };
+  const bundle = await signBundle(firstBundle(clusterId, createdAt), authorityPem, (digest) =>
+    authority.signBundle(ca, digest),
+  );
+  return { crl: undefined, bundle };
 }
 
 function controlStart(
