@@ -91,10 +91,7 @@ export {
   encodeBundle,
   enforcedSets,
   firstBundle,
-  type PlannedColumnRule,
-  type PlannedRowRule,
   ruleSets,
-  rulesOf,
   signBundle,
   unenforcedIn,
 } from "./security-bundle.js";

@@ -45,7 +45,6 @@ import {
   type PastBundle,
   readBundle,
   retained,
-  rulesOf,
   rulesProblem,
   signBundle,
   unenforcedIn,
@@ -355,31 +354,6 @@ describe("rules", () => {
     expect(problem({ masking: [] })).toMatch(/masking function of CLS policy pan does not exist/);
     expect(problem({ cls: [{ ...denied!, mask: uuidOf("d") }] })).toMatch(/for nothing else/);
     expect(problem({ cls: [column!, { ...denied!, column: 3 }] })).toMatch(/two CLS policies/);
-  });
-
-  it("are given to the planner in its own terms", () => {
-    const { rows, columns } = rulesOf({ rules: full });
-    expect(rows[0]).toEqual({
-      tableId: 20_001,
-      name: "mine",
-      kind: "permissive",
-      command: "all",
-      roles: [0, 30_000],
-      usingText: "(owner = CURRENT_USER)",
-      checkText: "(owner = CURRENT_USER)",
-      appliesToOwner: true,
-    });
-    expect(columns).toEqual([
-      {
-        tableId: 20_001,
-        column: 2,
-        name: "pan",
-        action: "mask",
-        grantedRoles: [30_001],
-        maskingText: "right(value, 4) || 'ü'",
-      },
-      { tableId: 20_001, column: 1, name: "ssn", action: "deny", grantedRoles: [], maskingText: undefined },
-    ]);
   });
 
   it("that nobody would keep are named", () => {

@@ -158,7 +158,7 @@ export const keptCharsMax = 64 << 20;
  * Sets whose rules are put into effect by this version. A bundle that holds others is not published, and a node that finds
  * itself with one serves nobody: a rule that nobody keeps would be worse than none.
  */
-export const enforcedSets: ReadonlySet<RuleSet> = new Set<RuleSet>();
+export const enforcedSets: ReadonlySet<RuleSet> = new Set<RuleSet>(["rls", "cls", "masking"]);
 
 const setTitles: Readonly<Record<RuleSet, string>> = {
   rls: "RLS policies",
@@ -174,54 +174,6 @@ export function unenforcedIn(
 ): string | undefined {
   const open = ruleSets.filter((set) => rules[set].length > 0 && !enforced.has(set));
   return open.length === 0 ? undefined : open.map((set) => setTitles[set]).join(" and ");
-}
-
-/** A rule as the planner's hook for further rules takes it. */
-export interface PlannedRowRule {
-  readonly tableId: ObjectId;
-  readonly name: string;
-  readonly kind: RowRule["kind"];
-  readonly command: RowRule["command"];
-  readonly roles: readonly ObjectId[];
-  readonly usingText: string | undefined;
-  readonly checkText: string | undefined;
-  readonly appliesToOwner: boolean;
-}
-export interface PlannedColumnRule {
-  readonly tableId: ObjectId;
-  /** 0-based place in the table's columns. */
-  readonly column: number;
-  readonly name: string;
-  readonly action: ColumnRule["action"];
-  readonly grantedRoles: readonly ObjectId[];
-  /** Of MASK, over `value`. */
-  readonly maskingText: string | undefined;
-}
-export function rulesOf({ rules }: Pick<SecurityBundle, "rules">): {
-  readonly rows: readonly PlannedRowRule[];
-  readonly columns: readonly PlannedColumnRule[];
-} {
-  const masks = new Map(rules.masking.map((one) => [one.id, one.body]));
-  return {
-    rows: rules.rls.map(({ table, name, kind, command, roles, using, check, appliesToOwner }) => ({
-      tableId: table,
-      name,
-      kind,
-      command,
-      roles,
-      usingText: using,
-      checkText: check,
-      appliesToOwner,
-    })),
-    columns: rules.cls.map(({ table, column, name, action, granted, mask }) => ({
-      tableId: table,
-      column: column - 1,
-      name,
-      action,
-      grantedRoles: granted,
-      maskingText: mask === undefined ? undefined : masks.get(mask),
-    })),
-  };
 }
 
 // --- canonical bytes -------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ import { nearest } from "../base/nearest.js";
 import type {
   AuditRule,
   BundleDraft,
+  BundleRules,
   BundleSource,
   ColumnRule,
   DraftAction,
@@ -30,6 +31,8 @@ import type { ClusterValue, Expr, QualifiedName } from "../sql/ast.js";
 import { storeTableExpression } from "../sql/index.js";
 import { answered, ask, type Call, type Errand, textOf } from "./cluster-call.js";
 import { DdlContext } from "./ddl/context.js";
+import { columnRuleProblem, rowRuleProblem } from "./ddl/kept-rules.js";
+import { storedPolicy } from "./ddl/stored.js";
 import { resolveTypeName } from "./queries.js";
 
 const security = (run: Errand["run"]): Errand => ({
@@ -136,9 +139,12 @@ function newId({ session }: Call): string {
 // --- publishing ------------------------------------------------------------------------------------------------------
 
 async function publish(call: Call): Promise<undefined> {
-  const { id, rules } = draftOf(call);
+  const draft = draftOf(call);
+  const { id } = draft;
   const version = call.has("version") ? numberIn(call, "version") : undefined;
-  refuseUnenforced(unenforcedIn(rules));
+  refuseUnenforced(unenforcedIn(draft.rules));
+  refuseBroken(call, draft.rules);
+  await leaveOut(call, draft);
   return publishFrom(call, { kind: "draft", draft: id }, version);
 }
 
@@ -151,13 +157,54 @@ async function publishFrom(call: Call, from: BundleSource, version: number | und
   return undefined;
 }
 
+/** Texts that mean nothing any more, or something else (spec/04 item 20). */
+function refuseBroken({ session }: Call, { rls, cls, masking }: BundleRules): void {
+  const env = { ...session.bindEnv([]), searchPath: [], parametersFixed: true };
+  const inputs = new Map(masking.map((one) => [one.id, one.input]));
+  const broken = (what: string, name: string, detail: string): DbError =>
+    new DbError("objectNotInPrerequisiteState", `${what} "${name}" cannot be put into effect`, { detail });
+  for (const rule of rls) {
+    const problem = rowRuleProblem(rule, env);
+    if (problem !== undefined) throw broken("RLS policy", rule.name, problem);
+  }
+  for (const rule of cls) {
+    const problem = columnRuleProblem(rule, session.catalog, inputs);
+    if (problem !== undefined) throw broken("CLS policy", rule.name, problem);
+  }
+}
+
+function byName<Rule extends { readonly name: string }>(rules: readonly Rule[]): Rule[] {
+  return [...rules].sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/** What bears on a table or column that is gone: it could not even be named any more. */
+async function leaveOut(call: Call, { id: draft, rules }: BundleDraft): Promise<void> {
+  const { catalog } = call.session;
+  const isThere = (table: ObjectId, column = 0): boolean => {
+    const relation = catalog.relationById(table);
+    return relation?.kind === "table" && (column === 0 || relation.columns[column - 1]?.dropped !== true);
+  };
+  for (const { id, name, table } of byName(rules.rls)) {
+    if (isThere(table)) continue;
+    await draftAction(call, { kind: "drop", draft, set: "rls", id });
+    call.notice("00000", `RLS policy "${name}" is left out: its table is gone`);
+  }
+  for (const { id, name, table, column } of byName(rules.cls)) {
+    if (isThere(table, column)) continue;
+    await draftAction(call, { kind: "drop", draft, set: "cls", id });
+    call.notice("00000", `CLS policy "${name}" is left out: its column is gone`);
+  }
+}
+
 /** SEC-19. */
-function refuseRollback({ view }: Call, version: number): void {
+function refuseRollback(call: Call, version: number): void {
+  const { view } = call;
   if (version === view.bundle.version)
     throw new DbError("objectNotInPrerequisiteState", `security bundle ${version} is the current one`);
   const rules = view.bundleRules(version);
   if (rules === undefined) throw unknownVersion(version);
   refuseUnenforced(unenforcedIn(rules));
+  refuseBroken(call, rules);
 }
 
 function refuseUnenforced(open: string | undefined): void {
@@ -206,11 +253,9 @@ function exprIn(call: Call, clause: string): Expr | undefined {
   return value?.kind === "expr" ? value.expr : undefined;
 }
 
-/** As the catalog stores expressions: checked against the table, with qualified names. */
+/** As the catalog stores policies: checked against the table, with qualified names. */
 function stored(call: Call, table: TableDesc, expr: Expr | undefined): string | undefined {
-  if (expr === undefined) return undefined;
-  const env = { ...call.session.bindEnv([]), parametersFixed: true };
-  return storeTableExpression(expr, table, "check", env).sql;
+  return expr === undefined ? undefined : storedPolicy(new DdlContext(call.session), table, expr).sql;
 }
 
 function taken(what: string, name: string, table?: TableDesc): DbError {

@@ -3,7 +3,7 @@
  * current one and of the draft, which tell an attacker what to go round: only who may change them sees them.
  */
 import type { BundleRules, RuleSet } from "../../cluster/contract.js";
-import { ruleSets, rulesOf } from "../../cluster/index.js";
+import { ruleSets } from "../../cluster/index.js";
 import { canonicalJsonb } from "../../model/json.js";
 import type { ObjectId } from "../../model/schema.js";
 import { formatType } from "../../model/types.js";
@@ -72,24 +72,24 @@ function* ruleRows({ catalog }: ViewContext, rules: BundleRules): Iterable<Catal
     relation: table === null ? null : qualifiedName(catalog, table),
     definition: canonicalJsonb(JSON.stringify(definition)),
   });
-  const { rows, columns } = rulesOf({ rules });
-  for (const one of rows)
-    yield row("rls", one.name, one.tableId, {
+  const masks = new Map(rules.masking.map((one) => [one.id, one.name]));
+  for (const one of rules.rls)
+    yield row("rls", one.name, one.table, {
       kind: one.kind.toUpperCase(),
       command: one.command.toUpperCase(),
       roles: roles(one.roles),
-      using: one.usingText,
-      with_check: one.checkText,
+      using: one.using,
+      with_check: one.check,
       applies_to_owner: one.appliesToOwner,
     });
-  for (const one of columns) {
-    const relation = catalog.relationById(one.tableId);
-    const column = relation?.kind === "table" ? relation.columns[one.column]?.name : undefined;
-    yield row("cls", one.name, one.tableId, {
-      column: column ?? one.column + 1,
+  for (const one of rules.cls) {
+    const relation = catalog.relationById(one.table);
+    const column = relation?.kind === "table" ? relation.columns[one.column - 1]?.name : undefined;
+    yield row("cls", one.name, one.table, {
+      column: column ?? one.column,
       action: one.action.toUpperCase(),
-      granted: roles(one.grantedRoles),
-      mask: one.maskingText,
+      granted: roles(one.granted),
+      mask: one.mask === undefined ? undefined : masks.get(one.mask),
     });
   }
   for (const { name, input, output, body, classification } of rules.masking)
