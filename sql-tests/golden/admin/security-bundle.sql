@@ -172,7 +172,7 @@ SELECT opened_by, bundle_version, from_version, description, rule_set, rule_name
 opened_by	bundle_version	from_version	description	rule_set	rule_name	relation	definition
 admin	9	1	for a test	RLS	mine	public.people	{"kind": "PERMISSIVE", "roles": ["public"], "using": "(owner = CURRENT_USER)", "command": "ALL", "with_check": "(owner = CURRENT_USER)", "applies_to_owner": true}
 admin	9	1	for a test	RLS	young	public.people	{"kind": "RESTRICTIVE", "roles": ["clerk"], "using": "(born > '1990-01-01'::date)", "command": "SELECT", "applies_to_owner": true}
-admin	9	1	for a test	CLS	card	public.people	{"mask": "('****'::text || \\"right\\"(value, 4))", "action": "MASK", "column": "card", "granted": ["clerk"]}
+admin	9	1	for a test	CLS	card	public.people	{"mask": "last4", "action": "MASK", "column": "card", "granted": ["clerk"]}
 admin	9	1	for a test	CLS	ssn	public.people	{"action": "DENY", "column": "ssn", "granted": []}
 admin	9	1	for a test	MASKING	last4	\N	{"body": "('****'::text || \\"right\\"(value, 4))", "takes": "text", "returns": "text", "classification": "PCI"}
 admin	9	1	for a test	MASKING	year	\N	{"body": "(value + 1)", "takes": "date", "returns": "date", "classification": "CUSTOM"}
