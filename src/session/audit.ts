@@ -22,7 +22,7 @@ import {
   wellFormed,
 } from "../audit/index.js";
 import { DbError } from "../base/errors.js";
-import type { AuditHead, VerifySignature } from "../cluster/contract.js";
+import type { AuditHead, BundleStamp, VerifySignature } from "../cluster/contract.js";
 import type { ControlPlane } from "../cluster/index.js";
 import type { ObjectId } from "../model/schema.js";
 import { uuidFromBytes } from "../model/uuid.js";
@@ -192,29 +192,46 @@ export class Audit {
   /** A connection that was refused. Whoever knocks again and again is counted, not written down each time. */
   peerRefused(condition: string, message: string, node: string | undefined, address: string): void {
     const from = address.replace(/:\d+$/, "");
+    const payload = { condition, reason: message, node: node ?? null, ip_address: from };
     const key = `${condition} ${from}`;
+    if (this.#counted("PEER_REFUSED", key, payload) !== "full") return;
+    const others = "connections were refused from more addresses than are counted apart";
+    this.#counted("PEER_REFUSED", "OTHERS", {
+      condition: "OTHERS",
+      reason: others,
+      node: null,
+      ip_address: "-",
+    });
+  }
+
+  /** Answers whether it is news: the same node is told of once a minute. */
+  bundleMismatch(node: string, own: BundleStamp, theirs: BundleStamp): boolean {
+    const payload = {
+      node,
+      own_version: own.version,
+      own_hash: own.hash,
+      their_version: theirs.version,
+      their_hash: theirs.hash,
+    };
+    return this.#counted("SECURITY_BUNDLE_MISMATCH", `SECURITY_BUNDLE_MISMATCH ${node}`, payload) !== "known";
+  }
+
+  /** Told at once, and what is met again within a minute as a number when it is over. */
+  #counted(type: EventType, key: string, payload: AuditPayload): "told" | "known" | "full" {
     const known = this.#refusals.get(key);
     if (known !== undefined) {
       known.count++;
-      return;
+      return "known";
     }
-    const payload = { condition, reason: message, node: node ?? null, ip_address: from };
-    if (this.#refusals.size >= refusalKindsMax && condition !== "OTHERS") {
-      this.peerRefused(
-        "OTHERS",
-        "connections were refused from more addresses than are counted apart",
-        undefined,
-        "-",
-      );
-      return;
-    }
-    this.note("PEER_REFUSED", { ...payload, count: 1 });
+    if (this.#refusals.size >= refusalKindsMax && key !== "OTHERS") return "full";
+    this.note(type, { ...payload, count: 1 });
     const tell = this.#options.clock.after(refusalsMs, () => {
       const { count } = this.#refusals.get(key)!;
       this.#refusals.delete(key);
-      if (count > 0) this.note("PEER_REFUSED", { ...payload, count });
+      if (count > 0) this.note(type, { ...payload, count });
     });
     this.#refusals.set(key, { count: 0, tell });
+    return "told";
   }
 
   /** Nothing is told any more. */
