@@ -69,6 +69,7 @@ import {
 import type { OpenNode, RunningNode, VerifyFinding, VerifyNode } from "./node-contract.js";
 import { clientTrustOf, foundTrust, hostPki, hostTrust } from "./node-trust.js";
 import { type Log, LoopDelay } from "./observe/index.js";
+import { RefusalCounts, watchRefusals } from "./peer-refusals.js";
 import {
   type LoginPolicy,
   LoginRefused,
@@ -165,6 +166,8 @@ export interface NodeCore {
   establish(): void;
   /** Whom client certificates are believed, by the cluster's state of now. */
   clientTrust(): ClientTrust;
+  /** Certificates that were refused, on whichever port. */
+  readonly refusals: RefusalCounts;
   /** Called whenever that may have changed. */
   readonly watchTrust: Set<() => void>;
   readonly checkpoints: AuditCheckpoints;
@@ -202,6 +205,7 @@ export async function openCore(
   let controlPort = 0;
   const watchTrust = new Set<() => void>();
   const watchStatus = new Set<(status: ControlStatus) => void>();
+  const refusals = new RefusalCounts();
   const refusedPeer: { tell: Audit["peerRefused"] | undefined } = { tell: undefined };
   const churn = new ChurnWindow(clock.now());
   const control = new ControlPlane({
@@ -217,8 +221,10 @@ export async function openCore(
     onListening: (port) => {
       controlPort = port;
     },
-    onPeerRefused: ({ condition, message, node, address }) =>
-      refusedPeer.tell?.(condition, message, node, address),
+    onPeerRefused: (refusal) => {
+      refusals.add("control", refusal.condition, refusal.count);
+      refusedPeer.tell?.("control", refusal);
+    },
     onCluster: (cluster) => {
       if (cluster.members.has(identity.nodeId)) churn.noteMembers(cluster.members, clock.now());
       for (const changed of watchTrust) changed();
@@ -353,6 +359,7 @@ export async function openCore(
       watchTrust,
       watchStatus,
       audit,
+      refusals,
       piece: (from) => ownPiece(disk, auditLog, from),
       clock,
       hash: await xxhash(),
@@ -376,6 +383,7 @@ export async function openCore(
     },
     establish,
     clientTrust: () => clientTrustOf(control.cluster, clock),
+    refusals,
     watchTrust,
     checkpoints,
     rpc: others.rpc,
@@ -440,7 +448,7 @@ async function open(
     mockSecret: Buffer.from(identity.mockSecret, "base64"),
     relay: identity.founder ? undefined : rpc?.relay(),
     policy: () => loginPolicyOf(core.control.view),
-    trust: () => core.clientTrust(),
+    trust: () => core.refusals.ofClients(core.clientTrust()),
     limits: {
       messageBytesMax: config.maxMessageSize,
       inputBytesMax: config.connectionInputBuffer,
@@ -457,6 +465,8 @@ async function open(
           username: user,
           ip_address: address.replace(/:\d+$/, ""),
           failure_reason: error.message,
+          reason,
+          why: whyOf(error),
           sqlstate: error.sqlstate,
         });
       },
@@ -611,6 +621,7 @@ async function startHttp(
       },
       loopDelay: (seconds) => core.loopDelay(seconds),
       sessions: () => server.loadNumbers(),
+      refusals: () => core.refusals.read(),
       authentication: () => ({
         outcomes: wire.authentications,
         failures: wire.authenticationFailures,
@@ -648,6 +659,7 @@ const lostMs = 1_000;
 class RpcPort {
   readonly #unwatch: () => void;
   readonly #downSince = new Map<string, number>();
+  readonly #refusals: { stop(): void };
   #listener: Listener | undefined;
 
   constructor(
@@ -659,6 +671,7 @@ class RpcPort {
       readonly watchTrust: Set<() => void>;
       readonly watchStatus: Set<(status: ControlStatus) => void>;
       readonly audit: Audit;
+      readonly refusals: RefusalCounts;
       /** Of this node's chain. */
       readonly piece: (from: ChainPlace | number) => ChainPiece;
       readonly clock: Platform["clock"];
@@ -667,9 +680,15 @@ class RpcPort {
     },
   ) {
     const { control, trust, watchTrust, watchStatus, log } = core;
-    network.onRefusal(({ condition, message, node, remoteAddress: address }) => {
-      log.warn("a peer was refused", { condition, reason: message, peer: node, address });
-      core.audit.peerRefused(condition, message, node, address);
+    this.#refusals = watchRefusals({
+      network,
+      port: "rpc",
+      clock: core.clock,
+      log,
+      tell: (refusal) => {
+        core.refusals.add("rpc", refusal.condition, refusal.count);
+        core.audit.peerRefused("rpc", refusal);
+      },
     });
     const follow = trustFollower(network, trust);
     const told = new Map<string, string>();
@@ -851,6 +870,7 @@ class RpcPort {
     this.#unwatch();
     void this.#listener?.close();
     this.network.close();
+    this.#refusals.stop();
   }
 }
 

@@ -103,6 +103,10 @@ function sourcesOf(members: readonly Member[], changes: Partial<ControlStatus> =
       failures: new Map([["password", 2]]),
       unauthenticated: 1,
     }),
+    refusals: () => [
+      [["control", "EXPIRED"], 3],
+      [["pg", "REVOKED"], 1],
+    ],
     sessions: () => ({
       open: 8,
       active: 2,

@@ -59,6 +59,8 @@ export interface MetricSources {
   readonly loopDelay: (seconds: number) => LoopDelays | undefined;
   readonly sessions: () => SessionCounts;
   readonly authentication: () => AuthenticationCounts;
+  /** Certificates that were refused, by port and reason. */
+  readonly refusals: () => Iterable<readonly [readonly [port: string, reason: string], number]>;
   readonly process: () => ProcessUsage;
 }
 
@@ -347,6 +349,15 @@ export const metricTable: readonly MetricRow[] = [
     "unauthenticated_connections",
     "Client connections that have not logged in.",
     ({ authentication }) => authentication().unauthenticated,
+  ),
+
+  // Certificates
+  counter(
+    "ca_validation_failures_total",
+    "Certificates that were refused, by the port that they were shown to and the reason.",
+    ({ refusals }) => refusals(),
+    "port",
+    "reason",
   ),
 
   // The event loop

@@ -12,6 +12,7 @@ import type { Clock } from "../platform/index.js";
 
 export { type DurationCounts, Durations, durationBounds } from "./durations.js";
 export { LoopDelay, type LoopDelays } from "./loop-delay.js";
+export { Repeats, type RepeatsOptions } from "./repeats.js";
 
 export type LogLevel = "debug" | "info" | "warn" | "error";
 export type LogFields = Readonly<Record<string, unknown>>;
