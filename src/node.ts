@@ -82,6 +82,7 @@ import { reserveHttp } from "./platform/http.js";
 import type { Listener, Platform } from "./platform/index.js";
 import { readKernels } from "./platform/kernels-file.js";
 import { processUsage } from "./platform/usage.js";
+import { PortCertificate } from "./port-certificate.js";
 import { RaftStorage } from "./raft/index.js";
 import type { PeerNetwork, PeerStream } from "./rpc/contract.js";
 import { acceptStreams, openStream } from "./rpc/index.js";
@@ -431,9 +432,7 @@ async function open(
   }
 
   // The wire.
-  const tls = config.tls
-    ? await serverCertificate(disk, certificateNames(identity.nodeName, config.host), clock, random)
-    : undefined;
+  const tls = config.tls ? await portCertificate(core, config, platform, log) : undefined;
   const wire = new PgWire({
     host: server,
     clock,
@@ -490,6 +489,7 @@ async function open(
     const addresses = addressesOf(identity, { control, rpc: rpcPort, pg: port });
     core.control.announce(addresses, noteAnnounced(disk, addresses));
   }
+  tls?.start();
   // A newcomer is ready when the cluster says so.
   if (!identity.established)
     await core.control.until(() => core.control.cluster.members.get(identity.nodeId)?.state !== "JOINING");
@@ -523,6 +523,7 @@ async function open(
     stops = "the node is stopping";
     sweeping.cancel();
     ending.cancel();
+    tls?.stop();
     core.watchTrust.delete(sweepCertificates);
     await wire.stopAccepting();
     const deadline = clock.monotonic() + config.stopTimeout;
@@ -536,6 +537,27 @@ async function open(
     await admin.close();
     unlock();
   }
+}
+
+/** What the Postgres port shows, from here on and until the node stops. */
+async function portCertificate(
+  { control, identity, server }: NodeCore,
+  config: Config,
+  { disk, clock, random }: Platform,
+  log: Log,
+): Promise<PortCertificate> {
+  const names = certificateNames(identity.nodeName, config.host);
+  return new PortCertificate({
+    disk,
+    clock,
+    log,
+    node: identity.nodeId,
+    first: await serverCertificate(disk, names, clock, random),
+    cluster: () => control.cluster,
+    ask: (request) => control.authority(request),
+    issued: ({ serial, issuer }) =>
+      server.audit.note("CERTIFICATE_ISSUED", { kind: "server", node: identity.nodeId, serial, issuer }),
+  });
 }
 
 /** What ALTER CLUSTER SET authentication.* asks of log-ins. */

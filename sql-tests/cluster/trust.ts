@@ -12,10 +12,12 @@ import { promisify } from "node:util";
 import type pg from "pg";
 import xxhash from "xxhash-wasm";
 import { method } from "../../src/cluster/index.js";
+import { dial } from "../../src/platform/dial.js";
 import { hostClock } from "../../src/platform/host.js";
 import { HostPeerNetwork } from "../../src/platform/peers.js";
 import { requestOnce } from "../../src/rpc/index.js";
 import { makeRequest } from "../../src/security/index.js";
+import { password } from "../server.js";
 import { OpenCa, type Shown } from "./forgeries.js";
 import { ask, type ClusterNode, sleep, TestCluster, until } from "./nodes.js";
 
@@ -373,8 +375,9 @@ async function psql(
   options: string,
   secret?: string,
   sql = "select current_user",
+  host = "localhost",
 ): Promise<string> {
-  const target = `host=localhost hostaddr=127.0.0.1 port=${node.ports.pg} dbname=scratchbird ${options}`;
+  const target = `host=${host} hostaddr=127.0.0.1 port=${node.ports.pg} dbname=scratchbird ${options}`;
   try {
     const { stdout } = await run("psql", ["-w", "-X", "-A", "-t", "-c", sql, target], {
       env: { ...process.env, ...(secret === undefined ? {} : { PGPASSWORD: secret }) },
@@ -384,6 +387,19 @@ async function psql(
   } catch (error) {
     return String((error as { stderr?: string }).stderr || error).trim();
   }
+}
+
+/** What clients check nodes by, as an operator gets it. */
+async function rootsOf({ cluster }: World, node: ClusterNode): Promise<string> {
+  const folder = join(cluster.folder, "clients");
+  mkdirSync(folder, { recursive: true });
+  const rows = await ask<{ certificate: string }>(
+    node,
+    "SELECT certificate FROM sys.certificate_authorities",
+  );
+  const file = join(folder, "ca.pem");
+  writeFileSync(file, rows.map((row) => row.certificate).join(""));
+  return file;
 }
 
 interface UserFiles {
@@ -423,8 +439,20 @@ async function clients(world: World): Promise<string> {
   ])
     await ask(home, sql);
   const dora = await issueUser(world, "dora");
+  const roots = await rootsOf(world, home);
+  const others = join(cluster.folder, "clients", "others.pem");
+  writeFileSync(others, world.unknown.certificatePem);
   for (const node of cluster.nodes) {
-    const ssl = "sslmode=require";
+    const ssl = `sslmode=verify-full sslrootcert=${roots}`;
+    await until(
+      async () => ((await psql(node, `user=admin ${ssl}`, password)) === "admin" ? true : undefined),
+      seenWithinMs,
+      `${node.name} has a certificate of the CA`,
+    ).catch((error: unknown) => world.failures.push(String(error)));
+    const stranger = await psql(node, `user=admin sslmode=verify-full sslrootcert=${others}`, password);
+    world.holds(`${node.name}: by another CA`, stranger.includes("certificate verify failed"), stranger);
+    const wrongHost = await psql(node, `user=admin ${ssl}`, password, undefined, "elsewhere.example");
+    world.holds(`${node.name}: by another name`, wrongHost.includes("does not match host name"), wrongHost);
     const bound = await psql(node, `user=clara channel_binding=require ${ssl}`, secret);
     world.holds(`${node.name}: psql with SCRAM-SHA-256-PLUS`, bound === "clara", bound);
     const unbound = await psql(node, `user=clara channel_binding=disable ${ssl}`, secret);
@@ -482,6 +510,65 @@ async function certifiedSession(
   await client.connect();
   await client.query("SELECT 1");
   return { client, ended };
+}
+
+/** Ports take certificates of the new CA, and no session ends for it. */
+async function exchanged(world: World): Promise<string> {
+  const { cluster } = world;
+  const home = cluster.node(1);
+  const before = new Map<ClusterNode, string>();
+  const sessions: pg.Client[] = [];
+  const serverOf = (node: ClusterNode): Promise<string> => shownByPort(node);
+  for (const node of cluster.nodes) {
+    before.set(node, await serverOf(node));
+    const client = await node.connect(30_000);
+    await client.query("CREATE TEMPORARY TABLE mine (id integer)").catch(() => undefined);
+    sessions.push(client);
+  }
+  await ask(home, "ROTATE CA STABILITY WINDOW '1 s'", 30_000);
+  const during = await rootsOf(world, home);
+  const started = performance.now();
+  await until(
+    async () =>
+      (await ask<{ phase: string }>(home, "SELECT phase FROM sys.ca_rotation"))[0]?.phase === "DONE"
+        ? true
+        : undefined,
+    30_000,
+    "the CA is exchanged",
+  );
+  const after = performance.now();
+  // Clients who have both are never refused; then the newer alone is enough.
+  for (const node of cluster.nodes) {
+    const both = await psql(node, `user=admin sslmode=verify-full sslrootcert=${during}`, password);
+    world.holds(`${node.name}: with both CAs`, both === "admin", both);
+  }
+  const roots = await rootsOf(world, home);
+  for (const node of cluster.nodes) {
+    const ssl = `user=admin channel_binding=require sslmode=verify-full sslrootcert=${roots}`;
+    await until(
+      async () => ((await psql(node, ssl, password)) === "admin" ? true : undefined),
+      10_000,
+      `${node.name} has a certificate of the new CA`,
+    ).catch((error: unknown) => world.failures.push(String(error)));
+    world.holds(`${node.name}: it is another one`, (await serverOf(node)) !== before.get(node));
+  }
+  const renewed = performance.now();
+  for (const [at, client] of sessions.entries()) {
+    const alive = await client.query("SELECT 1 AS one").then(
+      () => true,
+      () => false,
+    );
+    world.holds(`${cluster.node(at + 1).name}: sessions go on`, alive);
+    await client.end().catch(() => undefined);
+  }
+  return `exchanged in ${Math.round(after - started)} ms, all ports ${Math.round(renewed - after)} ms later`;
+}
+
+/** SHA-256 of what the Postgres port shows. */
+async function shownByPort(node: ClusterNode): Promise<string> {
+  const { stream, certificateHash } = await dial("127.0.0.1", node.ports.pg, "require");
+  stream.destroy();
+  return certificateHash?.toString("hex") ?? "";
 }
 
 // --- a node that is revoked --------------------------------------------------------------------------------------------
@@ -612,6 +699,7 @@ const cases: Readonly<Record<string, (world: World) => Promise<string>>> = {
   "no certificate, and no TLS 1.3": withoutCertificate,
   "a flood of refusals": flood,
   "clients of Postgres": clients,
+  "an exchange of CAs": exchanged,
   "a node that is revoked": revokedNode,
 };
 
