@@ -340,6 +340,7 @@ export async function openCore(
     churn,
     shards,
     maxConnections: config.maxConnections,
+    authenticationTimeoutMs: config.authenticationTimeout,
     reservedConnections: config.superuserReservedConnections,
     pageSize,
     poolPages: memory.frameCount,
