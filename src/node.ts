@@ -11,7 +11,14 @@
  * transactions in limbo end as the catalog says (C4).
  */
 import xxhash from "xxhash-wasm";
-import { type Admin, startAdmin } from "./admin/index.js";
+import {
+  type Admin,
+  type Alerts,
+  type MetricSources,
+  type Readiness,
+  startAdmin,
+  startAlerts,
+} from "./admin/index.js";
 import {
   AuditLog,
   type ChainPiece,
@@ -33,6 +40,7 @@ import {
   ControlPlane,
   ControlState,
   packVersion,
+  primaryOf,
   roleBits,
   settingDef,
 } from "./cluster/index.js";
@@ -479,7 +487,13 @@ async function open(
   core.watchTrust.add(sweepCertificates);
   core.watchLoop();
   let stops: string | undefined;
-  const admin = await startHttp(config, core, wire, clock, log, () => stops);
+  const watched: Watched = { tls, alerts: undefined };
+  const sources = metricSources(core, wire, clock, watched);
+  const facts = { ...sources, ...aboutNode(core, clock, () => stops) };
+  const alerts = startAlerts(facts, clock, log);
+  watched.alerts = alerts;
+  server.alerts = () => alerts.firing;
+  const admin = await startHttp(config, core, sources, clock, log, () => stops);
   const port = await wire.listen();
   server.address = { address: config.host, port };
   const rpcPort = await rpc?.listen(config, wire);
@@ -525,6 +539,7 @@ async function open(
     sweeping.cancel();
     ending.cancel();
     tls?.stop();
+    alerts.stop();
     core.watchTrust.delete(sweepCertificates);
     await wire.stopAccepting();
     const deadline = clock.monotonic() + config.stopTimeout;
@@ -597,12 +612,12 @@ function whyOf(error: DbError): string | undefined {
 async function startHttp(
   config: Config,
   core: NodeCore,
-  wire: PgWire,
+  sources: MetricSources,
   clock: Platform["clock"],
   log: Log,
   stopping: () => string | undefined,
 ): Promise<Admin> {
-  const { control, server, storage, identity } = core;
+  const { identity } = core;
   const insisted = identity.established || config.explicit.has("http-port");
   let door: Awaited<ReturnType<typeof reserveHttp>>;
   try {
@@ -617,42 +632,99 @@ async function startHttp(
     node: identity.nodeName,
     version: productVersion,
     clock,
-    ready: () => {
-      const reasons: string[] = [];
-      const why = stopping() ?? core.fencedBy;
-      if (why !== undefined) reasons.push(why);
-      const problem = servingProblem(control.cluster.members.get(identity.nodeId));
-      if (problem !== undefined) reasons.push(problem.message);
-      return { ready: reasons.length === 0, reasons };
-    },
+    ready: () => readiness(core, stopping),
     onTrouble: (what, error) => log.error(what, { error }),
-    sources: {
-      control: () => control.status,
-      view: () => control.view,
-      raft: () => control.raftNumbers,
-      churn: () => ({ totals: core.churn.totals, score: core.churn.score(clock.now()) }),
-      storage: () => storage.counters,
-      audit: () => {
-        const { log } = server.audit;
-        return {
-          appended: log.appended,
-          failures: log.failures,
-          unsigned: log.unsigned,
-          broken: log.problem !== undefined,
-          checkpointAgeSeconds: (clock.now() - (control.audit.lastOf(identity.nodeId)?.at ?? 0)) / 1000,
-        };
-      },
-      loopDelay: (seconds) => core.loopDelay(seconds),
-      sessions: () => server.loadNumbers(),
-      refusals: () => core.refusals.read(),
-      authentication: () => ({
-        outcomes: wire.authentications,
-        failures: wire.authenticationFailures,
-        unauthenticated: wire.unauthenticatedCount,
-      }),
-      process: processUsage,
-    },
+    sources,
   });
+}
+
+function readiness(core: NodeCore, stopping: () => string | undefined): Readiness {
+  const { control, identity } = core;
+  const reasons: string[] = [];
+  const why = stopping() ?? core.fencedBy;
+  if (why !== undefined) reasons.push(why);
+  const problem = servingProblem(control.cluster.members.get(identity.nodeId));
+  if (problem !== undefined) reasons.push(problem.message);
+  return { ready: reasons.length === 0, reasons };
+}
+
+/** What metrics and alerts are made of, beside the numbers. */
+function aboutNode(core: NodeCore, clock: Platform["clock"], stopping: () => string | undefined) {
+  return {
+    node: core.identity.nodeName,
+    version: productVersion,
+    isReady: () => readiness(core, stopping).ready,
+    now: () => clock.now(),
+  };
+}
+
+/** What else is looked at; alerts are made of the metrics that count them. */
+interface Watched {
+  readonly tls: PortCertificate | undefined;
+  alerts: Alerts | undefined;
+}
+
+function metricSources(
+  core: NodeCore,
+  wire: PgWire,
+  clock: Platform["clock"],
+  watched: Watched,
+): MetricSources {
+  const { control, server, storage, identity } = core;
+  return {
+    control: () => control.status,
+    view: () => control.view,
+    raft: () => control.raftNumbers,
+    churn: () => ({ totals: core.churn.totals, score: core.churn.score(clock.now()) }),
+    storage: () => storage.counters,
+    audit: () => {
+      const { log } = server.audit;
+      return {
+        appended: log.appended,
+        failures: log.failures,
+        unsigned: log.unsigned,
+        broken: log.problem !== undefined,
+        checkpointAgeSeconds: (clock.now() - (control.audit.lastOf(identity.nodeId)?.at ?? 0)) / 1000,
+      };
+    },
+    loopDelay: (seconds) => core.loopDelay(seconds),
+    sessions: () => server.loadNumbers(),
+    refusals: () => core.refusals.read(),
+    authentication: () => ({
+      outcomes: wire.authentications,
+      failures: wire.authenticationFailures,
+      unauthenticated: wire.unauthenticatedCount,
+    }),
+    process: processUsage,
+    certificateEnds: () => certificateEnds(core, watched.tls),
+    alerts: () => {
+      const counts = new Map<string, number>([
+        ["WARNING", 0],
+        ["CRITICAL", 0],
+      ]);
+      for (const { rule } of watched.alerts?.firing ?? [])
+        counts.set(rule.severity, counts.get(rule.severity)! + 1);
+      return counts;
+    },
+  };
+}
+
+const authorityEnds = new Map<string, number | undefined>();
+/** By kind, milliseconds since 1970. */
+function* certificateEnds(
+  { control, identity }: NodeCore,
+  tls: PortCertificate | undefined,
+): Iterable<readonly [string, number]> {
+  const own = control.cluster.members.get(identity.nodeId)?.certificate;
+  if (own !== undefined) yield ["node", own.notAfter];
+  if (tls !== undefined) yield ["server", tls.facts.notAfter];
+  const primary = primaryOf(control.cluster);
+  if (primary === undefined) return;
+  const { fingerprint, certificatePem } = primary;
+  if (!authorityEnds.has(fingerprint))
+    authorityEnds.set(fingerprint, hostPki.readAuthority(certificatePem)?.notAfter);
+  const end = authorityEnds.get(fingerprint);
+  if (end !== undefined) yield ["ca", end];
 }
 
 /** A member is found where it was: ports that the system chose stay, but for the clients'. */

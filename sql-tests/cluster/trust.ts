@@ -363,6 +363,11 @@ async function flood(world: World): Promise<string> {
   world.holds("a flood is in the audit chain with few events", events <= most, `${events} of ${most}`);
   world.holds("nobody of a flood gets in", cutOff < queue.length / 10, `${cutOff} were cut off`);
   world.holds("a flood brings no election", (await cluster.term()) === term);
+  await until(
+    async () => (node.logged(["an alert fires", "CaValidationFailures"]).length > 0 ? true : undefined),
+    15_000,
+    `${node.name} alerts of it`,
+  ).catch((error: unknown) => world.failures.push(String(error)));
   return `${refused} refused in ${seconds.toFixed(1)} s, ${cutOff} cut off; ${lines} lines of log, ${events} events`;
 }
 
@@ -395,7 +400,7 @@ async function rootsOf({ cluster }: World, node: ClusterNode): Promise<string> {
   mkdirSync(folder, { recursive: true });
   const rows = await ask<{ certificate: string }>(
     node,
-    "SELECT certificate FROM sys.certificate_authorities",
+    "SELECT certificate FROM sys.certificate_authorities WHERE status = 'TRUSTED'",
   );
   const file = join(folder, "ca.pem");
   writeFileSync(file, rows.map((row) => row.certificate).join(""));

@@ -38,4 +38,5 @@ export const ownShapes: readonly (readonly [schema: "sys" | "pg_catalog", name: 
   ["sys", "audit_log", auditColumns],
   ["sys", "audit_checkpoints", "node_uuid 2950!,node_name 25!,start_sequence 20!,end_sequence 20!,event_count 20!,first_hash 25!,last_hash 25!,merkle_root 25!,checkpoint_time 1184!,cert_fingerprint 25!,signature 25!"],
   ["sys", "verify_audit_chain_detail", "node_uuid 2950!,node_name 25!,event_sequence 20,kind 25!,reason 25!"],
+  ["sys", "alerts", "node_name 25!,alert 25!,severity 25!,metric 25!,labels 3802!,value 701!,threshold 701,firing_since 1184!,summary 25!"],
 ];
