@@ -84,23 +84,25 @@ export class AlertBook {
 
   /** `read`: all series of a metric as it is now; none where it is not known. */
   look(read: (metric: string) => Iterable<Series>, monotonic: number, wall: number): void {
+    const present = new Set<string>();
     for (const rule of this.rules) {
       const seen = new Set<string>();
       for (const { labels, value } of read(rule.metric)) {
         if (!matches(labels, rule.where) || seen.size >= seriesMax) continue;
         const key = `${rule.name} ${JSON.stringify(Object.entries(labels).sort())}`;
         seen.add(key);
+        present.add(key);
         const shown =
           rule.growthMs === undefined ? value : this.#growth(key, value, rule.growthMs, monotonic);
         this.#judge(rule, key, labels, shown, monotonic, wall);
       }
       for (const [key, one] of this.#tracked)
         if (key.startsWith(`${rule.name} `) && !seen.has(key)) {
-          this.#samples.delete(key);
           if (one.firedAt === undefined) this.#tracked.delete(key);
           else this.#over(rule, key, one, monotonic);
         }
     }
+    for (const key of this.#samples.keys()) if (!present.has(key)) this.#samples.delete(key);
     this.#looked = true;
   }
 
