@@ -44,7 +44,13 @@ export interface ControlStart {
   readonly anyPort: boolean;
   /** Of who founds the cluster in this start. */
   readonly founds:
-    | { readonly clusterName: string; readonly member: NewMember; readonly crl: string | undefined }
+    | {
+        readonly clusterName: string;
+        readonly member: NewMember;
+        readonly crl: string | undefined;
+        /** Undefined: none was signed, which only a simulated node does without. */
+        readonly bundle?: string | undefined;
+      }
     | undefined;
   /** The log must be there: the node has promised things. */
   readonly established: boolean;
@@ -214,6 +220,7 @@ function genesisOf(start: ControlStart, trust: NodeTrust, clock: Clock): Genesis
       boot: { count: self.boot.count, nonce: self.boot.nonce },
       authority: trust.authorityPem,
       crl: founds.crl,
+      bundle: founds.bundle,
       at: Math.floor(clock.now()),
     },
     trust.signer,

@@ -39,10 +39,12 @@ import {
   type ControlChannel,
   ControlPlane,
   ControlState,
+  firstBundle,
   packVersion,
   primaryOf,
   roleBits,
   settingDef,
+  signBundle,
 } from "./cluster/index.js";
 import type { Config } from "./config.js";
 import { type ControlStart, controlInLoop, type NodeTrust, trustFollower } from "./control-host.js";
@@ -75,7 +77,7 @@ import {
   sysSchemaId,
 } from "./model/schema.js";
 import type { OpenNode, RunningNode, VerifyFinding, VerifyNode } from "./node-contract.js";
-import { clientTrustOf, foundTrust, hostPki, hostTrust } from "./node-trust.js";
+import { clientTrustOf, type FoundedTrust, foundTrust, hostPki, hostTrust } from "./node-trust.js";
 import { type Log, LoopDelay } from "./observe/index.js";
 import { RefusalCounts, watchRefusals } from "./peer-refusals.js";
 import {
@@ -204,11 +206,11 @@ export async function openCore(
 
   // Control plane: its other half begins to read the log while storage is opened here.
   const simulated = doors.trust?.(identity);
-  const { trust, crl } =
+  const { trust, founded } =
     simulated === undefined
       ? await trustOf(platform, identity, config)
-      : { trust: simulated, crl: undefined };
-  const start = controlStart(config, identity, boot, known, trust, crl);
+      : { trust: simulated, founded: await foundedBy(simulated, identity) };
+  const start = controlStart(config, identity, boot, known, trust, founded);
   const started = doors.startControl?.(start) ?? (await inLoop(start, platform, log, trust, doors));
   let closing = false;
   let controlPort = 0;
@@ -1067,12 +1069,12 @@ function identify(
   return whole;
 }
 
-/** Main's half. The worker has its own, which writes and signs as a CA. `crl`: of who founds the cluster in this start. */
+/** Main's half. The worker has its own, which writes and signs as a CA. `founded`: of who founds the cluster in this start. */
 async function trustOf(
   { disk, clock, random }: Platform,
   identity: NodeIdentity,
   config: Config,
-): Promise<{ readonly trust: NodeTrust; readonly crl: string | undefined }> {
+): Promise<{ readonly trust: NodeTrust; readonly founded: FoundedTrust | undefined }> {
   const subject = {
     clusterUuid: identity.clusterId,
     nodeUuid: identity.nodeId,
@@ -1086,8 +1088,22 @@ async function trustOf(
   const passphrase = passphraseFrom({ variable: config.caPassphrase, kept: { disk, random } });
   const caStore = new CaStore(disk, random, passphrase, caStoreOptions);
   const parts = { disk, clock, random, subject };
-  const crl = founds ? await foundTrust({ ...parts, caStore }) : undefined;
-  return { trust: hostTrust({ ...parts, writes: false, caStore: undefined }), crl };
+  const founded = founds ? await foundTrust({ ...parts, caStore }) : undefined;
+  return { trust: hostTrust({ ...parts, writes: false, caStore: undefined }), founded };
+}
+
+/** Where the platform is simulated: what a founder begins with, if it keeps its CA's key. */
+async function foundedBy(
+  { authority, authorityPem }: NodeTrust,
+  { clusterId, createdAt, founder, established }: NodeIdentity,
+): Promise<FoundedTrust | undefined> {
+  const [fingerprint] = authority?.keys() ?? [];
+  if (authority === undefined || fingerprint === undefined || !founder || established) return undefined;
+  const ca = { fingerprint, certificatePem: authorityPem };
+  const bundle = await signBundle(firstBundle(clusterId, createdAt), authorityPem, (digest) =>
+    authority.signBundle(ca, digest),
+  );
+  return { crl: undefined, bundle };
 }
 
 function controlStart(
@@ -1096,7 +1112,7 @@ function controlStart(
   boot: Boot,
   known: NodeIdentity | undefined,
   trust: NodeTrust,
-  crl: string | undefined,
+  founded: FoundedTrust | undefined,
 ): ControlStart {
   const { nodeId, nodeName, raftId, clusterId, host, ports, creation } = identity;
   const version = packVersion(productVersion);
@@ -1111,7 +1127,8 @@ function controlStart(
         ? undefined
         : {
             clusterName: identity.clusterName,
-            crl,
+            crl: founded?.crl,
+            bundle: founded?.bundle,
             member: {
               uuid: nodeId,
               name: nodeName,

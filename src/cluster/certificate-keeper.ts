@@ -4,6 +4,7 @@
  *
  *     node: request  --authority-->  keeper of the CA's key: certificate  -->  node: recertify, an epoch
  *     statement      --authority-->  keeper of the CA's key: new list     -->  revoke, an epoch
+ *     PUBLISH        --authority-->  keeper of the CA's key: new bundle   -->  policy, an epoch
  *
  * Invariants: who asks is who its certificate says; a list is made of everything that was committed, and made anew when
  * another has come first; a node's new key is durable before the log names it; nothing here waits for main.
@@ -37,9 +38,18 @@ import {
   sightingMaxAgeMs,
 } from "./certificates.js";
 import { type ClusterState, errorOf } from "./cluster-state.js";
-import type { ClusterChange, ClusterCommand, Signer } from "./contract.js";
+import type {
+  BundleRules,
+  BundleSource,
+  ClusterChange,
+  ClusterCommand,
+  RuleSet,
+  SecurityBundle,
+  Signer,
+} from "./contract.js";
 import type { AuthorityAnswer, AuthorityRequest } from "./control-messages.js";
 import { isFollowing, isVoting, type Member, quorumOf } from "./membership.js";
+import { signBundle, unenforcedIn } from "./security-bundle.js";
 
 export interface KeeperOptions {
   readonly self: string;
@@ -50,6 +60,8 @@ export interface KeeperOptions {
   readonly signer: Signer;
   readonly authority: CaService | undefined;
   readonly store: CertificateStore | undefined;
+  /** Sets whose rules this version puts into effect; by default those it does. */
+  readonly enforced?: ReadonlySet<RuleSet> | undefined;
   readonly cluster: () => ClusterState;
   readonly isLeader: () => boolean;
   /** Everything that is committed is applied. @throws DbError 57P03 */
@@ -395,6 +407,8 @@ export class CertificateKeeper {
       }
       case "beginOverlap":
         return this.#begin(authority, request.certificatePem, request.windowMs, false, request.by);
+      case "publishBundle":
+        return this.#publishBundle(authority, request);
     }
   }
 
@@ -609,6 +623,93 @@ export class CertificateKeeper {
       }
       await catchUp();
     }
+  }
+
+  // --- security bundles ----------------------------------------------------------------------------------------------
+
+  /**
+   * The next epoch's bundle, of the draft or of an older version. Epochs that come first make it another number's: then it is made
+   * anew, unless it was to have just this one.
+   */
+  async #publishBundle(
+    authority: CaService,
+    { from, version, by, creator }: AuthorityRequest & { kind: "publishBundle" },
+  ): Promise<AuthorityAnswer> {
+    const { cluster, clock, change, catchUp, log } = this.#options;
+    for (let attempt = 1; ; attempt++) {
+      const state = cluster();
+      const next = state.latest!.epoch.number + 1;
+      if (version !== undefined && version !== next)
+        throw new DbError(
+          "objectNotInPrerequisiteState",
+          `a security bundle can only be published as version ${next} now`,
+          {
+            detail: `BUNDLE_VERSION_CONFLICT: its version is the number of the epoch that brings it; ${version} was asked for, ${next} is expected.`,
+            hint: "The draft is as it was: PUBLISH SECURITY BUNDLE without VERSION takes the number that comes.",
+          },
+        );
+      const { rules, description } = this.#bundleSource(state, from);
+      const createdAt = Math.floor(clock.now());
+      const { clusterUuid } = state;
+      const bundle: SecurityBundle = { version: next, clusterUuid, createdAt, rules, creator, description };
+      const primary = primaryOf(state)!;
+      const content = await signBundle(bundle, primary.certificatePem, (digest) =>
+        authority.signBundle(primary, digest),
+      );
+      try {
+        await change({ kind: "policy", part: "securityBundle", content, from }, by);
+        log.warn("a security bundle was published", { version: next, by });
+        return { version: next };
+      } catch (error) {
+        const isLate =
+          error instanceof DbError &&
+          /^(BUNDLE_VERSION_CONFLICT|BUNDLE_DRAFT_CHANGED|BUNDLE_SIGNATURE_INVALID): /.test(
+            error.fields.detail ?? "",
+          );
+        if (!isLate || attempt >= listAttempts) throw error;
+      }
+      await catchUp();
+    }
+  }
+
+  /** What is to be in it. @throws DbError 0A000: rules that nobody would keep; 55000, 42704 */
+  #bundleSource(
+    state: ClusterState,
+    from: BundleSource,
+  ): { readonly rules: BundleRules; readonly description: string } {
+    let rules: BundleRules;
+    let description: string;
+    if (from.kind === "draft") {
+      const draft = state.bundleDraft;
+      if (draft?.id !== from.draft)
+        throw new DbError(
+          "objectNotInPrerequisiteState",
+          "the draft of the security bundle is open no more",
+          {
+            detail: "BUNDLE_NO_DRAFT: it was published or given up.",
+          },
+        );
+      ({ rules, description } = draft);
+    } else {
+      const wanted = from.version === state.bundle.version ? undefined : state.bundleRules(from.version);
+      if (wanted === undefined)
+        throw new DbError(
+          "undefinedObject",
+          `security bundle ${from.version} is not there to be gone back to`,
+          {
+            hint: "sys.security_bundle_history lists them.",
+          },
+        );
+      rules = wanted;
+      description = `ROLLBACK to version ${from.version}`;
+    }
+    const open = unenforcedIn(rules, this.#options.enforced);
+    if (open !== undefined)
+      throw new DbError("featureNotSupported", `publishing ${open} is not supported yet`, {
+        detail:
+          "BUNDLE_NOT_ENFORCED: nobody would put them into effect, and a rule that is not kept is worse than none.",
+      });
+    return { rules, description };
   }
 
   // --- exchange of CAs -----------------------------------------------------------------------------------------------

@@ -146,6 +146,8 @@ export interface Pki {
     | undefined;
   /** Of a list that this authority has signed. Undefined: it is none. */
   readCrl(pem: string, authorityPem: string): RevocationList | undefined;
+  /** Whether the signature (base64) is by the key of that CA's certificate. */
+  verifyAuthority(authorityPem: string, digest: Uint8Array, signature: string): boolean;
 }
 
 /** As it was issued a moment ago. */
@@ -165,6 +167,8 @@ export interface CaService {
   /** For a Postgres port. @throws DbError objectNotInPrerequisiteState (55000): what this CA signs clients cannot bind to */
   issueServer(by: CaName, requestPem: string, names: ServerNames): Promise<FreshCertificate>;
   signList(by: CaName, list: RevocationList): Promise<string>;
+  /** Of a security bundle's hash; base64. */
+  signBundle(by: CaName, digest: Uint8Array): Promise<string>;
   /** A new CA; its key stays. PEM. */
   create(): Promise<string>;
   /** Its key is destroyed. */

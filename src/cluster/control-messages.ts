@@ -14,6 +14,7 @@ import {
   addresses,
   anything,
   atLeast,
+  bundleSource,
   type Check,
   type ChecksOf,
   certificateFacts,
@@ -35,7 +36,7 @@ import {
   whole,
   windowMs,
 } from "./commands.js";
-import type { CertificateFacts, FirstPeer, Hash, Member } from "./contract.js";
+import type { BundleSource, CertificateFacts, FirstPeer, Hash, Member } from "./contract.js";
 import type { BootShown } from "./membership.js";
 
 /** How a node stands, every 200 ms and after each batch that it has applied. */
@@ -104,6 +105,16 @@ export type AuthorityRequest =
       readonly certificatePem: string;
       readonly windowMs: number;
       readonly by: string;
+    }
+  /** A security bundle: made, signed and published. */
+  | {
+      readonly kind: "publishBundle";
+      readonly from: BundleSource;
+      /** As which version; undefined: whichever comes next. */
+      readonly version?: number | undefined;
+      readonly by: string;
+      /** UUID of that role. */
+      readonly creator: string;
     };
 /** What of it there is depends on what was asked for. */
 export interface AuthorityAnswer {
@@ -117,6 +128,8 @@ export interface AuthorityAnswer {
   readonly revoked?: readonly string[] | undefined;
   /** Of a rotation. */
   readonly id?: string | undefined;
+  /** Of a security bundle. */
+  readonly version?: number | undefined;
 }
 
 export interface JoinRequest {
@@ -205,6 +218,12 @@ const checks: { readonly [Name in keyof Messages]: Check } = {
     createCa: atLeast({ by } satisfies Asked<"createCa">),
     rotate: atLeast({ windowMs, by } satisfies Asked<"rotate">),
     beginOverlap: atLeast({ certificatePem: pem, windowMs, by } satisfies Asked<"beginOverlap">),
+    publishBundle: atLeast({
+      from: bundleSource,
+      version: optional(count),
+      by,
+      creator: uuid,
+    } satisfies Asked<"publishBundle">),
   }),
   "answer of the CA": atLeast({
     certificatePem: optional(pem),
@@ -214,6 +233,7 @@ const checks: { readonly [Name in keyof Messages]: Check } = {
     certificate: optional(certificateFacts),
     revoked: optional(list(serial, 10_000)),
     id: optional(uuid),
+    version: optional(count),
   } satisfies ChecksOf<AuthorityAnswer>),
   status: atLeast({
     boot: id,

@@ -24,6 +24,7 @@ import type {
   ClusterChange,
   ClusterView,
   ControlStatus,
+  DraftAction,
   Member,
   NoteAuditCheckpoint,
   Origin,
@@ -83,6 +84,19 @@ export {
   stabilityScore,
 } from "./membership.js";
 export { RaftCounts, type RaftNumbers } from "./raft-counts.js";
+export {
+  type BundleProblem,
+  bundleDigest,
+  bundleHash,
+  canonicalBundle,
+  descriptionMax,
+  encodeBundle,
+  enforcedSets,
+  firstBundle,
+  ruleSets,
+  signBundle,
+  unenforcedIn,
+} from "./security-bundle.js";
 export { settingDef } from "./settings.js";
 export type { ApplyResult, CatalogChange, Command, DraftMark } from "./state.js";
 export { CatalogDraft, CatalogState, IdSource } from "./state.js";
@@ -542,6 +556,19 @@ export class ControlPlane implements ClusterAdmin {
       this.#options.channel.send({ kind: "authority", ticket, request });
     });
   }
+  async draftBundle(action: DraftAction, by: string, audit?: AuditHead): Promise<void> {
+    const at = Math.floor(this.#options.clock.now());
+    const index = await this.#handIn((number) => {
+      const command = { type: "bundleDraft", by, at, action } as const;
+      this.#options.channel.send({
+        kind: "propose",
+        number,
+        command: encodeProposal(command, this.#originOf(number), audit),
+      });
+    });
+    await this.#everywhere(index);
+  }
+
   /** Tells the worker by which certificates main's connections stand. */
   noteSeen(own: string, certificates: ReadonlyMap<string, string | undefined>): void {
     this.#options.channel.send({ kind: "seen", own, certificates });

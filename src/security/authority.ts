@@ -13,7 +13,7 @@
  * outlives its CA; a serial number is drawn from 126 random bits and not used before as far as the caller knows (CA-17);
  * nothing leaves that the CA's own certificate does not verify.
  */
-import { createHash, X509Certificate } from "node:crypto";
+import { createHash, verify, X509Certificate } from "node:crypto";
 import { assert, DbError } from "../base/errors.js";
 import type { Clock, Random } from "../platform/index.js";
 import { type CaAlgorithm, type CaSigner, caAlgorithmOf, generateSoftwareKey } from "./ca-signer.js";
@@ -290,6 +290,18 @@ export class Authority {
    */
   async crl(facts: RevocationFacts): Promise<string> {
     return signRevocationList(facts, this.#parts, this.#signer);
+  }
+
+  /**
+   * Signs what is no certificate and no list: the hash of a security bundle, which nobody could take for either.
+   * @throws DbError ioError (58030): the signer does not sign with the CA's key
+   */
+  async sign(data: Uint8Array): Promise<Uint8Array> {
+    const signature = await this.#signer.sign(data);
+    const algorithm = this.#signer.algorithm === "Ed25519" ? null : "sha256";
+    if (!verify(algorithm, data, this.certificate.publicKey, signature))
+      throw new DbError("ioError", "the CA's signer does not sign with the CA's key");
+    return signature;
   }
 
   async #issueClient(

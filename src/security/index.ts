@@ -75,6 +75,7 @@ export {
   signerOf,
   storeNextMaterial,
   storeNodeMaterial,
+  verifyAuthoritySignature,
   verifySignature,
 } from "./node-material.js";
 export { Pkcs11Token, type TokenConfig } from "./pkcs11.js";

@@ -84,6 +84,8 @@ export const sometimes = [
   "forced cutover",
   "CAs exchanged",
   "CAs exchanged again",
+  "security bundle published",
+  "security bundle brought back",
   "rival epoch refused at apply",
   "wall clock jumped",
   "pause longer than an election",
