@@ -20,6 +20,7 @@ import {
 } from "./cluster/index.js";
 import type { NodeTrust, TrustOptions } from "./node-trust.js";
 import type { Log } from "./observe/index.js";
+import { watchRefusals } from "./peer-refusals.js";
 import type { Clock, Disk, Random } from "./platform/index.js";
 import { RaftStorage } from "./raft/index.js";
 import type { PeerNetwork } from "./rpc/contract.js";
@@ -115,10 +116,15 @@ export async function startControl(start: ControlStart, parts: ControlParts): Pr
   const links =
     network === undefined ? undefined : new PeerLinks({ network, clock, random, hash, log, limits });
   const { firstPeers } = start;
-  network?.onRefusal(({ condition, message, node, remoteAddress: address }) => {
-    log.warn("a peer was refused", { condition, reason: message, peer: node, address });
-    toMain({ kind: "peerRefused", condition, message, node, address });
-  });
+  const refusals =
+    network &&
+    watchRefusals({
+      network,
+      port: "control",
+      clock,
+      log,
+      tell: (refusal) => toMain({ kind: "peerRefused", ...refusal }),
+    });
   const follow = network === undefined ? undefined : trustFollower(network, trust);
   const told = new Map(firstPeers.map((one) => [one.uuid, one.certFingerprint]));
   follow?.(new ClusterState(trust.pki), new Map(), told);
@@ -187,6 +193,7 @@ export async function startControl(start: ControlStart, parts: ControlParts): Pr
     close: () => {
       links?.close();
       network?.close();
+      refusals?.stop();
     },
   };
 }

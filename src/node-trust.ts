@@ -80,6 +80,9 @@ export interface TrustOptions {
 /** CA-10, spec/03 R13: of the beginning of a certificate. */
 export const clockToleranceMs = 60_000;
 
+/** Of new CAs. Signatures of Ed25519 name no hash, so libpq could not bind SCRAM to a port's certificate (RFC 5929, 4.1). */
+const caAlgorithm = "ECDSA-P256";
+
 export const hostPki: Pki = {
   verify: verifySignature,
   readAuthority: authorityFacts,
@@ -320,6 +323,19 @@ function caService(store: CaStore, { clock, random, subject: { clusterUuid } }: 
       (await open(authority)).issueUser(requestPem, { clusterUuid, role }, years),
     issueService: async (authority, requestPem, service) =>
       (await open(authority)).issueService(requestPem, { clusterUuid, service }, years),
+    issueServer: async (by, requestPem, names) => {
+      const authority = await open(by);
+      if (authority.certificate.publicKey.asymmetricKeyType !== "ec")
+        throw new DbError(
+          "objectNotInPrerequisiteState",
+          "the CA signs with Ed25519, and clients of Postgres cannot bind passwords to what it signs",
+          {
+            detail: "CA_ALGORITHM: ports go on with certificates of their own.",
+            hint: "ROTATE CA makes one on P-256.",
+          },
+        );
+      return authority.issueServer(requestPem, names, years);
+    },
     signList: async (authority, { number, thisUpdate, nextUpdate, revoked }) =>
       (await open(authority)).crl({
         number,
@@ -334,7 +350,12 @@ function caService(store: CaStore, { clock, random, subject: { clusterUuid } }: 
     signBundle: async (authority, digest) =>
       Buffer.from(await (await open(authority)).sign(digest)).toString("base64"),
     create: async () => {
-      const { certificatePem, pkcs8 } = await createAuthority({ clock, random, clusterUuid });
+      const { certificatePem, pkcs8 } = await createAuthority({
+        clock,
+        random,
+        clusterUuid,
+        algorithm: caAlgorithm,
+      });
       await store.seal(certificatePem, pkcs8!);
       return certificatePem;
     },
@@ -390,7 +411,7 @@ export async function foundTrust({
     certificatePem: authorityPem,
     authority,
     pkcs8,
-  } = await createAuthority({ clock, random, clusterUuid });
+  } = await createAuthority({ clock, random, clusterUuid, algorithm: caAlgorithm });
   const first = await signedBy(authority);
   const { requestPem, keyPem } = nodeRequest(subject);
   const { certificatePem } = await authority.issueNode(requestPem, subject, { days: nodeCertificateDays });

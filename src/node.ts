@@ -11,7 +11,14 @@
  * transactions in limbo end as the catalog says (C4).
  */
 import xxhash from "xxhash-wasm";
-import { type Admin, startAdmin } from "./admin/index.js";
+import {
+  type Admin,
+  type Alerts,
+  type MetricSources,
+  type Readiness,
+  startAdmin,
+  startAlerts,
+} from "./admin/index.js";
 import {
   AuditLog,
   type ChainPiece,
@@ -34,6 +41,7 @@ import {
   ControlState,
   firstBundle,
   packVersion,
+  primaryOf,
   roleBits,
   settingDef,
   signBundle,
@@ -72,6 +80,7 @@ import { bundleSweepMs, NodeBundles } from "./node-bundles.js";
 import type { OpenNode, RunningNode, VerifyFinding, VerifyNode } from "./node-contract.js";
 import { clientTrustOf, type FoundedTrust, foundTrust, hostPki, hostTrust } from "./node-trust.js";
 import { type Log, LoopDelay } from "./observe/index.js";
+import { RefusalCounts, watchRefusals } from "./peer-refusals.js";
 import {
   bundleStamp,
   type LoginPolicy,
@@ -85,6 +94,7 @@ import { reserveHttp } from "./platform/http.js";
 import type { Listener, Platform } from "./platform/index.js";
 import { readKernels } from "./platform/kernels-file.js";
 import { processUsage } from "./platform/usage.js";
+import { PortCertificate } from "./port-certificate.js";
 import { RaftStorage } from "./raft/index.js";
 import type { PeerNetwork, PeerStream } from "./rpc/contract.js";
 import { acceptStreams, openStream } from "./rpc/index.js";
@@ -169,6 +179,8 @@ export interface NodeCore {
   establish(): void;
   /** Whom client certificates are believed, by the cluster's state of now. */
   clientTrust(): ClientTrust;
+  /** Certificates that were refused, on whichever port. */
+  readonly refusals: RefusalCounts;
   /** Called whenever that may have changed. */
   readonly watchTrust: Set<() => void>;
   readonly bundles: NodeBundles;
@@ -207,6 +219,7 @@ export async function openCore(
   let controlPort = 0;
   const watchTrust = new Set<() => void>();
   const watchStatus = new Set<(status: ControlStatus) => void>();
+  const refusals = new RefusalCounts();
   const refusedPeer: { tell: Audit["peerRefused"] | undefined } = { tell: undefined };
   const churn = new ChurnWindow(clock.now());
   const control = new ControlPlane({
@@ -222,8 +235,10 @@ export async function openCore(
     onListening: (port) => {
       controlPort = port;
     },
-    onPeerRefused: ({ condition, message, node, address }) =>
-      refusedPeer.tell?.(condition, message, node, address),
+    onPeerRefused: (refusal) => {
+      refusals.add("control", refusal.condition, refusal.count);
+      refusedPeer.tell?.("control", refusal);
+    },
     onCluster: (cluster) => {
       if (cluster.members.has(identity.nodeId)) churn.noteMembers(cluster.members, clock.now());
       for (const changed of watchTrust) changed();
@@ -362,6 +377,7 @@ export async function openCore(
       watchStatus,
       audit,
       bundles,
+      refusals,
       piece: (from) => ownPiece(disk, auditLog, from),
       clock,
       hash: await xxhash(),
@@ -385,6 +401,7 @@ export async function openCore(
     },
     establish,
     clientTrust: () => clientTrustOf(control.cluster, clock),
+    refusals,
     watchTrust,
     bundles,
     checkpoints,
@@ -433,9 +450,7 @@ async function open(
   }
 
   // The wire.
-  const tls = config.tls
-    ? await serverCertificate(disk, certificateNames(identity.nodeName, config.host), clock, random)
-    : undefined;
+  const tls = config.tls ? await portCertificate(core, config, platform, log) : undefined;
   const wire = new PgWire({
     host: server,
     clock,
@@ -451,7 +466,7 @@ async function open(
     bundles: core.bundles,
     relay: identity.founder ? undefined : rpc?.relay(),
     policy: () => loginPolicyOf(core.control.view),
-    trust: () => core.clientTrust(),
+    trust: () => core.refusals.ofClients(core.clientTrust()),
     limits: {
       messageBytesMax: config.maxMessageSize,
       inputBytesMax: config.connectionInputBuffer,
@@ -468,6 +483,8 @@ async function open(
           username: user,
           ip_address: address.replace(/:\d+$/, ""),
           failure_reason: error.message,
+          reason,
+          why: whyOf(error),
           sqlstate: error.sqlstate,
         });
       },
@@ -480,7 +497,13 @@ async function open(
   core.watchTrust.add(sweepCertificates);
   core.watchLoop();
   let stops: string | undefined;
-  const admin = await startHttp(config, core, wire, clock, log, () => stops);
+  const watched: Watched = { tls, alerts: undefined };
+  const sources = metricSources(core, wire, clock, watched);
+  const facts = { ...sources, ...aboutNode(core, clock, () => stops) };
+  const alerts = startAlerts(facts, clock, log);
+  watched.alerts = alerts;
+  server.alerts = () => alerts.firing;
+  const admin = await startHttp(config, core, sources, clock, log, () => stops);
   const port = await wire.listen();
   server.address = { address: config.host, port };
   const rpcPort = await rpc?.listen(config, wire);
@@ -491,6 +514,7 @@ async function open(
     const addresses = addressesOf(identity, { control, rpc: rpcPort, pg: port });
     core.control.announce(addresses, noteAnnounced(disk, addresses));
   }
+  tls?.start();
   // A newcomer is ready when the cluster says so.
   if (!identity.established)
     await core.control.until(() => core.control.cluster.members.get(identity.nodeId)?.state !== "JOINING");
@@ -526,6 +550,8 @@ async function open(
     sweeping.cancel();
     ending.cancel();
     asking?.cancel();
+    tls?.stop();
+    alerts.stop();
     core.watchTrust.delete(sweepCertificates);
     await wire.stopAccepting();
     const deadline = clock.monotonic() + config.stopTimeout;
@@ -539,6 +565,27 @@ async function open(
     await admin.close();
     unlock();
   }
+}
+
+/** What the Postgres port shows, from here on and until the node stops. */
+async function portCertificate(
+  { control, identity, server }: NodeCore,
+  config: Config,
+  { disk, clock, random }: Platform,
+  log: Log,
+): Promise<PortCertificate> {
+  const names = certificateNames(identity.nodeName, config.host);
+  return new PortCertificate({
+    disk,
+    clock,
+    log,
+    node: identity.nodeId,
+    first: await serverCertificate(disk, names, clock, random),
+    cluster: () => control.cluster,
+    ask: (request) => control.authority(request),
+    issued: ({ serial, issuer }) =>
+      server.audit.note("CERTIFICATE_ISSUED", { kind: "server", node: identity.nodeId, serial, issuer }),
+  });
 }
 
 /** What ALTER CLUSTER SET authentication.* asks of log-ins. */
@@ -577,12 +624,12 @@ function whyOf(error: DbError): string | undefined {
 async function startHttp(
   config: Config,
   core: NodeCore,
-  wire: PgWire,
+  sources: MetricSources,
   clock: Platform["clock"],
   log: Log,
   stopping: () => string | undefined,
 ): Promise<Admin> {
-  const { control, server, storage, identity } = core;
+  const { identity } = core;
   const insisted = identity.established || config.explicit.has("http-port");
   let door: Awaited<ReturnType<typeof reserveHttp>>;
   try {
@@ -597,41 +644,99 @@ async function startHttp(
     node: identity.nodeName,
     version: productVersion,
     clock,
-    ready: () => {
-      const reasons: string[] = [];
-      const why = stopping() ?? core.fencedBy;
-      if (why !== undefined) reasons.push(why);
-      const problem = servingProblem(control.cluster.members.get(identity.nodeId));
-      if (problem !== undefined) reasons.push(problem.message);
-      return { ready: reasons.length === 0, reasons };
-    },
+    ready: () => readiness(core, stopping),
     onTrouble: (what, error) => log.error(what, { error }),
-    sources: {
-      control: () => control.status,
-      view: () => control.view,
-      raft: () => control.raftNumbers,
-      churn: () => ({ totals: core.churn.totals, score: core.churn.score(clock.now()) }),
-      storage: () => storage.counters,
-      audit: () => {
-        const { log } = server.audit;
-        return {
-          appended: log.appended,
-          failures: log.failures,
-          unsigned: log.unsigned,
-          broken: log.problem !== undefined,
-          checkpointAgeSeconds: (clock.now() - (control.audit.lastOf(identity.nodeId)?.at ?? 0)) / 1000,
-        };
-      },
-      loopDelay: (seconds) => core.loopDelay(seconds),
-      sessions: () => server.loadNumbers(),
-      authentication: () => ({
-        outcomes: wire.authentications,
-        failures: wire.authenticationFailures,
-        unauthenticated: wire.unauthenticatedCount,
-      }),
-      process: processUsage,
-    },
+    sources,
   });
+}
+
+function readiness(core: NodeCore, stopping: () => string | undefined): Readiness {
+  const { control, identity } = core;
+  const reasons: string[] = [];
+  const why = stopping() ?? core.fencedBy;
+  if (why !== undefined) reasons.push(why);
+  const problem = servingProblem(control.cluster.members.get(identity.nodeId));
+  if (problem !== undefined) reasons.push(problem.message);
+  return { ready: reasons.length === 0, reasons };
+}
+
+/** What metrics and alerts are made of, beside the numbers. */
+function aboutNode(core: NodeCore, clock: Platform["clock"], stopping: () => string | undefined) {
+  return {
+    node: core.identity.nodeName,
+    version: productVersion,
+    isReady: () => readiness(core, stopping).ready,
+    now: () => clock.now(),
+  };
+}
+
+/** What else is looked at; alerts are made of the metrics that count them. */
+interface Watched {
+  readonly tls: PortCertificate | undefined;
+  alerts: Alerts | undefined;
+}
+
+function metricSources(
+  core: NodeCore,
+  wire: PgWire,
+  clock: Platform["clock"],
+  watched: Watched,
+): MetricSources {
+  const { control, server, storage, identity } = core;
+  return {
+    control: () => control.status,
+    view: () => control.view,
+    raft: () => control.raftNumbers,
+    churn: () => ({ totals: core.churn.totals, score: core.churn.score(clock.now()) }),
+    storage: () => storage.counters,
+    audit: () => {
+      const { log } = server.audit;
+      return {
+        appended: log.appended,
+        failures: log.failures,
+        unsigned: log.unsigned,
+        broken: log.problem !== undefined,
+        checkpointAgeSeconds: (clock.now() - (control.audit.lastOf(identity.nodeId)?.at ?? 0)) / 1000,
+      };
+    },
+    loopDelay: (seconds) => core.loopDelay(seconds),
+    sessions: () => server.loadNumbers(),
+    refusals: () => core.refusals.read(),
+    authentication: () => ({
+      outcomes: wire.authentications,
+      failures: wire.authenticationFailures,
+      unauthenticated: wire.unauthenticatedCount,
+    }),
+    process: processUsage,
+    certificateEnds: () => certificateEnds(core, watched.tls),
+    alerts: () => {
+      const counts = new Map<string, number>([
+        ["WARNING", 0],
+        ["CRITICAL", 0],
+      ]);
+      for (const { rule } of watched.alerts?.firing ?? [])
+        counts.set(rule.severity, counts.get(rule.severity)! + 1);
+      return counts;
+    },
+  };
+}
+
+const authorityEnds = new Map<string, number | undefined>();
+/** By kind, milliseconds since 1970. */
+function* certificateEnds(
+  { control, identity }: NodeCore,
+  tls: PortCertificate | undefined,
+): Iterable<readonly [string, number]> {
+  const own = control.cluster.members.get(identity.nodeId)?.certificate;
+  if (own !== undefined) yield ["node", own.notAfter];
+  if (tls !== undefined) yield ["server", tls.facts.notAfter];
+  const primary = primaryOf(control.cluster);
+  if (primary === undefined) return;
+  const { fingerprint, certificatePem } = primary;
+  if (!authorityEnds.has(fingerprint))
+    authorityEnds.set(fingerprint, hostPki.readAuthority(certificatePem)?.notAfter);
+  const end = authorityEnds.get(fingerprint);
+  if (end !== undefined) yield ["ca", end];
 }
 
 /** A member is found where it was: ports that the system chose stay, but for the clients'. */
@@ -664,6 +769,7 @@ const lostMs = 1_000;
 class RpcPort {
   readonly #unwatch: () => void;
   readonly #downSince = new Map<string, number>();
+  readonly #refusals: { stop(): void };
   #listener: Listener | undefined;
 
   constructor(
@@ -676,6 +782,7 @@ class RpcPort {
       readonly watchStatus: Set<(status: ControlStatus) => void>;
       readonly audit: Audit;
       readonly bundles: NodeBundles;
+      readonly refusals: RefusalCounts;
       /** Of this node's chain. */
       readonly piece: (from: ChainPlace | number) => ChainPiece;
       readonly clock: Platform["clock"];
@@ -684,9 +791,15 @@ class RpcPort {
     },
   ) {
     const { control, trust, watchTrust, watchStatus, log } = core;
-    network.onRefusal(({ condition, message, node, remoteAddress: address }) => {
-      log.warn("a peer was refused", { condition, reason: message, peer: node, address });
-      core.audit.peerRefused(condition, message, node, address);
+    this.#refusals = watchRefusals({
+      network,
+      port: "rpc",
+      clock: core.clock,
+      log,
+      tell: (refusal) => {
+        core.refusals.add("rpc", refusal.condition, refusal.count);
+        core.audit.peerRefused("rpc", refusal);
+      },
     });
     const follow = trustFollower(network, trust);
     const told = new Map<string, string>();
@@ -917,6 +1030,7 @@ class RpcPort {
     this.#unwatch();
     void this.#listener?.close();
     this.network.close();
+    this.#refusals.stop();
   }
 }
 

@@ -32,6 +32,8 @@ import {
   primaryOf,
   type Revocation,
   type Rotation,
+  serverCertificatesOf,
+  serverNamesOf,
   sightingDigest,
   sightingMaxAgeMs,
 } from "./certificates.js";
@@ -87,6 +89,8 @@ const revokeRemovedAfterMs = 60_000;
 const listAttempts = 10;
 /** CREATE CA makes keys that nobody may ever ask for. */
 const caKeysMax = 8;
+/** Of one node, for its Postgres port: one a year, and one for each new address. */
+const serverCertificatesMax = 32;
 
 export class CertificateKeeper {
   readonly #options: KeeperOptions;
@@ -308,7 +312,7 @@ export class CertificateKeeper {
   /** A member's certificates that are believed still. */
   #unrevoked(state: ClusterState, member: Member): { issuer: string; serial: string }[] {
     const now = this.#options.clock.now();
-    return certificatesOf(member).flatMap(({ certificate }) =>
+    const own = certificatesOf(member).flatMap(({ certificate }) =>
       certificate === undefined ||
       certificate.notAfter < now ||
       !state.authorities.some((one) => one.fingerprint === certificate.issuer) ||
@@ -316,6 +320,20 @@ export class CertificateKeeper {
         ? []
         : [{ issuer: certificate.issuer, serial: certificate.serial }],
     );
+    return [...own, ...this.#unrevokedServers(state, member.uuid)];
+  }
+
+  /** Of its Postgres port. */
+  #unrevokedServers(state: ClusterState, node: string): { issuer: string; serial: string }[] {
+    const now = this.#options.clock.now();
+    return serverCertificatesOf(state.certificates, node)
+      .filter(
+        ({ issuer, serial, notAfter }) =>
+          notAfter >= now &&
+          state.authorities.some((one) => one.fingerprint === issuer) &&
+          !state.isRevoked(issuer, serial),
+      )
+      .map(({ issuer, serial }) => ({ issuer, serial }));
   }
 
   /**
@@ -352,6 +370,10 @@ export class CertificateKeeper {
         authority.issueNode(primary, request.requestPem, from, asking.name),
       );
       return issued;
+    }
+    if (request.kind === "server") {
+      if (request.node !== from) throw notYours();
+      return this.#issueForPort(authority, request.requestPem, asking);
     }
     // What statements ask for; whoever is not enabled serves no clients (MEM-9).
     if (asking.state !== "ENABLED" && from !== self) throw notYours();
@@ -402,11 +424,26 @@ export class CertificateKeeper {
     };
   }
 
+  async #issueForPort(authority: CaService, requestPem: string, node: Member): Promise<AuthorityAnswer> {
+    const { cluster } = this.#options;
+    const state = cluster();
+    if (this.#unrevokedServers(state, node.uuid).length >= serverCertificatesMax)
+      throw new DbError(
+        "configurationLimitExceeded",
+        `node ${node.name} has ${serverCertificatesMax} valid certificates for its Postgres port already`,
+        { hint: "REVOKE CERTIFICATE makes room; sys.certificates lists them." },
+      );
+    const names = serverNamesOf(node, state.clusterUuid);
+    const answer = await this.#issue((primary) => authority.issueServer(primary, requestPem, names));
+    await this.#noteIssued(answer, "server", node.uuid, `node ${node.name}`);
+    return answer;
+  }
+
   async #issueFor(
     authority: CaService,
     { requestPem, to, name, by }: AuthorityRequest & { kind: "issue" },
   ): Promise<AuthorityAnswer> {
-    const { cluster, command, clock, log } = this.#options;
+    const { cluster } = this.#options;
     if (to === "node") {
       const member = cluster().members.get(name);
       if (member === undefined || member.state === "REMOVED")
@@ -418,19 +455,28 @@ export class CertificateKeeper {
         ? authority.issueUser(primary, requestPem, name)
         : authority.issueService(primary, requestPem, name),
     );
-    const kind: CertificateKind = to;
+    await this.#noteIssued(answer, to, name, by);
+    return answer;
+  }
+
+  /** Nobody is given what the cluster does not know of: it could not be revoked. */
+  async #noteIssued(
+    answer: AuthorityAnswer,
+    kind: CertificateKind,
+    subject: string,
+    by: string,
+  ): Promise<void> {
+    const { command, clock, log } = this.#options;
     const certificate: IssuedCertificate = {
       ...answer.certificate!,
       kind,
-      subject: name,
+      subject,
       fingerprint: answer.certFingerprint!,
       issuedAt: Math.floor(clock.now()),
       by,
     };
-    // Nobody is given what the cluster does not know of: it could not be revoked.
     await command({ type: "certificate", certificate });
-    log.info("a certificate was issued", { kind, subject: name, serial: certificate.serial, by });
-    return answer;
+    log.info("a certificate was issued", { kind, subject, serial: certificate.serial, by });
   }
 
   // --- revocation ----------------------------------------------------------------------------------------------------

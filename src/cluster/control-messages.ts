@@ -78,6 +78,8 @@ export interface BarrierRequest {
 export type AuthorityRequest =
   /** A certificate for the node that asks. */
   | { readonly kind: "renew"; readonly requestPem: string; readonly node: string }
+  /** For the Postgres port of the node that asks; its names are those of the log. */
+  | { readonly kind: "server"; readonly requestPem: string; readonly node: string }
   /** For one that is about to become a member: who asks has looked at its token. */
   | { readonly kind: "admit"; readonly requestPem: string; readonly node: string; readonly name: string }
   | {
@@ -199,6 +201,7 @@ type Asked<Kind extends AuthorityRequest["kind"]> = ChecksOf<
 const checks: { readonly [Name in keyof Messages]: Check } = {
   "request to the CA": tagged("kind", {
     renew: atLeast({ requestPem, node: uuid } satisfies Asked<"renew">),
+    server: atLeast({ requestPem, node: uuid } satisfies Asked<"server">),
     admit: atLeast({ requestPem, node: uuid, name: nodeName } satisfies Asked<"admit">),
     issue: atLeast({
       requestPem,

@@ -45,8 +45,10 @@ export {
   certificatesOf,
   crlValidMs,
   type FreshCertificate,
+  fingerprintOfPem,
   leftBehind,
   primaryOf,
+  serverNamesOf,
 } from "./certificates.js";
 export type { ControlChannel, FromControl, ToControl } from "./channel.js";
 export { type ChurnHour, type ChurnTotals, ChurnWindow, leaveReasons } from "./churn.js";

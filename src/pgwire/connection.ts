@@ -18,7 +18,7 @@ import { decodeUtf8 } from "../base/utf8.js";
 import type { BundleStamp } from "../cluster/contract.js";
 import type { Batch } from "../model/batch.js";
 import { defaultSettings } from "../model/io-settings.js";
-import type { Clock, Connection, Random, Timer } from "../platform/index.js";
+import type { Clock, Connection, Random, Timer, TlsState } from "../platform/index.js";
 import { type ClientTrust, hostOf } from "../security/index.js";
 import type {
   ClientCertificate,
@@ -75,7 +75,8 @@ export interface WireServer {
   readonly formats: RowFormats;
   readonly mockSecret: Uint8Array;
   /** SHA-256 of the certificate; undefined: TLS is off and SSLRequest is answered N. */
-  readonly certificateHash: Uint8Array | undefined;
+  /** Of what a connection's TLS has shown: what log-ins bind to. Undefined: no TLS here; its answer: nothing can be bound to. */
+  readonly certificateHash: ((state: TlsState | undefined) => Uint8Array | undefined) | undefined;
   /** Refuse clients that do not encrypt. */
   readonly requireTls: boolean;
   /** Set while the node stops: new sessions are refused with 57P03. */
@@ -492,7 +493,7 @@ export class PgConnection {
           host: server.host,
           random: server.random,
           mockSecret: server.mockSecret,
-          certificateHash: server.certificateHash,
+          certificateHash: server.certificateHash?.(connection.tls),
           policy: server.policy(),
           trust: server.trust(),
         },

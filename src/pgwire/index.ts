@@ -13,11 +13,19 @@
  * Limits: the bytes a connection may hold on either side are bounded (`WireLimits`), an idle one holds no buffer, and
  * sockets that have not logged in are bounded in number and time.
  */
-import { createHash, timingSafeEqual, X509Certificate } from "node:crypto";
+import { timingSafeEqual } from "node:crypto";
 import { DbError } from "../base/errors.js";
 import type { BundleStamp } from "../cluster/contract.js";
-import type { Clock, Connection, Listener, Network, Random, TlsMaterial } from "../platform/index.js";
-import type { ClientTrust } from "../security/index.js";
+import type {
+  Clock,
+  Connection,
+  Listener,
+  Network,
+  Random,
+  TlsMaterial,
+  TlsSource,
+} from "../platform/index.js";
+import { type ClientTrust, serverEndPoint } from "../security/index.js";
 import type { SessionHost } from "../session/contract.js";
 import type { BundleSource } from "./bundle-gate.js";
 import { PgConnection, type WireLimits, type WireServer } from "./connection.js";
@@ -69,7 +77,7 @@ export interface PgWireOptions {
   readonly address: string;
   readonly port: number;
   /** undefined: SSLRequest is answered N. */
-  readonly tls: TlsMaterial | undefined;
+  readonly tls: TlsSource | undefined;
   readonly requireTls?: boolean | undefined;
   readonly limits?: Partial<WireLimits> | undefined;
   /** Sockets open at once, logged in or not; one more is closed unanswered. The host bounds sessions (53300). */
@@ -98,6 +106,7 @@ export class PgWire {
   readonly authentications = new Map<`${"success" | "failure"} ${LoginMethod}`, number>();
   readonly authenticationFailures = new Map<FailureReason, number>();
   readonly #server: WireServer;
+  readonly #hashes = new EndPointHashes();
   #listener: Listener | undefined;
   #refusal: DbError | undefined;
   /** Those whose session is not the one that their client's cancel key is of. */
@@ -116,7 +125,7 @@ export class PgWire {
       pool: new BufferPool(),
       formats: new RowFormats(options.outputs ?? typeOutputs),
       mockSecret,
-      certificateHash: tls === undefined ? undefined : certificateHashOf(tls.certificatePem),
+      certificateHash: tls && ((state) => this.#hashes.of(state?.material ?? tls.current)),
       requireTls: options.requireTls ?? false,
       refuse: () => this.#refusal,
       internalError: (error) => observer.internalError(error),
@@ -264,7 +273,16 @@ function addOne<Key>(counts: Map<Key, number>, key: Key): void {
   counts.set(key, (counts.get(key) ?? 0) + 1);
 }
 
-/** What SCRAM-SHA-256-PLUS binds to: SHA-256 of the DER certificate (RFC 5929, for certificates signed with SHA-256). */
-export function certificateHashOf(certificatePem: string): Uint8Array {
-  return createHash("sha256").update(new X509Certificate(certificatePem).raw).digest();
+/** What SCRAM-SHA-256-PLUS binds to, of each certificate that was shown. */
+class EndPointHashes {
+  readonly #known = new WeakMap<TlsMaterial, { readonly hash: Uint8Array | undefined }>();
+
+  of(material: TlsMaterial): Uint8Array | undefined {
+    let known = this.#known.get(material);
+    if (known === undefined) {
+      known = { hash: serverEndPoint(material.certificatePem) };
+      this.#known.set(material, known);
+    }
+    return known.hash;
+  }
 }

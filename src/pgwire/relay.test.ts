@@ -1195,7 +1195,7 @@ describe("over sockets", () => {
   async function listening(withTls = false) {
     const names = { commonName: "localhost", dns: ["localhost"], addresses: ["127.0.0.1"] };
     const tls = withTls ? await createServerCertificate(names, hostClock, hostRandom) : undefined;
-    const it = nodes({ clock: hostClock, random: hostRandom, tls });
+    const it = nodes({ clock: hostClock, random: hostRandom, tls: tls && { current: tls } });
     running.push(it.here, it.home);
     const port = await it.here.listen();
     const options = { host: "127.0.0.1", port, user: "ann", password: "secret", database: "x" };

@@ -109,7 +109,16 @@ export {
   splitKey,
   usualShares,
 } from "./shares.js";
-export { type CertificateNames, readServerCertificate, serverCertificate } from "./tls.js";
+export {
+  type CertificateNames,
+  isSelfMade,
+  type PortMaterial,
+  readPortMaterial,
+  readServerCertificate,
+  serverCertificate,
+  serverEndPoint,
+  storePortMaterial,
+} from "./tls.js";
 export {
   type ClientTrust,
   checkUser,

@@ -10,6 +10,7 @@ import { WorkMemoryPool } from "../exec/index.js";
 import type { SweepReport } from "../mga/contract.js";
 import type { DatabaseDesc, RoleDesc, TableDesc, ViewDesc } from "../model/schema.js";
 import type { SecurityRules } from "../model/security-rules.js";
+import type { Alert } from "../observe/index.js";
 import type { Clock, Disk, Random } from "../platform/index.js";
 import { createVerifier, decide, type LoginAttempt, type LoginDecision } from "../security/index.js";
 import { holdsPrivileges } from "../security/privileges.js";
@@ -84,6 +85,8 @@ export class Server implements SessionHost {
   /** Row and column rules of the cluster's security bundle. Their version only rises. */
   securityRules: SecurityRules;
   readonly triedBundles = new TriedBundles();
+  /** Those that fire on this node; replaced by whoever looks for them. */
+  alerts: () => Iterable<Alert> = () => [];
   readonly #sessions = new Map<number, ServerSession>();
   readonly #keys = new Map<number, Uint8Array>();
   /** Clients whose session another node runs. */

@@ -296,6 +296,7 @@ function caService(
     issueNode: async ({ fingerprint }, _request, node) => issue(fingerprint, node),
     issueUser: async ({ fingerprint }, _request, role) => issue(fingerprint, role),
     issueService: async ({ fingerprint }, _request, service) => issue(fingerprint, service),
+    issueServer: async ({ fingerprint }, _request, { commonName }) => issue(fingerprint, commonName),
     signList: async ({ fingerprint }, list) => simListPem(fingerprint, list),
     signBundle: async ({ certificatePem }, digest) => simAuthoritySign(certificatePem, digest),
     create: async () => {

@@ -8,19 +8,27 @@
  * Statement text above `textMax` is 54001 (rule M3), except INSERT .. VALUES lists, which `openInsertRows` reads row by row.
  */
 import {
+  BinaryString,
   Comma,
+  Decimal,
   End,
   GrammarError,
+  HexString,
+  Identifier,
+  Integer,
+  Junk,
   keywords,
   LeftParen,
   RightParen,
   Scanner,
   Semicolon,
   SqlParser,
+  StringLiteral,
   Token,
   UnexpectedToken,
 } from "../../grammar/index.js";
 import { type Condition, DbError } from "../base/errors.js";
+import { mentionsSecret } from "../base/secret-words.js";
 import type { Expr, Insert, LiteralClass, Statement } from "./ast.js";
 
 /** Longest statement text in UTF-16 units, but for lists of VALUES (M3). */
@@ -364,6 +372,24 @@ export function characterPosition(text: string, offset: number): number {
   return offset - pairs + 1;
 }
 
+/** Typed wrongly, secrets are not repeated: behind a word such as PASSWORD only keywords and signs are. */
+function nearText(text: string, { tokenType, startOffset, endOffset }: Token): string {
+  const isTold = !mayBeSecret.has(tokenType) || !mentionsSecret(text.slice(0, startOffset));
+  return isTold ? text.slice(startOffset, endOffset) : "***";
+}
+const mayBeSecret: ReadonlySet<Token["tokenType"]> = new Set([
+  Identifier,
+  StringLiteral,
+  BinaryString,
+  HexString,
+  Integer,
+  Decimal,
+  Junk,
+]);
+function messageFor({ message, offset }: GrammarError, text: string): string {
+  return mentionsSecret(text.slice(0, offset)) ? message.replace(/ at or near ".*"$/s, "") : message;
+}
+
 /** What went wrong, as the client is told. RangeError is the stack's end: the depth limits make it a last resort. */
 function asDbError(error: unknown, text: string): unknown {
   if (error instanceof UnexpectedToken) {
@@ -374,14 +400,14 @@ function asDbError(error: unknown, text: string): unknown {
         position: characterPosition(text, text.length),
       });
     }
-    const near = text.slice(token.startOffset, token.endOffset);
+    const near = nearText(text, token);
     return new DbError("syntaxError", `syntax error at or near "${near}"`, {
       position: characterPosition(text, token.startOffset),
     });
   }
   if (error instanceof GrammarError) {
     const position = error.offset === undefined ? undefined : characterPosition(text, error.offset);
-    return new DbError(error.condition satisfies Condition, error.message, {
+    return new DbError(error.condition satisfies Condition, messageFor(error, text), {
       position,
       hint: error.hint,
     });

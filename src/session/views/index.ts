@@ -169,6 +169,7 @@ function contextOf(session: ServerSession): ViewContext {
     cluster: server.admin,
     churn: () => server.options.churn?.rows(session.clock.now()) ?? [],
     performance: () => server.performance(),
+    alerts: () => server.alerts(),
     now: session.now(),
     poolPages: server.options.poolPages,
     pageSize: server.options.pageSize,
