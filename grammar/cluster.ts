@@ -156,8 +156,18 @@ const forms: readonly StatementForm[] = [
     order: { "": {}, "stability window": {} },
   },
   { command: "CREATE CA", object: "none", clauses: [], order: { "": {} } },
-  { command: "BACKUP CA KEY", object: "none", clauses: ["shares", "of"] },
-  { command: "RECOVER CA KEY", object: "none", clauses: ["from shares*", "shares*"] },
+  {
+    command: "BACKUP CA KEY",
+    object: "none",
+    clauses: ["shares", "of"],
+    order: { "": {}, shares: { must: ["of"] } },
+  },
+  {
+    command: "RECOVER CA KEY",
+    object: "none",
+    clauses: ["from shares*"],
+    order: { "from shares": {} },
+  },
   {
     command: "REVOKE CERTIFICATE",
     object: "none",

@@ -20,6 +20,7 @@ import {
   type ClientTrust,
   checkPeer,
   checkUser,
+  combineShares,
   createAuthority,
   fingerprintOf,
   type NodeMaterial,
@@ -31,9 +32,11 @@ import {
   type RevocationReason,
   readFormerMaterial,
   readNodeMaterials,
+  readShare,
   revocationList,
   revocationReasons,
   signerOf,
+  splitKey,
   storeNextMaterial,
   storeNodeMaterial,
   type TrustedCa,
@@ -328,6 +331,21 @@ function caService(store: CaStore, { clock, random, subject: { clusterUuid } }: 
       return certificatePem;
     },
     forget: (fingerprint) => store.remove(fingerprint),
+    split: ({ fingerprint, certificatePem }, plan) =>
+      store.withKey(fingerprint, (key) => splitKey(key, certificatePem, random, plan)),
+    recover: async (of, shares) => {
+      const facts = shares.map(readShare);
+      const [first] = facts;
+      const authority = of.find((one) => one.fingerprint === first?.fingerprint);
+      if (authority === undefined)
+        throw new DbError("invalidParameterValue", "the shares are of no CA that is trusted now", {
+          detail: first === undefined ? undefined : `They are of CA ${first.fingerprint}.`,
+          hint: "A key that was replaced is of no use. sys.certificate_authorities lists the CAs.",
+        });
+      // It zeroes the key.
+      await store.seal(authority.certificatePem, await combineShares(shares, authority.certificatePem));
+      return authority.fingerprint;
+    },
   };
 }
 

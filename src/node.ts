@@ -734,7 +734,7 @@ class RpcPort {
           throw problem;
         }
         const stream = accept();
-        if (head.kind === "session") wire.acceptRelayed(stream, head.head);
+        if (head.kind === "session") wire.acceptRelayed(stream, { ...head.head, via: peer.node });
         else {
           wire.cancelRelayed(head.pid, Buffer.from(head.key, "base64"));
           stream.end();

@@ -310,6 +310,7 @@ export class CertificateKeeper {
   async do(request: AuthorityRequest, from: string): Promise<AuthorityAnswer> {
     const { authority, cluster, self, isReachable, keysOf, ask } = this.#options;
     const primary = primaryOf(cluster())!.fingerprint;
+    if (request.kind === "recoverKey") return this.#recover(request, from);
     if (authority?.keys().includes(primary) === true) return this.#serve(authority, request, from);
     if (from === self)
       for (const { uuid } of cluster().members.values())
@@ -325,8 +326,12 @@ export class CertificateKeeper {
     );
   }
 
-  async #serve(authority: CaService, request: AuthorityRequest, from: string): Promise<AuthorityAnswer> {
-    const { cluster, self, catchUp } = this.#options;
+  async #serve(
+    authority: CaService,
+    request: Exclude<AuthorityRequest, { readonly kind: "recoverKey" }>,
+    from: string,
+  ): Promise<AuthorityAnswer> {
+    const { cluster, self, catchUp, log } = this.#options;
     await catchUp();
     const asking = cluster().members.get(from);
     if (asking === undefined || !isFollowing(asking))
@@ -370,7 +375,38 @@ export class CertificateKeeper {
       }
       case "beginOverlap":
         return this.#begin(authority, request.certificatePem, request.windowMs, false, request.by);
+      case "splitKey": {
+        const { needed, total, by } = request;
+        const primary = primaryOf(cluster())!;
+        const shares = await authority.split(primary, { needed, total });
+        log.warn("the CA's key was given out in shares", { ca: primary.fingerprint, needed, total, by });
+        return { authorityPem: primary.certificatePem, shares };
+      }
     }
+  }
+
+  /** Where the key is to be: nobody else need keep one. */
+  async #recover(
+    request: AuthorityRequest & { readonly kind: "recoverKey" },
+    from: string,
+  ): Promise<AuthorityAnswer> {
+    const { authority, cluster, self, isReachable, ask, catchUp, log } = this.#options;
+    const { node, by } = request;
+    if (node !== self) {
+      if (from !== self) throw notYours();
+      if (!isReachable(node))
+        throw new DbError("cannotConnectNow", "the node that is to keep the key is not reached");
+      return ask(node, request).catch(brokenOff);
+    }
+    await catchUp();
+    const asking = cluster().members.get(from);
+    if (from !== self && asking?.state !== "ENABLED") throw notYours();
+    if (authority === undefined)
+      throw new DbError("objectNotInPrerequisiteState", "keys of certificate authorities are not kept here");
+    const fingerprint = await authority.recover(cluster().authorities, request.shares);
+    const { certificatePem } = cluster().authorities.find((one) => one.fingerprint === fingerprint)!;
+    log.warn("the CA's key was brought back from shares", { ca: fingerprint, by });
+    return { authorityPem: certificatePem };
   }
 
   async #issue(issue: (by: CaName) => Promise<FreshCertificate>): Promise<AuthorityAnswer> {

@@ -167,6 +167,10 @@ export interface CaService {
   create(): Promise<string>;
   /** Its key is destroyed. */
   forget(fingerprint: Hash): void;
+  /** Its key in shares, of which `needed` bring it back. */
+  split(by: CaName, plan: { readonly needed: number; readonly total: number }): Promise<string[]>;
+  /** The key of one of these from its shares: it is kept from here on. Answers whose it is. */
+  recover(of: readonly CaName[], shares: readonly string[]): Promise<Hash>;
 }
 export type CaName = Pick<Authority, "fingerprint" | "certificatePem">;
 

@@ -102,6 +102,15 @@ export type AuthorityRequest =
       readonly certificatePem: string;
       readonly windowMs: number;
       readonly by: string;
+    }
+  /** The key of the CA that issues now, in shares. They are in the answer and nowhere else. */
+  | { readonly kind: "splitKey"; readonly needed: number; readonly total: number; readonly by: string }
+  /** For the node that is named: it keeps the key from here on. */
+  | {
+      readonly kind: "recoverKey";
+      readonly node: string;
+      readonly shares: readonly string[];
+      readonly by: string;
     };
 /** What of it there is depends on what was asked for. */
 export interface AuthorityAnswer {
@@ -115,6 +124,8 @@ export interface AuthorityAnswer {
   readonly revoked?: readonly string[] | undefined;
   /** Of a rotation. */
   readonly id?: string | undefined;
+  /** Of a key: secrets of whoever gets them. */
+  readonly shares?: readonly string[] | undefined;
 }
 
 export interface JoinRequest {
@@ -179,6 +190,8 @@ interface Messages {
 
 const requestPem = text(requestChars);
 const by = who;
+/** A share of a key: no check that says what it has found. */
+const share = text(4096);
 type Asked<Kind extends AuthorityRequest["kind"]> = ChecksOf<
   Omit<Extract<AuthorityRequest, { kind: Kind }>, "kind">
 >;
@@ -202,6 +215,8 @@ const checks: { readonly [Name in keyof Messages]: Check } = {
     createCa: atLeast({ by } satisfies Asked<"createCa">),
     rotate: atLeast({ windowMs, by } satisfies Asked<"rotate">),
     beginOverlap: atLeast({ certificatePem: pem, windowMs, by } satisfies Asked<"beginOverlap">),
+    splitKey: atLeast({ needed: whole(2, 255), total: whole(2, 255), by } satisfies Asked<"splitKey">),
+    recoverKey: atLeast({ node: uuid, shares: list(share, 255), by } satisfies Asked<"recoverKey">),
   }),
   "answer of the CA": atLeast({
     certificatePem: optional(pem),
@@ -211,6 +226,7 @@ const checks: { readonly [Name in keyof Messages]: Check } = {
     certificate: optional(certificateFacts),
     revoked: optional(list(serial, 10_000)),
     id: optional(uuid),
+    shares: optional(list(share, 255)),
   } satisfies ChecksOf<AuthorityAnswer>),
   status: atLeast({
     boot: id,

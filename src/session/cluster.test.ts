@@ -1,4 +1,5 @@
 /** Administrative statements over both protocols, against a control plane of plain Maps. */
+import { createPrivateKey } from "node:crypto";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { DbError } from "../base/errors.js";
 import { ChurnWindow, roleBits } from "../cluster/index.js";
@@ -10,7 +11,7 @@ import { type NodeCore, openCore } from "../node.js";
 import type { Log } from "../observe/index.js";
 import { hostClock, hostRandom } from "../platform/host.js";
 import type { Clock, Platform } from "../platform/index.js";
-import { type KeyAndCertificate, nodeRequest } from "../security/index.js";
+import { type KeyAndCertificate, nodeRequest, readShare, splitKey } from "../security/index.js";
 import { createCa, issueNodeCertificate } from "../security/testing.js";
 import { simPlatform } from "../sim/platform.js";
 import { simTrust } from "../sim/trust.js";
@@ -125,13 +126,14 @@ function start(options: ConstructorParameters<typeof FakeClusterAdmin>[0] = {}):
   });
   session = open();
 }
-function open(): Session {
+function open(remoteAddress = "", via?: string): Session {
   return server.openSession({
     user: "admin",
     database: "test",
     settings: new Map([["TimeZone", "UTC"]]),
-    remoteAddress: "",
+    remoteAddress,
     encrypted: false,
+    via,
   });
 }
 
@@ -340,8 +342,16 @@ describe.each([
       "ALTER CLUSTER CA POLICY EMERGENCY REVOKE CA 'x' REPLACE WITH 'y'",
       "0A000 ALTER CLUSTER CA POLICY EMERGENCY REVOKE CA is not supported yet",
     ],
-    ["BACKUP CA KEY SHARES 3 OF 5", "0A000 BACKUP CA KEY is not supported yet"],
-    ["RECOVER CA KEY SHARES ('a', 'b')", "0A000 RECOVER CA KEY is not supported yet"],
+    [
+      "BACKUP CA KEY SHARES 1 OF 5",
+      "22023 a key is not split into 5 shares of which 1 suffice (SHARES m OF n takes m from 2 to n, and n up to 255.)",
+    ],
+    [
+      "BACKUP CA KEY SHARES 3 OF 256",
+      "22023 a key is not split into 256 shares of which 3 suffice (SHARES m OF n takes m from 2 to n, and n up to 255.)",
+    ],
+    ["BACKUP CA KEY SHARES 3", "42601 syntax error at end of input"],
+    ["RECOVER CA KEY FROM SHARES 'a'", "22023 the share given as number 1 is mistyped"],
     ["ALTER CLUSTER SET replication.factor = $1", '42601 syntax error at or near "$1"'],
     ["DISABLE NODE n3", "42601 syntax error at end of input"],
     ["ALTER CLUSTER REMOVE NODE n3 GRACEFUL FORCE", "42601 GRACEFUL and FORCE exclude each other"],
@@ -394,6 +404,89 @@ describe.each([
     admin.answer = { revoked: [] };
     expect((await run(`REVOKE CERTIFICATE '${serial}'`)).notices.map(({ message }) => message)).toEqual([
       "the certificate is revoked already",
+    ]);
+  });
+
+  it("gives shares of the CA's key out and takes them, and shows them nowhere else", async () => {
+    const ca = await createCa(fakeClusterUuid, hostClock, hostRandom);
+    const pkcs8 = createPrivateKey(ca.keyPem).export({ format: "der", type: "pkcs8" });
+    const split = (needed: number, total: number): Promise<string[]> =>
+      splitKey(pkcs8, ca.certificatePem, hostRandom, { needed, total });
+    const shares = await split(3, 5);
+    const by = "admin";
+    admin.answer = { authorityPem: ca.certificatePem, shares };
+    for (const sql of ["BACKUP CA KEY", "BACKUP CA KEY SHARES 3 OF 5"]) {
+      const sink = await run(sql);
+      expect(admin.asked.at(-1)).toEqual({ kind: "splitKey", needed: 3, total: 5, by });
+      expect(names(sink.described)).toEqual(["number", "share", "share_set", "fingerprint"]);
+      const { set, fingerprint } = readShare(shares[0]!);
+      expect(sink.rowsSeen).toEqual(shares.map((share, at) => [String(at + 1), share, set, fingerprint]));
+    }
+
+    const list = shares.slice(0, 3).map((one) => `'${one}'`);
+    const node = fakeNodeUuid;
+    for (const sql of [
+      `RECOVER CA KEY FROM SHARES ${list.join(", ")}`,
+      `recover /* as told */ ca key from shares (${list.join(", ")})`,
+    ]) {
+      const sink = await run(sql);
+      expect(admin.asked.at(-1)).toEqual({ kind: "recoverKey", node, shares: shares.slice(0, 3), by });
+      expect(sink.rowsSeen).toEqual([[readShare(shares[0]!).fingerprint, "node-1"]]);
+    }
+
+    // What somebody mistypes is a share all the same.
+    const wrong = shares[1]!.replace(/.$/, (last) => (last === "0" ? "1" : "0"));
+    const statements = [
+      [`RECOVER CA KEY FROM SHARES '${shares[0]}', '${wrong}'`, "22023 share 2 is mistyped"],
+      [`RECOVER CA KEY FROM SHARES '${shares[0]}' '${shares[1]}'`, '42601 syntax error at or near "***"'],
+      [`RECOVER CA KEY FROM SHARES ${shares[0]}`, /^42601 /],
+      [`RECOVER CA KEY SHARES '${shares[0]}'`, '42601 syntax error at or near "SHARES"'],
+      [`RECOVER CA KEY FROM SHARES '${shares[0]}`, "42601 unterminated quoted string"],
+      [`SELECT '${shares[0]}'::int`, /^22P02 /],
+    ] as const;
+    const said: string[] = [];
+    const watcher = open();
+    for (const [sql, wanted] of statements) {
+      await simple("SET log_min_duration_statement = 0");
+      const error = await failure(run(sql));
+      if (typeof wanted === "string") expect(shown(error)).toBe(wanted);
+      else expect(shown(error)).toMatch(wanted);
+      if (!sql.startsWith("SELECT")) said.push(shown(error), JSON.stringify(error.fields));
+      for (const view of ["pg_stat_activity", "sys.sessions"])
+        said.push(JSON.stringify((await simple(`SELECT * FROM ${view}`, watcher)).rowsSeen));
+    }
+    watcher.close();
+    said.push(JSON.stringify(logged));
+    // The others' chains are not here.
+    for (const uuid of [second, third]) admin.view.members.delete(uuid);
+    said.push(JSON.stringify((await simple("SELECT * FROM sys.audit_events")).rowsSeen));
+    for (const share of shares) {
+      const secret = share.split("-")[7]!;
+      for (const text of said) expect(text).not.toContain(secret.slice(0, 24));
+    }
+    for (const text of said.slice(-2)) expect(text).toContain("RECOVER CA KEY");
+  });
+
+  it("gives no shares to who can be read along", async () => {
+    session.close();
+    session = open("192.0.2.1:4711");
+    const error = await failure(run("BACKUP CA KEY"));
+    expect(shown(error)).toBe("55000 shares of a key are not sent over a connection without TLS");
+    expect(admin.asked).toEqual([]);
+  });
+
+  it("brings the key to the node that the client is connected to", async () => {
+    const ca = await createCa(fakeClusterUuid, hostClock, hostRandom);
+    const pkcs8 = createPrivateKey(ca.keyPem).export({ format: "der", type: "pkcs8" });
+    const shares = await splitKey(pkcs8, ca.certificatePem, hostRandom, { needed: 2, total: 2 });
+    admin.answer = { authorityPem: ca.certificatePem };
+    session.close();
+    session = open("192.0.2.1:4711", second);
+    const sink = await run(`RECOVER CA KEY FROM SHARES '${shares[0]}', '${shares[1]}'`);
+    expect(admin.asked.at(-1)).toEqual({ kind: "recoverKey", node: second, shares, by: "admin" });
+    expect(sink.rowsSeen).toEqual([[readShare(shares[0]!).fingerprint, "node-2"]]);
+    expect(sink.notices.map(({ message }) => message)).toEqual([
+      "the shares came over a connection without TLS: replace the CA (ROTATE CA)",
     ]);
   });
 

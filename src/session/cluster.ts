@@ -29,7 +29,14 @@ import type { CatalogReader, ObjectId } from "../model/schema.js";
 import { sysSchemaId } from "../model/schema.js";
 import { parseUuid } from "../model/uuid.js";
 import type { Interval, PgArray, Value } from "../model/value.js";
-import { checkPeer, fingerprintOf, publicKeyOf } from "../security/index.js";
+import {
+  checkPeer,
+  checkShare,
+  fingerprintOf,
+  publicKeyOf,
+  readShare,
+  usualShares,
+} from "../security/index.js";
 import { isSuperuser, publicRoleId, rolesOf } from "../security/privileges.js";
 import type { ClusterClause, ClusterStatement, ClusterValue } from "../sql/ast.js";
 import type { OutputColumn } from "../sql/plan.js";
@@ -71,6 +78,13 @@ const statusColumns: readonly OutputColumn[] = [
 const tokenColumns: readonly OutputColumn[] = [column("join_token", 25), column("command", 25)];
 const rotationColumns: readonly OutputColumn[] = [column("rotation_uuid", 2950), column("fingerprint", 25)];
 const authorityColumns: readonly OutputColumn[] = [column("fingerprint", 25), column("certificate", 25)];
+const shareColumns: readonly OutputColumn[] = [
+  column("number", 23),
+  column("share", 25),
+  column("share_set", 25),
+  column("fingerprint", 25),
+];
+const keyColumns: readonly OutputColumn[] = [column("fingerprint", 25), column("node_name", 25)];
 const issuedColumns: readonly OutputColumn[] = [
   column("serial", 25),
   column("not_after", 1184),
@@ -310,7 +324,11 @@ const actions: Readonly<Record<string, Action>> = {
 interface Errand {
   readonly privilege: ClusterPrivilege;
   readonly columns: readonly OutputColumn[] | undefined;
-  readonly run: (call: Call) => Promise<readonly Value[] | undefined>;
+  /** One row, or several. */
+  readonly run: (call: Call) => Promise<readonly Value[] | Rows | undefined>;
+}
+interface Rows {
+  readonly rows: readonly (readonly Value[])[];
 }
 const ofCa = (run: Errand["run"], columns?: readonly OutputColumn[]): Errand => ({
   privilege: "CLUSTER_CA_ADMIN",
@@ -324,6 +342,8 @@ const asked: Readonly<Record<string, Errand>> = {
   "REVOKE CERTIFICATE": ofCa(revokeCertificate),
   "ISSUE CERTIFICATE": ofCa(issueCertificate, issuedColumns),
   "ALTER CLUSTER CA POLICY BEGIN OVERLAP WITH NEW CA CERTIFICATE": ofCa(beginOverlap, rotationColumns),
+  "BACKUP CA KEY": ofCa(backupKey, shareColumns),
+  "RECOVER CA KEY": ofCa(recoverKey, keyColumns),
 };
 
 function headOf({ command, clauses }: ClusterStatement): string {
@@ -339,11 +359,11 @@ export async function runCluster(session: ServerSession, ast: ClusterStatement):
   const action = actions[head];
   const errand = asked[head];
   if (action === undefined && errand === undefined) throw notSupported(head, ast.position);
-  // Not the text of a certificate or a request: it is long, and says nothing to who reads the log.
+  // Not the text of a certificate or a request: it is long, and says nothing to who reads the log. Shares are secrets.
   const target =
     ast.name ??
     ast.clauses
-      .filter(({ name }) => !/csr|certificate$|replace with/.test(name))
+      .filter(({ name }) => !/csr|certificate$|replace with|shares/.test(name))
       .flatMap(({ values }) => values.flatMap((value) => ("text" in value ? [value.text] : [])))[0];
   const fields = { user: session.role.name, target, pid: session.pid, ...session.traceFields };
   const { audit } = session.server;
@@ -363,9 +383,9 @@ export async function runCluster(session: ServerSession, ast: ClusterStatement):
     const row = errand === undefined ? await carryOut(call, action!) : await errand.run(call);
     session.server.log(`administration: ${head}`, fields);
     const columns = errand?.columns;
-    return row === undefined || columns === undefined
-      ? { tag: ast.command }
-      : { tag: ast.command, columns, rows: [[...row]] };
+    if (row === undefined || columns === undefined) return { tag: ast.command };
+    const rows = "rows" in row ? row.rows.map((one) => [...one]) : [[...row]];
+    return { tag: ast.command, columns, rows };
   } catch (error) {
     // SQL-8: refused ones are recorded too.
     if (error instanceof DbError) {
@@ -707,6 +727,68 @@ async function issueCertificate(call: Call): Promise<Value[]> {
   if (certificatePem === undefined || certificate === undefined)
     throw new DbError("protocolViolation", "the node that keeps the CA's key has issued nothing");
   return [certificate.serial, Math.round((certificate.notAfter - postgresEpochMs) * 1000), certificatePem];
+}
+
+/** Of BACKUP CA KEY (spec/03, 15). */
+async function backupKey(call: Call): Promise<Rows> {
+  const { start, role } = call.session;
+  const count = (clause: string, usual: number): number => {
+    const text = call.has("shares") ? call.text(clause) : String(usual);
+    if (/^\d{1,3}$/.test(text)) return Number(text);
+    throw new DbError("invalidParameterValue", `"${text}" is no number of shares`);
+  };
+  const needed = count("shares", usualShares.needed);
+  const total = count("of", usualShares.total);
+  if (needed < 2 || needed > total || total > 255)
+    throw new DbError(
+      "invalidParameterValue",
+      `a key is not split into ${total} shares of which ${needed} suffice`,
+      {
+        detail: "SHARES m OF n takes m from 2 to n, and n up to 255.",
+      },
+    );
+  if (!isPrivate(start))
+    throw new DbError(
+      "objectNotInPrerequisiteState",
+      "shares of a key are not sent over a connection without TLS",
+      {
+        hint: "Connect with sslmode=require.",
+      },
+    );
+  const { shares, authorityPem } = await ask(call, { kind: "splitKey", needed, total, by: role.name });
+  if (shares?.length !== total || authorityPem === undefined)
+    throw new DbError("protocolViolation", "the node that keeps the CA's key has not split it");
+  const facts = shares.map(readShare);
+  call.session.server.log("administration: the CA's key was given out in shares", {
+    user: role.name,
+    needed,
+    total,
+    share_set: facts[0]!.set,
+    fingerprint: facts[0]!.fingerprint,
+  });
+  return { rows: shares.map((share, at) => [at + 1, share, facts[at]!.set, facts[at]!.fingerprint]) };
+}
+
+/** Nobody on the way can read along. */
+function isPrivate({ encrypted, remoteAddress }: ServerSession["start"]): boolean {
+  return encrypted || /^(127\.[\d.]+(:\d+)?|\[?::1\]?(:\d+)?|)$/.test(remoteAddress);
+}
+
+async function recoverKey(call: Call): Promise<Value[]> {
+  const { start, role } = call.session;
+  const shares = call.texts("from shares");
+  if (shares.length > 255) throw new DbError("invalidParameterValue", "no set has more than 255 shares");
+  // Each by itself: what is wrong with them is to be told here, and not to be sent about.
+  for (const [at, text] of shares.entries()) checkShare(text, at + 1);
+  if (!isPrivate(start))
+    call.notice("01000", "the shares came over a connection without TLS: replace the CA (ROTATE CA)");
+  // Where the client is: its session may run at another node.
+  const node = start.via ?? call.self.uuid;
+  const { authorityPem } = await ask(call, { kind: "recoverKey", node, shares, by: role.name });
+  if (authorityPem === undefined)
+    throw new DbError("protocolViolation", "the node has not brought the CA's key back");
+  const name = call.view.members.get(node)?.name ?? node;
+  return [fingerprintOf(new X509Certificate(authorityPem)), name];
 }
 
 function requireRole(call: Call, name: string): void {

@@ -5,6 +5,7 @@
  * Invariant: what is not sure to be harmless is replaced: a literal behind such a word counts as a secret however it is
  * written, and so do all of a list.
  */
+import { mayHoldShares, withoutShares } from "../base/secrets.js";
 
 /** Words behind which literals are secrets. */
 const secretWords =
@@ -12,9 +13,16 @@ const secretWords =
 /** Passed over between such a word and its literal. */
 const between = /^(is|as|to|=|:=|=>|,|\(|encrypted|unencrypted|ca|u&|e|b|x|n)$/i;
 const mark = "'***'";
+/** What statements may be shown by, to whom and in whatever log: a password, or shares of a key. */
+const secretStatement = /\b(password|passphrase)\b/i;
 
 const piece =
   /--[^\n]*|\/\*|"(?:[^"]|"")*"|'|\$(?:[A-Za-z_\u0080-\uffff][A-Za-z0-9_\u0080-\uffff]*)?\$|[A-Za-z_\u0080-\uffff][A-Za-z0-9_$\u0080-\uffff]*&?|\d[\d.eE_]*|:=|=>|\s+|./gsu;
+
+/** As it stands where its client is not the only one to see it: pg_stat_activity, sys.sessions, the log of slow statements. */
+export function shownText(sql: string): string {
+  return secretStatement.test(sql) || mayHoldShares(sql) ? redacted(sql) : sql;
+}
 
 export function redacted(sql: string): string {
   let text = "";
@@ -36,7 +44,7 @@ export function redacted(sql: string): string {
     const isDollar = token.length > 1 && token.startsWith("$") && token.endsWith("$");
     if (token === "'" || isDollar) {
       const end = isDollar ? endOfDollar(sql, at, token) : endOfString(sql, at, /^e$/i.test(previous));
-      text += secret ? mark : sql.slice(at, end);
+      text += secret ? mark : withoutShares(sql.slice(at, end));
       piece.lastIndex = end;
       previous = "";
       continue;
@@ -48,7 +56,8 @@ export function redacted(sql: string): string {
     else if (!between.test(token)) secret = false;
     previous = token;
   }
-  return text.trim();
+  // One that was typed without quotes is many words.
+  return withoutShares(text).trim();
 }
 
 function endOfComment(sql: string, at: number): number {

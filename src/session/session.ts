@@ -80,6 +80,7 @@ import {
   type UtilityResult,
 } from "./prepared.js";
 import { type PreparedPlan, parameterInput, planQuery } from "./queries.js";
+import { shownText } from "./redact.js";
 import { RunningContext, type RunningHost } from "./running.js";
 import type { Server } from "./server.js";
 import { provideServices } from "./services.js";
@@ -471,12 +472,15 @@ export class ServerSession implements Session, DdlSession, RunningHost {
     if (limit < 0) return;
     const duration = this.clock.monotonic() - this.#begun;
     if (duration < limit) return;
-    this.server.log(`duration: ${duration.toFixed(3)} ms  statement: ${query.slice(0, loggedTextMax)}`, {
-      pid: this.pid,
-      user: this.eval.sessionUser,
-      database: this.database.name,
-      ...this.traceFields,
-    });
+    this.server.log(
+      `duration: ${duration.toFixed(3)} ms  statement: ${shownText(query).slice(0, loggedTextMax)}`,
+      {
+        pid: this.pid,
+        user: this.eval.sessionUser,
+        database: this.database.name,
+        ...this.traceFields,
+      },
+    );
   }
 
   /** W3C traceparent of the statement: its own comment's, or what the session has set. */
@@ -1646,7 +1650,7 @@ export class ServerSession implements Session, DdlSession, RunningHost {
       state: this.activity.state,
       waitEventType: this.activity.waitEventType,
       waitEvent: this.activity.waitEvent,
-      query: this.activity.query,
+      query: shownText(this.activity.query),
       transactionId: rows?.id ?? 0,
       isolation: this.transaction.state === "none" ? "readCommitted" : this.transaction.settings.isolation,
       readOnly: this.transaction.state !== "none" && this.transaction.settings.readOnly,

@@ -5,6 +5,7 @@
  * What a real node keeps in `tls/` and `ca/` lies in the same folders of its simulated disk, and is lost or put back with it.
  */
 import { hash } from "node:crypto";
+import { DbError } from "../base/errors.js";
 import type { CertificateFacts, Pki, RevocationList } from "../cluster/contract.js";
 import type { CaService, FreshCertificate } from "../cluster/index.js";
 import type { NodeTrust } from "../control-host.js";
@@ -275,5 +276,17 @@ function caService(
         keysPath,
         JSON.stringify(numbers().filter((one) => sha256(caText(clusterUuid, one)) !== fingerprint)),
       ),
+    split: async ({ fingerprint }, { needed, total }) =>
+      Array.from({ length: total }, (_, at) => JSON.stringify([fingerprint, needed, at + 1])),
+    recover: async (of, shares) => {
+      const read = shares.map((one) => JSON.parse(one) as [string, number, number]);
+      const [fingerprint, needed] = read[0]!;
+      const authority = of.find((one) => one.fingerprint === fingerprint);
+      if (authority === undefined || new Set(read.map((one) => one[2])).size < needed)
+        throw new DbError("invalidParameterValue", "the shares do not bring a key back");
+      const number = Number(/^CA (\d+) of /.exec(textOf(authority.certificatePem))![1]);
+      write(keysPath, JSON.stringify([...new Set([...numbers(), number])]));
+      return fingerprint;
+    },
   };
 }

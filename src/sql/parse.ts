@@ -21,6 +21,7 @@ import {
   UnexpectedToken,
 } from "../../grammar/index.js";
 import { type Condition, DbError } from "../base/errors.js";
+import { mayHoldShares } from "../base/secrets.js";
 import type { Expr, Insert, LiteralClass, Statement } from "./ast.js";
 
 /** Longest statement text in UTF-16 units, but for lists of VALUES (M3). */
@@ -364,6 +365,16 @@ export function characterPosition(text: string, offset: number): number {
   return offset - pairs + 1;
 }
 
+/** Shares of a key are not repeated, mistyped ones neither. */
+function nearText(text: string, from: number, to: number): string {
+  return mayHoldShares(text) && to - from > shownNearMax ? "***" : text.slice(from, to);
+}
+function messageFor(message: string, text: string): string {
+  return mayHoldShares(text) ? message.replace(/ at or near ".{40,}"$/s, "") : message;
+}
+/** Words are shorter. */
+const shownNearMax = 40;
+
 /** What went wrong, as the client is told. RangeError is the stack's end: the depth limits make it a last resort. */
 function asDbError(error: unknown, text: string): unknown {
   if (error instanceof UnexpectedToken) {
@@ -374,14 +385,14 @@ function asDbError(error: unknown, text: string): unknown {
         position: characterPosition(text, text.length),
       });
     }
-    const near = text.slice(token.startOffset, token.endOffset);
+    const near = nearText(text, token.startOffset, token.endOffset);
     return new DbError("syntaxError", `syntax error at or near "${near}"`, {
       position: characterPosition(text, token.startOffset),
     });
   }
   if (error instanceof GrammarError) {
     const position = error.offset === undefined ? undefined : characterPosition(text, error.offset);
-    return new DbError(error.condition satisfies Condition, error.message, {
+    return new DbError(error.condition satisfies Condition, messageFor(error.message, text), {
       position,
       hint: error.hint,
     });

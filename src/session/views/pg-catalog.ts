@@ -19,6 +19,7 @@ import { allTypes, formatType, type TypeDesc, typeByOid, typeOf } from "../../mo
 import { PgArray, type Value, wide } from "../../model/value.js";
 import { aclItemText } from "../../security/privileges.js";
 import { allCasts, allFunctions, allOperators } from "../../sql/functions/index.js";
+import { shownText } from "../redact.js";
 import type { Provider, ViewContext } from "./context.js";
 import { constraintDefinition, indexDefinition } from "./definitions.js";
 import type { CatalogRow } from "./registry.js";
@@ -1032,7 +1033,7 @@ export const pgCatalogProviders: Readonly<Record<string, Provider>> = {
     for (const statement of context.preparedStatements()) {
       yield {
         name: statement.name,
-        statement: statement.statement,
+        statement: shownText(statement.statement),
         prepare_time: statement.preparedAt,
         parameter_types: PgArray.of(2206, statement.types),
         from_sql: statement.fromSql,
