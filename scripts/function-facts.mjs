@@ -28,7 +28,7 @@ const internal = 2281;
 const functions = query(`
   select p.oid, p.proname, p.prokind, p.prorettype,
     (case when p.proisstrict then 'S' else '' end) || p.provolatile::text || (case when p.proretset then 'r' else '' end)
-      || (case when p.provariadic <> 0 then 'v' else '' end),
+      || (case when p.provariadic <> 0 then 'v' else '' end) || (case when p.proleakproof then 'l' else '' end),
     array_to_string(p.proargtypes::oid[], ' '),
     coalesce((select string_agg(coalesce(n, ''), ' ' order by i)
       from unnest(p.proargnames) with ordinality as a(n, i)
@@ -82,7 +82,7 @@ process.stdout.write(`/**
 
 ${block(
   "functionFacts",
-  "oid;name;kind|returns|flags|argument types|argument names|out columns|defaults|aggregate kind|direct arguments. Flags: S strict, then i/s/v volatility, then r returns a set, v variadic.",
+  "oid;name;kind|returns|flags|argument types|argument names|out columns|defaults|aggregate kind|direct arguments. Flags: S strict, then i/s/v volatility, then r returns a set, v variadic, l leakproof.",
   functions,
 )}
 ${block(

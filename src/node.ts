@@ -333,6 +333,7 @@ export async function openCore(
     churn,
     shards,
     maxConnections: config.maxConnections,
+    authenticationTimeoutMs: config.authenticationTimeout,
     reservedConnections: config.superuserReservedConnections,
     pageSize,
     poolPages: memory.frameCount,

@@ -19,6 +19,7 @@ import {
   type CertificateSighting,
   type CertificateStore,
   certificatesOf,
+  consentDigest,
   countsForGate,
   crlValidMs,
   type FreshCertificate,
@@ -131,9 +132,9 @@ export class CertificateKeeper {
 
   // --- this node's own -----------------------------------------------------------------------------------------------
 
-  /** Not of one that the cluster has not issued itself: whoever did has to. */
+  /** One that nobody has noted cannot be revoked: it makes room for one that is. */
   #isRenewalDue({ certificate }: Member, primary: string): boolean {
-    if (certificate === undefined) return false;
+    if (certificate === undefined) return true;
     return certificate.issuer !== primary || certificate.notAfter - this.#options.clock.now() < renewBeforeMs;
   }
 
@@ -152,7 +153,9 @@ export class CertificateKeeper {
     }
     const { certificatePem } = this.#kept;
     try {
-      await this.#options.change({ kind: "recertify", node: self, certificatePem }, this.#name());
+      const { clusterUuid } = cluster();
+      const consent = this.#options.signer.sign(consentDigest(clusterUuid, self, certificatePem));
+      await this.#options.change({ kind: "recertify", node: self, certificatePem, consent }, this.#name());
       this.#kept = undefined;
     } catch (error) {
       const isRefused = error instanceof DbError && error.condition === "invalidAuthorizationSpecification";

@@ -261,13 +261,18 @@ function withAuthorities(
 
 // --- certificates ----------------------------------------------------------------------------------------------------
 
+/** What a node signs that goes over to another certificate. */
+export function consentDigest(clusterUuid: string, node: string, certificatePem: string): Uint8Array {
+  return Buffer.from(hashOf(JSON.stringify(["new certificate", clusterUuid, node, certificatePem])), "hex");
+}
+
 /** What a member's new certificate makes of its record; or why it is not taken. */
 export function recertified(
   trust: CaTrust,
   pki: Pki,
   clusterUuid: string,
   member: Member,
-  certificatePem: string,
+  { certificatePem, consent }: { readonly certificatePem: string; readonly consent: string },
   isKeyKnown: (publicKey: string) => boolean,
 ): Member | ErrorRecord {
   const refuse = (condition: string, message: string): ErrorRecord =>
@@ -278,6 +283,9 @@ export function recertified(
     return refuse("CHAIN_INVALID", "it is no node certificate of the CA that issues now");
   if (read.clusterUuid !== clusterUuid)
     return refuse("WRONG_CLUSTER", `it is a certificate of cluster ${read.clusterUuid}`);
+  const key = Buffer.from(member.publicKey, "base64");
+  if (!pki.verify(key, consentDigest(clusterUuid, member.uuid, certificatePem), consent))
+    return refuse("SIGNATURE_INVALID", "the node has not signed for it with the key that it is known by");
   // Whom an administrator has cut off does not help itself to another one.
   const standing = trust.authorities.find((one) => one.fingerprint === member.certificate?.issuer);
   if (standing !== undefined && listOf(standing, pki)?.revoked.has(member.certificate!.serial) === true)

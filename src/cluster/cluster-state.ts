@@ -1131,13 +1131,13 @@ function withNodeCertificate(
 
 function withCertificate(
   { core, pki, clusterUuid, isKeyKnown }: Base,
-  { node, certificatePem }: ClusterChange & { kind: "recertify" },
+  change: ClusterChange & { kind: "recertify" },
   by: string,
   at: number,
 ): Core | ErrorRecord {
-  const member = present(core, node);
+  const member = present(core, change.node);
   if ("condition" in member) return member;
-  const next = recertified(core.trust, pki, clusterUuid, member, certificatePem, isKeyKnown);
+  const next = recertified(core.trust, pki, clusterUuid, member, change, isKeyKnown);
   if ("condition" in next) return next;
   const certificates = withNodeCertificate(core.certificates, next, at, by);
   return withParts({ ...replaced(core, next), certificates }, ["capabilityMatrix"]);

@@ -94,7 +94,13 @@ export type ClusterChange =
   /** A part of the epoch that administrators own; base64. */
   | { readonly kind: "policy"; readonly part: PartType; readonly content: string }
   /** A member has a new key and a certificate for it, of the CA that issues now (CA-17). */
-  | { readonly kind: "recertify"; readonly node: string; readonly certificatePem: string }
+  | {
+      readonly kind: "recertify";
+      readonly node: string;
+      readonly certificatePem: string;
+      /** By the key that the node is known by: nobody else can put a certificate in its place. Over `consentDigest`. */
+      readonly consent: string;
+    }
   /** A newer list of what a CA has revoked, signed by it: `serials` are new on it. */
   | {
       readonly kind: "revoke";

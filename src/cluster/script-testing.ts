@@ -12,6 +12,11 @@
  *     batch: CHANGE; CHANGE                   in one entry
  *     attest b [at 3] [seeing a,c] [badly]    `badly`: the signature is another's
  *     effective 3, boot b 2 NONCE [version 1.0.0], token t until 100 [roles ...], administrator x KEY or none
+ *     recertify b [of CA 2] [serial s]        a node's new certificate; from then on it signs with that key. [for c]: another's; [signed c]: by another
+ *     overlap 2 [window 5000], cut over [leaving b,c], cancel overlap
+ *     revoke 1 b s [number 3] [updated 7]     on the list of CA 1: the certificate of node b, and the serial s; [only]: nothing else
+ *     sight b [seeing a,c] [badly]
+ *     user u serial s until 100 [of CA 2]     a certificate is noted
  *     raw JSON                                a command as the log has it
  *     state                                   all of it
  *
@@ -19,7 +24,8 @@
  */
 import { createHash } from "node:crypto";
 import { assert, DbError } from "../base/errors.js";
-import { simTrust } from "../sim/trust.js";
+import { pemOf, simAuthorityPem, simCertificate, simListPem, simSigner, simTrust } from "../sim/trust.js";
+import { consentDigest, fingerprintOfPem, listOf, primaryOf, sightingDigest } from "./certificates.js";
 import { ClusterState, type Draft } from "./cluster-state.js";
 import type { ClusterChange, EpochEntry, ErrorRecord, NewMember, Origin, Signer } from "./contract.js";
 import { ControlState, encodeProposal } from "./control-state.js";
@@ -44,12 +50,13 @@ export const { pki, authorityPem } = simTrust(clusterUuid, uuidOf("a"));
 
 export const usualRoles = roleBits.VOTER | roleBits.SHARD_OWNER | roleBits.COORDINATOR;
 export function newMember(name: string, facts: Partial<NewMember> = {}): NewMember {
-  const { certFingerprint, publicKey } = signerOf(name);
+  const { certFingerprint, publicKey, certificate } = simCertificate(clusterUuid, uuidOf(name));
   return {
     uuid: uuidOf(name),
     name,
     certFingerprint,
     publicKey,
+    certificate,
     addresses: { control: `${name}:1`, rpc: `${name}:2`, pg: `${name}:3` },
     hostLabel: name,
     roles: usualRoles,
@@ -75,6 +82,8 @@ export class Author {
   readonly state: ControlState;
   at = 0;
   #number = 0;
+  /** Of nodes that have got another certificate. */
+  readonly #signers = new Map<string, Signer>();
 
   constructor(state = newState()) {
     this.state = state;
@@ -82,6 +91,13 @@ export class Author {
 
   origin(): Origin {
     return { stream: 2, boot: 1, number: ++this.#number };
+  }
+
+  signer(name: string): Signer {
+    return this.#signers.get(name) ?? signerOf(name);
+  }
+  signWith(name: string, certificateText: string): void {
+    this.#signers.set(name, simSigner(certificateText));
   }
 
   genesis(name = "a", facts: Partial<NewMember> = {}): Uint8Array {
@@ -102,7 +118,7 @@ export class Author {
 
   draft(changes: readonly Omit<Draft, "origin">[], leader = "a"): (EpochEntry | ErrorRecord)[] {
     const drafts = changes.map((one) => ({ origin: this.origin(), ...one }));
-    return this.state.cluster.draftEpochs(drafts, uuidOf(leader), signerOf(leader), this.at);
+    return this.state.cluster.draftEpochs(drafts, uuidOf(leader), this.signer(leader), this.at);
   }
   /** @throws DbError: it cannot be made */
   change(change: ClusterChange, by = "admin"): EpochEntry {
@@ -127,13 +143,13 @@ export class Author {
       activatedAt: this.at,
       observations: seeing.map((peer) => ({
         peer: uuidOf(peer),
-        certFingerprint: signerOf(peer).certFingerprint,
+        certFingerprint: this.signer(peer).certFingerprint,
         epoch,
         observedAt: this.at,
         valid: true,
       })),
     };
-    return { ...content, signature: signerOf(name).sign(attestationDigest(content)) };
+    return { ...content, signature: this.signer(name).sign(attestationDigest(content)) };
   }
 }
 
@@ -179,10 +195,49 @@ export class ControlScript {
       const refused = made.flatMap((one) => ("condition" in one ? shown(one) : []));
       return entries.length === 0 ? refused : [...refused, ...this.#apply(epochs(...entries))];
     }
-    const command = this.#command(line, words);
+    const command = this.#command(line, words) ?? this.#ofTrust(words);
     if (command !== undefined) return this.#apply(command);
     const made = this.#draft([line]);
-    return "condition" in made[0]! ? shown(made[0]) : this.#apply(epochs(made[0] as EpochEntry));
+    if ("condition" in made[0]!) return shown(made[0]);
+    const answer = this.#apply(epochs(made[0]!));
+    if (words[0] === "recertify" && answer.length === 0) author.signWith(words[1]!, textOfRecertified(words));
+    return answer;
+  }
+
+  /** Of what the log notes about certificates beside epochs. */
+  #ofTrust(words: readonly string[]): Uint8Array | undefined {
+    const author = this.#author;
+    const { cluster } = author.state;
+    const after = (word: string): string | undefined => optionOf(words, word);
+    const [verb, name = ""] = words;
+    if (verb === "user") {
+      const serial = after("serial")!;
+      const certificate = {
+        kind: "user",
+        subject: name,
+        serial,
+        issuer: caFingerprint(Number(after("CA") ?? "1")),
+        notBefore: 0,
+        notAfter: Number(after("until")),
+        fingerprint: sha256(serial),
+        issuedAt: author.at,
+        by: "admin",
+      } as const;
+      return encodeProposal({ type: "certificate", certificate });
+    }
+    if (verb !== "sight") return undefined;
+    const others = [...cluster.members.values()].filter(
+      (one) => one.state !== "REMOVED" && one.uuid !== uuidOf(name),
+    );
+    const seen = (after("seeing")?.split(",") ?? others.map((one) => nameOf(one.uuid))).map((peer) => ({
+      peer: uuidOf(peer),
+      certFingerprint: author.signer(peer).certFingerprint,
+      observedAt: author.at,
+    }));
+    const content = { node: uuidOf(name), rotation: cluster.rotation?.id ?? rotationId("0"), seen };
+    const signed = words.includes("badly") ? { ...content, seen: [] } : content;
+    const signature = author.signer(name).sign(sightingDigest(signed));
+    return encodeProposal({ type: "sighting", sighting: { ...content, signature } });
   }
 
   #apply(bytes: Uint8Array): string[] {
@@ -252,6 +307,57 @@ export class ControlScript {
     }
   }
 
+  #changeOfTrust(words: readonly string[]): ClusterChange | undefined {
+    const { at, state } = this.#author;
+    const { cluster } = state;
+    const after = (word: string): string | undefined => optionOf(words, word);
+    const id = cluster.rotation?.id ?? rotationId("0");
+    switch (words[0]) {
+      case "recertify":
+        return {
+          kind: "recertify",
+          node: uuidOf(words[1]!),
+          certificatePem: pemOf(textOfRecertified(words)),
+          consent: this.#author
+            .signer(after("signed") ?? words[1]!)
+            .sign(consentDigest(clusterUuid, uuidOf(words[1]!), pemOf(textOfRecertified(words)))),
+        };
+      case "overlap": {
+        const list = { number: 1, thisUpdate: at, nextUpdate: at + 1000, revoked: new Map() };
+        return {
+          kind: "beginOverlap",
+          id: rotationId(words[1]!),
+          certificatePem: simAuthorityPem(clusterUuid, Number(words[1])),
+          crlPem: simListPem(caFingerprint(Number(words[1])), list),
+          windowMs: Number(after("window") ?? "1000"),
+          automatic: false,
+        };
+      }
+      case "cut":
+        return { kind: "cutOver", id, leaving: after("leaving")?.split(",").map(uuidOf) };
+      case "cancel":
+        return { kind: "cancelOverlap", id };
+      case "revoke": {
+        const authority = caFingerprint(Number(words[1]));
+        const ca = cluster.authorities.find((one) => one.fingerprint === authority);
+        const before = ca && listOf(ca, pki);
+        const end = words.findIndex((one) => ["number", "updated", "only"].includes(one));
+        const serials = words.slice(2, end < 0 ? undefined : end).map((one) => {
+          const member = cluster.members.get(one.length === 1 ? uuidOf(one) : "");
+          return member?.certificate?.serial ?? one;
+        });
+        const revoked = new Map(words.includes("only") ? [] : (before?.revoked ?? []));
+        for (const serial of serials) revoked.set(serial, { revokedAt: at, reason: "keyCompromise" });
+        const thisUpdate = Number(after("updated") ?? at);
+        const number = Number(after("number") ?? (before?.number ?? 0) + 1);
+        const crlPem = simListPem(authority, { number, thisUpdate, nextUpdate: thisUpdate + 1000, revoked });
+        return { kind: "revoke", authority, serials, crlPem };
+      }
+      default:
+        return undefined;
+    }
+  }
+
   #draft(lines: readonly string[]): (EpochEntry | ErrorRecord)[] {
     const author = this.#author;
     let leader = "a";
@@ -259,7 +365,7 @@ export class ControlScript {
       const [before = "", signers] = line.split(" signed by ");
       const plain = before.replace(/ by leader \w$/, "");
       const words = plain.split(" ");
-      const change = changeOf(plain, words);
+      const change = this.#changeOfTrust(words) ?? changeOf(plain, words);
       leader = / by leader (\w)/.exec(line)?.[1] ?? leader;
       if (signers === undefined) return { change, by: "admin" };
       // "x:k" signs with the key k in the name of x; "x!" signs something else.
@@ -282,6 +388,16 @@ function optionOf(words: readonly string[], word: string): string | undefined {
 }
 function bitsOf(names: string): number {
   return names.split(",").reduce((bits, name) => bits | roleBits[name as Role], 0);
+}
+const sha256 = (text: string): string => createHash("sha256").update(text).digest("hex");
+const caFingerprint = (number: number): string => fingerprintOfPem(simAuthorityPem(clusterUuid, number));
+const rotationId = (number: string): string => `0190000${number}-0000-7000-8000-00000000ca00`;
+/** Of the certificate that a line gives. */
+function textOfRecertified(words: readonly string[]): string {
+  const after = (word: string): string | undefined => optionOf(words, word);
+  const issuer = caFingerprint(Number(after("CA") ?? "1"));
+  const serial = after("serial") ?? sha256(words.join(" ")).slice(0, 32);
+  return simCertificate(clusterUuid, uuidOf(after("for") ?? words[1]!), issuer, serial).text;
 }
 function tokenId(name: string): string {
   return `${createHash("sha256").update(name).digest("hex").slice(0, 8)}-0000-7000-8000-000000000000`;
@@ -380,9 +496,46 @@ function summary({ cluster }: ControlState): string[] {
         `${ready === undefined ? "" : ` ready at ${ready}`}: ${member.stateReason}, ${member.stateChangedBy}`,
     );
   }
+  lines.push(...trustSummary(cluster));
   for (const [key, value] of cluster.settings) lines.push(`${key} = ${value}`);
   if (cluster.tokens.size > 0) lines.push(`${cluster.tokens.size} tokens`);
   return lines.map(withNames);
+}
+
+const caNames = new Map([1, 2, 3, 4].map((number) => [caFingerprint(number), `CA ${number}`]));
+function trustSummary(cluster: ClusterState): string[] {
+  const { rotation, authorities, members, certificates } = cluster;
+  const isAsFounded =
+    authorities.every((one) => caNames.get(one.fingerprint) === "CA 1" && one.crlPem === undefined) &&
+    [...members.values()].every((one) => one.former === undefined) &&
+    [...certificates.values()].every((one) => one.kind === "node");
+  if (isAsFounded) return [];
+  const lines: string[] = [];
+  for (const authority of cluster.authorities) {
+    const { fingerprint, trustedUntil } = authority;
+    const list = listOf(authority, pki);
+    const revoked = [...(list?.revoked.keys() ?? [])].map((one) => one.slice(0, 8)).join(",");
+    lines.push(
+      `${caNames.get(fingerprint)}${primaryOf(cluster) === authority ? " issues" : ` until ${trustedUntil}`}` +
+        (list === undefined ? "" : `; list ${list.number}: ${revoked || "empty"}`),
+    );
+  }
+  for (const one of cluster.formerAuthorities) lines.push(`${caNames.get(one.fingerprint)} is gone`);
+  if (rotation !== undefined) {
+    const behind = [...cluster.rotationProgress()!.laggards].map(([node, why]) => `${node} ${why}`);
+    lines.push(`rotation; ${behind.join(", ") || "the gate is open"}`);
+  }
+  for (const { uuid, certificate, former } of cluster.members.values()) {
+    const named = ({ issuer, serial }: NonNullable<typeof certificate>): string =>
+      `${caNames.get(issuer)} ${serial.slice(0, 8)}${cluster.isRevoked(issuer, serial) ? " (revoked)" : ""}`;
+    const pinned = cluster.pinnedOf(cluster.members.get(uuid)!).length;
+    lines.push(
+      `${uuid} is known by ${pinned} of ${[certificate, former?.certificate].filter((one) => one !== undefined).map(named)}`,
+    );
+  }
+  for (const { kind, subject, serial, notAfter } of cluster.certificates.values())
+    if (kind !== "node") lines.push(`${kind} ${subject} has ${serial} until ${notAfter}`);
+  return lines;
 }
 
 export function runScript(text: string): string {

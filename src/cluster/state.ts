@@ -14,6 +14,7 @@ import type {
   ConstraintDesc,
   IndexDesc,
   ObjectId,
+  PolicyDesc,
   RelationDesc,
   RoleDesc,
   SchemaDesc,
@@ -86,6 +87,8 @@ function nameKey(object: CatalogObject | VirtualTableDesc): string | undefined {
       return "cluster:";
     case "connectionRule":
       return `connectionRule:${object.name}`;
+    case "policy":
+      return `policy:${object.tableId}:${object.name}`;
   }
 }
 
@@ -100,6 +103,8 @@ function listKeys(object: CatalogObject): string[] {
         : [`constraints:${object.tableId}`];
     case "connectionRule":
       return ["connectionRules"];
+    case "policy":
+      return [`policies:${object.tableId}`];
     default:
       return [];
   }
@@ -159,6 +164,12 @@ abstract class CatalogView implements CatalogReader {
     return this.list(`references:${tableId}`).map(
       (id) => this.get(id) as ConstraintDesc & { type: "foreignKey" },
     );
+  }
+  policiesOf(tableId: ObjectId): readonly PolicyDesc[] {
+    return this.list(`policies:${tableId}`).map((id) => this.get(id) as PolicyDesc);
+  }
+  policyByName(tableId: ObjectId, name: string): PolicyDesc | undefined {
+    return this.#ofKind(this.idByName(`policy:${tableId}:${name}`), "policy");
   }
   statisticsOf(tableId: ObjectId): StatisticsDesc | undefined {
     return this.#ofKind(this.idByName(`statistics:${tableId}`), "statistics");

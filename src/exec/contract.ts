@@ -10,7 +10,7 @@ import type { Wait } from "../base/wait.js";
 import type { Engine, Snapshot, Table, Transaction } from "../mga/contract.js";
 import type { Batch } from "../model/batch.js";
 import type { EvalContext } from "../model/functions.js";
-import type { CatalogReader, ConstraintDesc, ObjectId } from "../model/schema.js";
+import type { CatalogReader, ConstraintDesc, ObjectId, TableDesc } from "../model/schema.js";
 import type { Value } from "../model/value.js";
 
 export interface Operator {
@@ -48,6 +48,10 @@ export interface ExecContext {
   atCommit?(check: () => void, constraint: ConstraintDesc, tableId: ObjectId): void;
   /** Whether SET CONSTRAINTS or the constraint itself defers it now; without it: as it is initially. */
   isDeferred?(constraint: ConstraintDesc): boolean;
+  /** Whether errors may show the values of a column; without it they do. */
+  showsColumn?(table: TableDesc, column: number): boolean;
+  /** Whether row rules leave rows of the table out for whom the statement acts; without it none do. */
+  hidesRows?(table: TableDesc): boolean;
   /** Resolves with `ready`, or rejects at once when the statement is cancelled. Without it the driver awaits `ready`. */
   waitFor?(ready: Promise<void>, reason: Wait["reason"]): Promise<void>;
   /** Set while a driver runs the statement: operators give up the loop through it (see `driver.ts`). */

@@ -23,7 +23,7 @@ import type {
 import type { EvalContext } from "../model/functions.js";
 import type { CatalogReader, ConstraintDesc, TableDesc } from "../model/schema.js";
 import type { Value } from "../model/value.js";
-import { keyDetail, notNullViolation, schemaName, withKeyDetail } from "./constraints.js";
+import { keyDetail, notNullViolation, schemaName, showsKey, withKeyDetail } from "./constraints.js";
 import type { ExecContext } from "./contract.js";
 import { boundDeferred, isDeferred } from "./deferral.js";
 import { SliceEnd } from "./runtime.js";
@@ -136,7 +136,9 @@ class Reference {
 
   violation(key: readonly Value[], context: ExecContext): DbError {
     const { constraint, child, parent } = this;
-    const detail = keyDetail(namesOf(child, constraint.columns), key, this.#childTypes, context.eval);
+    const detail = showsKey(child, constraint.columns, context)
+      ? keyDetail(namesOf(child, constraint.columns), key, this.#childTypes, context.eval)
+      : "Key";
     return new DbError("foreignKeyViolation", this.#message(), {
       detail: `${detail} is not present in table "${parent.name}".`,
       schema: schemaName(context.catalog, child),
@@ -298,7 +300,9 @@ class ParentChanges {
     const { constraint, child } = this;
     const parent = this.keys.table;
     const columns = constraint.referencedColumns;
-    const detail = keyDetail(namesOf(parent, columns), key, typesOf(parent, columns), context.eval);
+    const detail = showsKey(parent, columns, context)
+      ? keyDetail(namesOf(parent, columns), key, typesOf(parent, columns), context.eval)
+      : "Key";
     return new DbError(
       "foreignKeyViolation",
       `update or delete on table "${parent.name}" violates foreign key constraint "${constraint.name}" on table "${child.name}"`,
@@ -334,14 +338,14 @@ class ParentChanges {
       constraint.columns.forEach((column, i) => {
         after[column] = values[i]!;
         if (values[i] === null && child.columns[column]!.notNull) {
-          throw notNullViolation(context.catalog, child, child.columns[column]!.name, after, context.eval);
+          throw notNullViolation(child, child.columns[column]!.name, after, constraint.columns, context);
         }
       });
       let outcome: ReturnType<Table["update"]>;
       try {
         outcome = table.update(transaction, snapshot, row, constraint.columns, values);
       } catch (thrown) {
-        throw withKeyDetail(thrown, context.catalog, child, table, after, context.eval);
+        throw withKeyDetail(thrown, child, table, after, context);
       }
       if (outcome === "updated") continue;
       if (outcome === "done") {

@@ -45,6 +45,7 @@ function insert(
     columns: returningColumns(extra),
     extraSlots: [],
     checks: [],
+    rowChecks: [],
     estimate,
     ...extra,
   };
@@ -75,6 +76,7 @@ function update(
     rowIdSlot: columns.length,
     extraSlots: [],
     checks: [],
+    rowChecks: [],
     estimate,
     ...extra,
   };
@@ -91,6 +93,7 @@ function remove(table: TableDesc, where: Expr | undefined, extra: Partial<Modify
     rowIdSlot: 1,
     extraSlots: [],
     checks: [],
+    rowChecks: [],
     estimate,
     ...extra,
   };
@@ -255,7 +258,13 @@ describe("ON CONFLICT", () => {
   }
   test("DO NOTHING leaves the row, and counts what it inserted", () => {
     const { database, t } = setup();
-    const onConflict = { action: "nothing" as const, indexIds: [], set: [] };
+    const onConflict = {
+      action: "nothing" as const,
+      existingChecks: [],
+      rowChecks: [],
+      indexIds: [],
+      set: [],
+    };
     const { affected, rows } = execute(
       database,
       insert(
@@ -281,6 +290,8 @@ describe("ON CONFLICT", () => {
     const { database, t, indexId } = setup();
     const onConflict = {
       action: "update" as const,
+      existingChecks: [],
+      rowChecks: [],
       indexIds: [indexId],
       set: [{ column: 1, value: slot(3, text) }],
       where: op("<", slot(0), constant(2)),
@@ -313,6 +324,8 @@ describe("ON CONFLICT", () => {
     const { database, t, indexId } = setup();
     const onConflict = {
       action: "update" as const,
+      existingChecks: [],
+      rowChecks: [],
       indexIds: [indexId],
       set: [{ column: 1, value: slot(3, text) }],
     };

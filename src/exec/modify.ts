@@ -13,8 +13,8 @@ import type { RowId, Snapshot, Table, WriteOutcome } from "../mga/contract.js";
 import { Batch, batchRowsMax } from "../model/batch.js";
 import type { CatalogReader, TableDesc } from "../model/schema.js";
 import type { Value } from "../model/value.js";
-import type { ModifyNode, PlanNode } from "../sql/plan.js";
-import { checkViolation, notNullViolation, withKeyDetail } from "./constraints.js";
+import type { ModifyNode, PlanNode, RowCheck } from "../sql/plan.js";
+import { checkViolation, notNullViolation, rowRefused, withKeyDetail } from "./constraints.js";
 import type { ExecContext, Operator } from "./contract.js";
 import { compileExpr, type Evaluate, ExprList, type ExprScope } from "./expression.js";
 import { type DefaultOf, ForeignKeys, newestSnapshot } from "./foreign-keys.js";
@@ -26,12 +26,22 @@ interface Check {
   readonly evaluate: Evaluate;
 }
 
+/** Row rules over one row. */
+interface RowRules {
+  readonly policy: string | undefined;
+  readonly evaluate: Evaluate;
+}
+
+const compileRules = (checks: readonly RowCheck[], scope: ExprScope): readonly RowRules[] =>
+  checks.map(({ policy, expr }) => ({ policy, evaluate: compileExpr(expr, scope) }));
+
 /** A column without a value in any row of a batch. */
 const noValues: readonly Value[] = new Array<Value>(batchRowsMax).fill(null);
 
 export class Modify implements Operator {
   readonly #runtime: Runtime;
   readonly #checks: readonly Check[];
+  readonly #rules: readonly RowRules[];
   readonly #returning: ExprList | undefined;
   readonly #returned: RowStore;
   readonly #reader: RowStoreReader;
@@ -76,6 +86,7 @@ export class Modify implements Operator {
   ) {
     this.#runtime = scope.runtime;
     this.#checks = node.checks.map(({ name, expr }) => ({ name, evaluate: compileExpr(expr, scope) }));
+    this.#rules = compileRules(node.rowChecks, scope);
     this.#returning = node.returning === undefined ? undefined : new ExprList(node.returning, scope);
     this.#returned = new RowStore(node.returning?.length ?? 0);
     this.#reader = new RowStoreReader(this.#returned);
@@ -117,11 +128,16 @@ export class Modify implements Operator {
       node.operation === "delete" ? isReferenced : node.targetColumns.some((column) => watched.has(column));
     this.#needsOld =
       node.operation !== "insert" &&
-      (keysMatter || node.returning !== undefined || node.checks.length > 0 || this.#notNull.length > 0);
+      (keysMatter ||
+        node.returning !== undefined ||
+        node.checks.length > 0 ||
+        node.rowChecks.length > 0 ||
+        this.#notNull.length > 0);
     this.#rows = new Batch(desc.columns.length + node.extraSlots.length);
     this.#plain =
       node.operation === "insert" &&
       node.checks.length === 0 &&
+      node.rowChecks.length === 0 &&
       node.returning === undefined &&
       node.onConflict === undefined &&
       this.#foreignKeys.isEmpty;
@@ -237,7 +253,7 @@ export class Modify implements Operator {
     const values = this.#newRow;
     for (let c = 0; c < this.#allColumns.length; c++) values[c] = null;
     for (let i = 0; i < columns.length; i++) values[columns[i]!] = batch.columns[i]![row]!;
-    this.#check(values, context);
+    this.#check(values, this.#rules, context);
     const conflict = this.#conflict;
     if (conflict !== undefined) {
       const resolved = conflict.resolve(values, this, context);
@@ -247,7 +263,7 @@ export class Modify implements Operator {
     try {
       this.#rowId = this.#table.insert(context.transaction, values);
     } catch (thrown) {
-      throw withKeyDetail(thrown, context.catalog, this.#desc, this.#table, values, context.eval);
+      throw withKeyDetail(thrown, this.#desc, this.#table, values, context);
     }
     if (this.#table.suspects.length > 0) this.#suspected(context);
     conflict?.touched(this.#rowId);
@@ -270,7 +286,7 @@ export class Modify implements Operator {
       const after = this.#newRow;
       for (let c = 0; c < this.#oldRow.length; c++) after[c] = this.#oldRow[c]!;
       for (let i = 0; i < columns.length; i++) after[columns[i]!] = values[i]!;
-      this.#check(after, context);
+      this.#check(after, this.#rules, context);
     }
     this.#rowId = rowId;
     let outcome: WriteOutcome;
@@ -283,7 +299,7 @@ export class Modify implements Operator {
         for (let c = 0; c < this.#oldRow.length; c++) this.#newRow[c] = this.#oldRow[c]!;
         for (let i = 0; i < columns.length; i++) this.#newRow[columns[i]!] = values[i]!;
       }
-      throw withKeyDetail(thrown, context.catalog, this.#desc, this.#table, this.#newRow, context.eval);
+      throw withKeyDetail(thrown, this.#desc, this.#table, this.#newRow, context);
     }
     if (outcome === "done" && this.#table.suspects.length > 0) this.#suspected(context);
     return this.#settled(outcome, rowId, context, "noKeyUpdate");
@@ -321,11 +337,13 @@ export class Modify implements Operator {
     throw restartAfter(this.#table, rowId, context, strength);
   }
 
-  #check(row: readonly Value[], context: ExecContext): void {
+  /** Row rules come before constraints: whose row is refused learns no more of it. */
+  #check(row: readonly Value[], rules: readonly RowRules[], context: ExecContext): void {
+    if (rules.length > 0) this.#checkRules(row, rules, false);
     for (const column of this.#notNull) {
       if (row[column] === null) {
         const { name } = this.#desc.columns[column]!;
-        throw notNullViolation(context.catalog, this.#desc, name, row, context.eval);
+        throw notNullViolation(this.#desc, name, row, this.#writtenColumns(), context);
       }
     }
     if (this.#checks.length === 0) return;
@@ -333,8 +351,25 @@ export class Modify implements Operator {
     for (let c = 0; c < row.length; c++) columns[c]![this.#filled] = row[c]!;
     for (const { name, evaluate } of this.#checks) {
       if (evaluate(columns, this.#filled) === false) {
-        throw checkViolation(context.catalog, this.#desc, name, row, context.eval);
+        throw checkViolation(this.#desc, name, row, this.#writtenColumns(), context);
       }
+    }
+  }
+
+  /** Columns that the statement gives values to: these it may be told of. */
+  #writtenColumns(): readonly number[] {
+    const { node } = this;
+    const given = node.givenColumns ?? node.targetColumns;
+    return node.onConflict === undefined
+      ? given
+      : [...given, ...node.onConflict.set.map(({ column }) => column)];
+  }
+
+  #checkRules(row: readonly Value[], rules: readonly RowRules[], using: boolean): void {
+    const { columns } = this.#rows;
+    for (let c = 0; c < row.length; c++) columns[c]![this.#filled] = row[c]!;
+    for (const { policy, evaluate } of rules) {
+      if (evaluate(columns, this.#filled) !== true) throw rowRefused(this.#desc, policy, using);
     }
   }
 
@@ -348,18 +383,19 @@ export class Modify implements Operator {
     context: ExecContext,
   ): WriteOutcome {
     const after = this.#newRow;
+    this.#checkRules(before, this.#conflict!.existingRules, true);
     for (let c = 0; c < before.length; c++) {
       this.#oldRow[c] = before[c]!;
       after[c] = before[c]!;
     }
     for (let i = 0; i < columns.length; i++) after[columns[i]!] = values[i]!;
-    this.#check(after, context);
+    this.#check(after, this.#conflict!.rules, context);
     this.#rowId = rowId;
     let outcome: WriteOutcome;
     try {
       outcome = this.#table.update(context.transaction, snapshot, rowId, columns, values);
     } catch (thrown) {
-      throw withKeyDetail(thrown, context.catalog, this.#desc, this.#table, after, context.eval);
+      throw withKeyDetail(thrown, this.#desc, this.#table, after, context);
     }
     if (outcome === "done" && this.#table.suspects.length > 0) this.#suspected(context);
     return outcome;
@@ -424,6 +460,8 @@ class ConflictAction {
   readonly columns: readonly number[];
   readonly #values: Evaluate[];
   readonly #where: Evaluate | undefined;
+  readonly existingRules: readonly RowRules[];
+  readonly rules: readonly RowRules[];
   readonly #touched = new Set<RowId>();
   /** Existing row, then the proposed one. */
   readonly #both: Value[][] = [];
@@ -437,6 +475,8 @@ class ConflictAction {
     this.#node = node;
     this.columns = onConflict.set.map(({ column }) => column);
     this.#values = onConflict.set.map(({ value }) => compileExpr(value, scope));
+    this.existingRules = compileRules(onConflict.existingChecks, scope);
+    this.rules = compileRules(onConflict.rowChecks, scope);
     this.#where = onConflict.where === undefined ? undefined : compileExpr(onConflict.where, scope);
   }
   reset(): void {

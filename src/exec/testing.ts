@@ -490,6 +490,9 @@ export class FakeCatalog implements CatalogReader {
   constraintsOf(tableId: number): readonly ConstraintDesc[] {
     return this.constraints.filter((constraint) => constraint.tableId === tableId);
   }
+  policiesOf(): readonly [] {
+    return [];
+  }
   referencesTo(tableId: number): readonly (ConstraintDesc & { type: "foreignKey" })[] {
     return this.constraints.flatMap((constraint) =>
       constraint.type === "foreignKey" && constraint.referencedTableId === tableId ? [constraint] : [],

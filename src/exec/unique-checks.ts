@@ -55,7 +55,7 @@ class PendingKeys {
     const into: Value[][] = all.map(() => []);
     if (!table.readNewest(context.transaction, row, all, into, 0)) return thrown;
     const values = into.map((column) => column[0]!);
-    return withKeyDetail(thrown, context.catalog, this.desc, table, values, context.eval);
+    return withKeyDetail(thrown, this.desc, table, values, context);
   }
 }
 

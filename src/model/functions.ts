@@ -54,6 +54,8 @@ export interface FunctionDef {
   readonly outColumns?: readonly { readonly name: string; readonly type: number }[] | undefined;
   readonly strict: boolean;
   readonly volatility: Volatility;
+  /** It tells nothing of its arguments but by its result: no error shows them. */
+  readonly leakproof?: boolean | undefined;
   readonly call: (context: EvalContext, ...args: never[]) => Value | Iterable<Value>;
 }
 

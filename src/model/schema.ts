@@ -122,8 +122,31 @@ export interface TableDesc {
   /** Rises with each change of `columns`: pages written under an older one are still readable (MGA-14). */
   readonly format: number;
   readonly persistence: "permanent" | "temporary" | "unlogged";
+  /** ENABLE ROW LEVEL SECURITY: its policies apply, and without one no row is seen. */
+  readonly rowSecurity?: boolean | undefined;
+  /** FORCE ROW LEVEL SECURITY: to its owner too. */
+  readonly forceRowSecurity?: boolean | undefined;
   readonly options?: Readonly<Record<string, string>> | undefined;
   readonly acl?: readonly AclItem[] | undefined;
+}
+
+export type PolicyCommand = "all" | "select" | "insert" | "update" | "delete";
+
+/** A row policy (CREATE POLICY). Its expressions are stored as a check's are, but may hold subqueries. */
+export interface PolicyDesc {
+  readonly kind: "policy";
+  readonly id: ObjectId;
+  readonly name: string;
+  readonly tableId: ObjectId;
+  /** Permissive ones are ORed; restrictive ones are ANDed to them. */
+  readonly permissive: boolean;
+  readonly command: PolicyCommand;
+  /** 0 alone is PUBLIC. */
+  readonly roles: readonly ObjectId[];
+  readonly usingSql?: string | undefined;
+  readonly checkSql?: string | undefined;
+  /** What the expressions read: [object id, 0-based column or -1], its own table's columns included. */
+  readonly dependsOn: readonly (readonly [ObjectId, number])[];
 }
 
 export interface ViewDesc {
@@ -137,6 +160,8 @@ export interface ViewDesc {
   readonly querySql: string;
   /** Objects it depends on: [object id, 0-based column or -1]. */
   readonly dependsOn: readonly (readonly [ObjectId, number])[];
+  /** security_barrier and security_invoker, as they were written. */
+  readonly options?: Readonly<Record<string, string>> | undefined;
   readonly acl?: readonly AclItem[] | undefined;
 }
 
@@ -287,7 +312,8 @@ export type CatalogObject =
   | CommentDesc
   | SettingDesc
   | ClusterDesc
-  | ConnectionRuleDesc;
+  | ConnectionRuleDesc
+  | PolicyDesc;
 
 /** What binder, planner and executor ask of a catalog, at one version. Look-ups never wait. */
 export interface CatalogReader {
@@ -306,6 +332,8 @@ export interface CatalogReader {
   constraintsOf(tableId: ObjectId): readonly ConstraintDesc[];
   /** Foreign keys of other tables (and its own) that refer to it. */
   referencesTo(tableId: ObjectId): readonly (ConstraintDesc & { type: "foreignKey" })[];
+  /** Row policies of the table, by id. */
+  policiesOf(tableId: ObjectId): readonly PolicyDesc[];
   statisticsOf(tableId: ObjectId): StatisticsDesc | undefined;
   roleByName(name: string): RoleDesc | undefined;
   roleById(id: ObjectId): RoleDesc | undefined;

@@ -307,6 +307,12 @@ async function copyFrom(session: ServerSession, ast: Copy, sink: ResultSink): Pr
     throw new DbError("insufficientPrivilege", `permission denied: "${relation.name}" is a system catalog`);
   if (relation.kind !== "table")
     throw new DbError("wrongObjectType", `cannot copy to ${relation.kind} "${relation.name}"`);
+  const rules = session.access.rulesFor(relation, undefined);
+  if (rules !== undefined && (rules.permissive !== undefined || rules.restrictive.length > 0)) {
+    throw new DbError("featureNotSupported", "COPY FROM not supported with row-level security", {
+      hint: "Use INSERT statements instead.",
+    });
+  }
   const columns = copyColumns(relation, ast.columns);
   const options = copyOptions(ast.options, columns, true);
   const parameters = columns.map((column) => column.type.oid);

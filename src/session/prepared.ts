@@ -47,6 +47,8 @@ export interface PlanKey {
   readonly catalogVersion: number;
   readonly settingsVersion: number;
   readonly roleId: number;
+  /** Of the security bundle's row and column rules. */
+  readonly rulesVersion: number;
 }
 
 export interface Prepared {

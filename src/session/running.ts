@@ -8,8 +8,9 @@ import {
 } from "../exec/index.js";
 import type { Engine, Snapshot, Table, Transaction } from "../mga/contract.js";
 import type { EvalContext } from "../model/functions.js";
-import type { CatalogReader, ConstraintDesc, ObjectId } from "../model/schema.js";
+import type { CatalogReader, ConstraintDesc, ObjectId, TableDesc } from "../model/schema.js";
 import type { Value } from "../model/value.js";
+import type { RowSecurity } from "../security/row-security.js";
 
 /** What the running session lends to its plans. */
 export interface RunningHost {
@@ -24,6 +25,7 @@ export interface RunningHost {
   /** Waits unless the statement is cancelled first; shown in pg_stat_activity. */
   waitFor(ready: Promise<void>, type: string, event: string): Promise<void>;
   isDeferred(constraint: ConstraintDesc): boolean;
+  readonly access: Pick<RowSecurity, "showsColumn" | "hidesRows">;
 }
 
 export class RunningContext implements ExecContext {
@@ -67,6 +69,12 @@ export class RunningContext implements ExecContext {
   }
   atCommit(check: () => void, constraint: ConstraintDesc, tableId: ObjectId): void {
     this.host.deferToCommit(check, constraint, tableId);
+  }
+  showsColumn(table: TableDesc, column: number): boolean {
+    return this.host.access.showsColumn(table, column);
+  }
+  hidesRows(table: TableDesc): boolean {
+    return this.host.access.hidesRows(table);
   }
   isDeferred(constraint: ConstraintDesc): boolean {
     return this.host.isDeferred(constraint);

@@ -9,6 +9,7 @@ import type { ChurnWindow, ControlPlane } from "../cluster/index.js";
 import { WorkMemoryPool } from "../exec/index.js";
 import type { SweepReport } from "../mga/contract.js";
 import type { DatabaseDesc, RoleDesc, TableDesc, ViewDesc } from "../model/schema.js";
+import { noSecurityRules, type SecurityRules } from "../model/security-rules.js";
 import type { Clock, Disk, Random } from "../platform/index.js";
 import { createVerifier, decide, type LoginAttempt, type LoginDecision } from "../security/index.js";
 import { holdsPrivileges } from "../security/privileges.js";
@@ -39,6 +40,8 @@ export interface ServerOptions {
   readonly shards: readonly Shard[];
   readonly maxConnections: number;
   readonly reservedConnections: number;
+  /** Of the wire's; shown in seconds. */
+  readonly authenticationTimeoutMs: number;
   readonly pageSize: number;
   readonly poolPages: number;
   /** Bytes: of one statement, and of all together. */
@@ -77,6 +80,8 @@ export class Server implements SessionHost {
   readonly startedAt: number;
   /** Where clients reach it, once it listens. */
   address: { readonly address: string; readonly port: number } | null = null;
+  /** Row and column rules of the cluster's security bundle: whoever has one puts it here. Their version only rises. */
+  securityRules: SecurityRules = noSecurityRules;
   readonly #sessions = new Map<number, ServerSession>();
   readonly #keys = new Map<number, Uint8Array>();
   /** Clients whose session another node runs. */
@@ -251,7 +256,7 @@ export class Server implements SessionHost {
 
   openSession(start: SessionStart): Session {
     const { role, database } = this.#admit(start);
-    const { maxConnections } = this.options;
+    const { maxConnections, authenticationTimeoutMs } = this.options;
     const pid = this.#newPid();
     let session: ServerSession | undefined;
     // What stands with the database and the role somebody who might has put there; the rest the client asks for.
@@ -263,6 +268,7 @@ export class Server implements SessionHost {
           : session.control.state.roleById(session.currentRoleId)?.superuser === true,
       server: [
         ["max_connections", maxConnections],
+        ["authentication_timeout", Math.ceil(authenticationTimeoutMs / 1000)],
         ["session_authorization", role.name],
         ["is_superuser", role.superuser],
       ],

@@ -16,8 +16,10 @@ import {
   publicRoleId,
   rolesOf,
 } from "../security/privileges.js";
+import { policiesBind } from "../security/row-security.js";
 import { functionEntry, functionsNamed, operatorByOid, quoteIdentifier } from "../sql/functions/index.js";
 import type { CatalogInfo, ObjectKind } from "../sql/functions/services.js";
+import { policyText } from "../sql/index.js";
 import { verifyAuditChain } from "./audit-read.js";
 import { createJoinToken } from "./cluster.js";
 import type { ServerSession } from "./session.js";
@@ -219,6 +221,18 @@ function relationNamed(session: ServerSession, object: number | string): Relatio
 
 // --- catalogInfo ----------------------------------------------------------------------------------------------------
 
+/** A policy's stored text as people are shown it; undefined: the text is of no policy of the table, or has no names in it. */
+function policyExpression(session: ServerSession, text: string, relationId: ObjectId): string | undefined {
+  // Names of other tables are in queries alone.
+  if (!text.includes("SELECT") && !text.includes("VALUES")) return undefined;
+  const table = session.catalog.relationById(relationId);
+  if (table?.kind !== "table") return undefined;
+  const isOne = session.catalog
+    .policiesOf(relationId)
+    .some((policy) => policy.usingSql === text || policy.checkSql === text);
+  return isOne ? policyText(text, table, session.bindEnv([])) : undefined;
+}
+
 function catalogInfo(session: ServerSession): CatalogInfo {
   const relationSize = (oid: number): Wide | null => {
     const relation = session.catalog.relationById(oid);
@@ -244,14 +258,21 @@ function catalogInfo(session: ServerSession): CatalogInfo {
     },
     comment: (oid, _catalog, column) => session.catalog.comment(oid, column) ?? null,
     // Sequences are shown as the search path finds them.
-    expressionText: (text) =>
-      text.replace(/'((?:[^']|'')+)'::regclass/g, (whole, name: string) => {
-        const oid = /^\d+$/.test(name)
-          ? Number(name)
-          : regOid(session, "regclass", name.replaceAll("''", "'"));
-        const shown = oid === undefined ? undefined : regName(session, "regclass", oid);
-        return shown === undefined ? whole : `'${shown.replaceAll("'", "''")}'::regclass`;
-      }),
+    expressionText: (text, relation) =>
+      (policyExpression(session, text, relation) ?? text).replace(
+        /'((?:[^']|'')+)'::regclass/g,
+        (whole, name: string) => {
+          const oid = /^\d+$/.test(name)
+            ? Number(name)
+            : regOid(session, "regclass", name.replaceAll("''", "'"));
+          const shown = oid === undefined ? undefined : regName(session, "regclass", oid);
+          return shown === undefined ? whole : `'${shown.replaceAll("'", "''")}'::regclass`;
+        },
+      ),
+    rowSecurityActive: (relation) => {
+      const found = relationNamed(session, relation);
+      return found?.kind === "table" && policiesBind(session.catalog, session.currentRoleId, found);
+    },
     indexDefinition: (oid, column) => {
       const index = session.catalog.indexById(oid);
       return index === undefined ? null : indexDefinition(session.catalog, index, column);

@@ -36,9 +36,11 @@ import {
   type SchemaDesc,
   type TableDesc,
 } from "../model/schema.js";
+import type { SecurityRules } from "../model/security-rules.js";
 import { typeInput, typeReceive } from "../model/types.js";
 import type { Value } from "../model/value.js";
 import type { Clock, Random, Timer } from "../platform/index.js";
+import { RowSecurity } from "../security/row-security.js";
 import type { LockMode, Shard } from "../shard/index.js";
 import type { Statement } from "../sql/ast.js";
 import { type BindEnv, bindTableExpression } from "../sql/index.js";
@@ -136,6 +138,8 @@ export class ServerSession implements Session, DdlSession, RunningHost {
   readonly settings: SessionSettings;
   readonly transaction: SessionTransaction;
   readonly eval: SessionEvalContext;
+  /** Row and column rules that its statements are bound under. */
+  readonly access = new RowSecurity(this);
   readonly prepared = new Map<string, Prepared>();
   /** By name; the unnamed one, which nearly every statement has, is kept apart. */
   readonly portals = new Map<string, Portal>();
@@ -785,9 +789,17 @@ export class ServerSession implements Session, DdlSession, RunningHost {
       parameterTypes,
       database: this.database.name,
       evalContext: this.eval,
+      access: this.access,
       parametersFixed,
       ...(literalBase === undefined ? {} : { literalBase }),
     };
+  }
+
+  get rules(): SecurityRules {
+    return this.server.securityRules;
+  }
+  get rowSecurity(): boolean {
+    return this.settings.bool("row_security");
   }
 
   /** What operators need of the catalog. */
@@ -809,6 +821,7 @@ export class ServerSession implements Session, DdlSession, RunningHost {
       catalogVersion: this.catalog.version,
       settingsVersion: this.settings.planVersion,
       roleId: this.currentRoleId,
+      rulesVersion: this.rules.version,
     };
   }
 
@@ -816,7 +829,8 @@ export class ServerSession implements Session, DdlSession, RunningHost {
     return (
       key.catalogVersion === this.catalog.version &&
       key.settingsVersion === this.settings.planVersion &&
-      key.roleId === this.currentRoleId
+      key.roleId === this.currentRoleId &&
+      key.rulesVersion === this.rules.version
     );
   }
 
@@ -1583,7 +1597,7 @@ export class ServerSession implements Session, DdlSession, RunningHost {
   ): Promise<number> {
     const parsed = parseOne(sql);
     assert(parsed !== undefined && isPlannable(parsed.ast), "internal statements are queries");
-    const plan = planQuery(parsed.ast, this.bindEnv([]), this);
+    const plan = planQuery(parsed.ast, { ...this.bindEnv([]), access: undefined }, this);
     return this.runPlanned(plan, each, params);
   }
 

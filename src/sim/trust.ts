@@ -6,7 +6,7 @@
  */
 import { hash } from "node:crypto";
 import { DbError } from "../base/errors.js";
-import type { CertificateFacts, Pki, RevocationList } from "../cluster/contract.js";
+import type { CertificateFacts, Pki, RevocationList, Signer } from "../cluster/contract.js";
 import type { CaService, FreshCertificate } from "../cluster/index.js";
 import type { NodeTrust } from "../control-host.js";
 import type { Disk } from "../platform/index.js";
@@ -30,7 +30,7 @@ function verify(publicKey: Uint8Array, digest: Uint8Array, signature: string): b
 
 // --- certificates ----------------------------------------------------------------------------------------------------
 
-const pemOf = (text: string, label = "CERTIFICATE"): string =>
+export const pemOf = (text: string, label = "CERTIFICATE"): string =>
   `-----BEGIN ${label}-----\n${Buffer.from(text).toString("base64")}\n-----END ${label}-----\n`;
 function textOf(pem: string): string {
   return Buffer.from(pem.replace(/-----[^-]+-----|\s/g, ""), "base64").toString();
@@ -45,6 +45,9 @@ interface Shown {
   readonly serial: string;
   readonly certFingerprint: string;
 }
+/** Of a CA, by its number: the first one founds. */
+export const simAuthorityPem = (clusterUuid: string, number: number): string =>
+  pemOf(caText(clusterUuid, number));
 const caText = (clusterUuid: string, number: number): string => `CA ${number} of ${clusterUuid}`;
 const certificateText = (clusterUuid: string, nodeUuid: string, issuer: string, serial: string): string =>
   JSON.stringify({ clusterUuid, nodeUuid, issuer, serial });
@@ -87,6 +90,7 @@ export function simCertificate(
   clusterUuid: string,
   nodeUuid: string,
   issuer?: string,
+  drawn = sha256(nodeUuid).slice(0, 32),
 ): {
   readonly text: string;
   readonly certFingerprint: string;
@@ -96,11 +100,23 @@ export function simCertificate(
   const text =
     issuer === undefined
       ? firstText(clusterUuid, nodeUuid)
-      : certificateText(clusterUuid, nodeUuid, issuer, sha256(nodeUuid).slice(0, 32));
+      : certificateText(clusterUuid, nodeUuid, issuer, drawn);
   const { serial, issuer: by, certFingerprint } = readShown(text)!;
   const publicKey = keyOf(text).toString("base64");
   return { text, certFingerprint, publicKey, certificate: { serial, issuer: by, notBefore: 0, notAfter } };
 }
+
+/** Signs with the key of a certificate, by its text. */
+export function simSigner(text: string): Signer {
+  return {
+    certFingerprint: sha256(text),
+    publicKey: keyOf(text).toString("base64"),
+    sign: (digest) => signatureOf(keyOf(text), digest),
+  };
+}
+
+export const simListPem = (issuer: string, list: RevocationList): string =>
+  pemOf(listText(issuer, list), "X509 CRL");
 
 export const simPki: Pki = {
   verify,
@@ -262,7 +278,7 @@ function caService(
     issueNode: async ({ fingerprint }, _request, node) => issue(fingerprint, node),
     issueUser: async ({ fingerprint }, _request, role) => issue(fingerprint, role),
     issueService: async ({ fingerprint }, _request, service) => issue(fingerprint, service),
-    signList: async ({ fingerprint }, list) => pemOf(listText(fingerprint, list), "X509 CRL"),
+    signList: async ({ fingerprint }, list) => simListPem(fingerprint, list),
     create: async () => {
       const known = numbers();
       // Never one that was there before: the serials count on.

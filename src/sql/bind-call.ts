@@ -51,6 +51,8 @@ const clauseNames: Record<Clause, string> = {
   default: "DEFAULT expressions",
   indexExpression: "index expressions",
   indexPredicate: "index predicates",
+  policy: "policy expressions",
+  columnMask: "column masks",
   onConflict: "WHERE",
   execute: "EXECUTE parameters",
 };

@@ -10,6 +10,7 @@ import type * as ast from "./ast.js";
 import { bindFunctionInFrom } from "./bind-call.js";
 import { bindExpr, coerceTo, equalityOf, requireBoolean } from "./bind-expr.js";
 import { bindQuery } from "./bind-query.js";
+import { columnMasks, maskedEntry } from "./bind-security.js";
 import { type Binder, tableEntry } from "./binder.js";
 import type { Expr } from "./expr.js";
 import { parseQueryText } from "./parse-text.js";
@@ -49,7 +50,12 @@ export function addEntry(
   binder: Binder,
   entry: RangeEntry,
   scope: Scope,
-  names: { readonly schema?: string | undefined; readonly relationName?: string | undefined } = {},
+  names: {
+    readonly schema?: string | undefined;
+    readonly relationName?: string | undefined;
+    /** What columns stand for that are not shown as they are. */
+    readonly masks?: ReadonlyMap<number, Expr> | undefined;
+  } = {},
 ): FromResult {
   scope.relations.push(entry);
   binder.relationScopes.set(entry.id, scope);
@@ -59,7 +65,13 @@ export function addEntry(
     if (described.dropped) continue;
     columns.push({
       name: described.name,
-      expr: { kind: "column", type: described.type, level: 0, relation: entry.id, column },
+      expr: names.masks?.get(column) ?? {
+        kind: "column",
+        type: described.type,
+        level: 0,
+        relation: entry.id,
+        column,
+      },
     });
   }
   const item: NamespaceItem = {
@@ -149,10 +161,19 @@ function bindTableRef(binder: Binder, item: ast.TableRef, scope: Scope): FromRes
   }
   const entry = tableEntry(binder, relation, alias?.name, alias?.columns);
   binder.needRead(entry.id, relation);
-  return addEntry(binder, entry, scope, names);
+  const masks = columnMasks(binder, entry);
+  if (masks === undefined || entry.kind !== "table") return addEntry(binder, entry, scope, names);
+  if (scope.nullable > 0) return addEntry(binder, maskedEntry(binder, entry, masks), scope, names);
+  return addEntry(binder, entry, scope, { ...names, masks });
 }
 
-/** A view stands for its query, bound anew with its owner's rights. */
+/** Whether a boolean option of the view is on. */
+function isOn(view: ViewDesc, option: string): boolean {
+  const value = view.options?.[option];
+  return value !== undefined && /^(t(r(ue?)?)?|y(es?)?|on|1)$/i.test(value);
+}
+
+/** A view stands for its query, bound anew with its owner's rights, or with those of who uses it (security_invoker). */
 function viewEntry(binder: Binder, view: ViewDesc, alias: ast.Alias | undefined): RangeEntry {
   if (binder.viewDepth >= viewDepthMax) {
     throw new DbError("invalidRecursion", `infinite recursion detected in rules for relation "${view.name}"`);
@@ -160,7 +181,7 @@ function viewEntry(binder: Binder, view: ViewDesc, alias: ast.Alias | undefined)
   const savedRole = binder.asRole;
   const savedPath = binder.searchPath;
   const id = binder.newRelation();
-  binder.asRole = view.owner;
+  binder.asRole = isOn(view, "security_invoker") ? undefined : view.owner;
   binder.searchPath = [];
   binder.viewDepth++;
   const query = bindQuery(binder, parseQueryText(view.querySql), undefined);
@@ -179,6 +200,7 @@ function viewEntry(binder: Binder, view: ViewDesc, alias: ast.Alias | undefined)
     })),
     query,
     lateral: false,
+    barrier: isOn(view, "security_barrier") ? true : undefined,
     view,
   };
 }
@@ -245,7 +267,11 @@ const joinTypes: Record<ast.Join["type"], BoundJoinType> = {
 };
 
 function bindJoin(binder: Binder, join: ast.Join, scope: Scope): FromResult {
+  const leftNullable = join.type === "right" || join.type === "full" ? 1 : 0;
+  const rightNullable = join.type === "left" || join.type === "full" ? 1 : 0;
+  scope.nullable += leftNullable;
   const left = bindFromItem(binder, join.left, scope);
+  scope.nullable -= leftNullable;
   // The right side may refer to the left laterally, unless the join would null-extend the left.
   const lateralOk = join.type === "inner" || join.type === "left" || join.type === "cross";
   const mark = scope.items.length;
@@ -254,7 +280,9 @@ function bindJoin(binder: Binder, join: ast.Join, scope: Scope): FromResult {
     item.lateralOk = lateralOk;
     scope.items.push(item);
   }
+  scope.nullable += rightNullable;
   const right = bindFromItem(binder, join.right, scope);
+  scope.nullable -= rightNullable;
   scope.items.length = mark;
   checkAliases(left.items, right.items);
 

@@ -10,6 +10,7 @@ import type * as ast from "./ast.js";
 import { bindExpr, coerceTo, requireBoolean } from "./bind-expr.js";
 import { addEntry, bindFromList } from "./bind-from.js";
 import { bindQuery, bindTargets, bindWith, outputColumns, resolveUnknowns } from "./bind-query.js";
+import { columnMasks, conflictChecks, rowChecks, secureRelations, secureTarget } from "./bind-security.js";
 import { bindTableExpression, indexPredicate } from "./bind-table.js";
 import { type Binder, tableEntry } from "./binder.js";
 import type { Expr } from "./expr.js";
@@ -172,7 +173,8 @@ function bindInsert(binder: Binder, insert: ast.Insert, parent: Scope | undefine
 
   const seen = new Scope(parent, binder.newSelect());
   for (const [name, cte] of scope.ctes) seen.ctes.set(name, cte);
-  const { items } = addEntry(binder, target, seen, { relationName: table.name });
+  const masks = columnMasks(binder, target);
+  const { items } = addEntry(binder, target, seen, { relationName: table.name, masks });
   seen.items.push(...items);
   const onConflict =
     insert.onConflict === undefined
@@ -186,11 +188,20 @@ function bindInsert(binder: Binder, insert: ast.Insert, parent: Scope | undefine
     table,
     target,
     insertColumns: live,
+    givenColumns: source.written,
     source: source.source,
-    onConflict,
+    onConflict:
+      onConflict?.action === "update"
+        ? {
+            ...onConflict,
+            existingChecks: conflictChecks(binder, target),
+            rowChecks: rowChecks(binder, target, "update"),
+          }
+        : onConflict,
     returning,
     columns,
     checks: bindChecks(binder, table, target),
+    rowChecks: rowChecks(binder, target, "insert"),
   };
 }
 
@@ -344,7 +355,8 @@ function bindOnConflict(
     table,
   };
   const indexIds = arbiterIndexes(binder, clause, table, target, scope);
-  if (clause.action === "nothing") return { action: "nothing", indexIds, excluded, set: [] };
+  if (clause.action === "nothing")
+    return { action: "nothing", indexIds, excluded, set: [], existingChecks: [], rowChecks: [] };
   if (clause.columns === undefined && clause.constraint === undefined) {
     throw new DbError(
       "syntaxError",
@@ -369,7 +381,7 @@ function bindOnConflict(
     clause.where === undefined
       ? undefined
       : requireBoolean(binder, bindExpr(binder, clause.where, inner), "WHERE", clause.where);
-  return { action: "update", indexIds, excluded, set, where };
+  return { action: "update", indexIds, excluded, set, where, existingChecks: [], rowChecks: [] };
 }
 
 function arbiterIndexes(
@@ -396,6 +408,7 @@ function arbiterIndexes(
       });
     }
     if (constraint.deferrable === true) throw deferrableArbiter();
+    for (const index of constraint.columns) binder.markRead(keyColumn(table, target, index));
     return [constraint.indexId];
   }
   if (clause.columns === undefined) {
@@ -413,6 +426,7 @@ function arbiterIndexes(
           position: element.position,
         });
       }
+      binder.markRead(keyColumn(table, target, index));
       wanted.add(`r${target.id}.${index}`);
     } else if (element.expr !== undefined) {
       const saved = scope.clause;
@@ -451,6 +465,11 @@ function arbiterIndexes(
   }
   if (found.some((index) => index.deferrable === true)) throw deferrableArbiter();
   return found.map((index) => index.id);
+}
+
+/** Whether a key is there is something to know of its columns: they are read. */
+function keyColumn(table: TableDesc, target: RangeEntry, column: number): Expr {
+  return { kind: "column", type: table.columns[column]!.type, level: 0, relation: target.id, column };
 }
 
 function deferrableArbiter(): DbError {
@@ -543,7 +562,8 @@ function bindUpdate(binder: Binder, update: ast.Update, parent: Scope | undefine
   const table = targetTable(binder, update.table.name, "UPDATE");
   const target = tableEntry(binder, table, update.table.alias);
   binder.readLazily(target.id, table);
-  const own = addEntry(binder, target, scope, { relationName: table.name });
+  const masks = columnMasks(binder, target);
+  const own = addEntry(binder, target, scope, { relationName: table.name, masks });
   scope.items.push(...own.items);
   const from = bindFromList(binder, update.from, scope);
   const set = bindSet(binder, update.set, table, scope);
@@ -554,6 +574,8 @@ function bindUpdate(binder: Binder, update: ast.Update, parent: Scope | undefine
   );
   const where = bindWhere(binder, update.where, scope);
   const { returning, columns } = bindReturning(binder, update.returning, scope);
+  secureRelations(binder, scope.relations, [], target.id);
+  secureTarget(binder, target, "update");
   return {
     kind: "update",
     ctes,
@@ -567,6 +589,7 @@ function bindUpdate(binder: Binder, update: ast.Update, parent: Scope | undefine
     returning,
     columns,
     checks: bindChecks(binder, table, target),
+    rowChecks: rowChecks(binder, target, "update"),
   };
 }
 
@@ -577,11 +600,14 @@ function bindDelete(binder: Binder, del: ast.Delete, parent: Scope | undefined):
   const target = tableEntry(binder, table, del.table.alias);
   binder.readLazily(target.id, table);
   binder.need(table, "d");
-  const own = addEntry(binder, target, scope, { relationName: table.name });
+  const masks = columnMasks(binder, target);
+  const own = addEntry(binder, target, scope, { relationName: table.name, masks });
   scope.items.push(...own.items);
   const from = bindFromList(binder, del.using, scope);
   const where = bindWhere(binder, del.where, scope);
   const { returning, columns } = bindReturning(binder, del.returning, scope);
+  secureRelations(binder, scope.relations, [], target.id);
+  secureTarget(binder, target, "delete");
   return {
     kind: "delete",
     ctes,
@@ -594,6 +620,7 @@ function bindDelete(binder: Binder, del: ast.Delete, parent: Scope | undefined):
     returning,
     columns,
     checks: [],
+    rowChecks: [],
   };
 }
 

@@ -21,6 +21,7 @@ import {
 import { bindFromList } from "./bind-from.js";
 import { checkGrouping } from "./bind-group.js";
 import { bindModifyInCte } from "./bind-modify.js";
+import { secureRelations } from "./bind-security.js";
 import { type Binder, unknownOid } from "./binder.js";
 import type { Expr } from "./expr.js";
 import type { OutputColumn } from "./plan.js";
@@ -334,6 +335,7 @@ function bindSelect(
     targets: targets.map((target) => target.expr),
   });
   const locks = bindLocking(binder, select, scope, grouped, distinct !== "none");
+  secureRelations(binder, scope.relations, locks);
   return {
     kind: "select",
     id: scope.id,
@@ -637,6 +639,13 @@ function bindLocking(
     if (scope.hasSetCalls) refuse("set-returning functions in the target list");
     const lock = (relation: number): void => {
       const entry = scope.relations.find((item) => item.id === relation)!;
+      if (entry.kind === "subquery" && entry.masked !== undefined) {
+        throw new DbError(
+          "featureNotSupported",
+          `${name} cannot be applied to the nullable side of an outer join`,
+          { position: clause.position },
+        );
+      }
       if (entry.kind !== "table") return;
       binder.need(entry.table, "w");
       const at = out.findIndex((item) => item.relation === relation);

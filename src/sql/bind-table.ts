@@ -18,6 +18,7 @@ const refusals: Partial<Record<Clause, string>> = {
   default: "DEFAULT expression",
   indexExpression: "index expression",
   indexPredicate: "index predicate",
+  columnMask: "column mask",
 };
 
 /** Binds stored text over `entry`'s columns (none: a default, which may name no column). */
@@ -65,7 +66,7 @@ export function bindTableNode(
   if (clause === "check" || clause === "indexPredicate") {
     return requireBoolean(binder, bound, clause === "check" ? "CHECK" : "WHERE", node);
   }
-  return clause === "default" ? bound : settled(binder, bound, node.position);
+  return clause === "default" || clause === "columnMask" ? bound : settled(binder, bound, node.position);
 }
 
 /** Key expressions of an index over a table entry, in key order. */

@@ -13,8 +13,10 @@ import {
   pgCatalogSchemaId,
   type RelationDesc,
   type SchemaDesc,
+  type TableDesc,
   type TypeRef,
 } from "../model/schema.js";
+import type { AppliedRules, TableAccess } from "../model/security-rules.js";
 import { formatType } from "../model/types.js";
 import type * as ast from "./ast.js";
 import type { LiteralClass } from "./ast.js";
@@ -39,6 +41,8 @@ export interface BindEnv {
   readonly literalBase?: number | undefined;
   /** Name of the current database, for three-part names. */
   readonly database?: string | undefined;
+  /** Row and column rules of tables for those who act; without it there are none (the system's own statements). */
+  readonly access?: TableAccess | undefined;
   /** For constants whose input depends on the session (time zone, date style); without it such text stays a cast. */
   readonly evalContext?: EvalContext | undefined;
 }
@@ -72,6 +76,13 @@ export class Binder {
   /** Inside a view: privileges are checked as its owner. */
   asRole: ObjectId | undefined;
   viewDepth = 0;
+  /** Tables whose policies' subqueries are being bound. */
+  readonly policed = new Set<ObjectId>();
+  readonly #rules = new Map<string, AppliedRules | undefined>();
+  /** Entries whose columns a rule reads, not the statement. */
+  readonly #unread = new Set<number>();
+  /** Columns that the statement may not read, by entry, and what it is told then. */
+  #denied: Map<number, Map<number, string>> | undefined;
   /** Depth of the expression being bound. */
   depth = 0;
   /** Whether column references ask for SELECT privilege. */
@@ -266,9 +277,45 @@ export class Binder {
       asRole: this.asRole,
     });
   }
+  /** Whether the statement reads a column of the entry: then its user must be allowed to see the rows. */
+  isRead(entry: number): boolean {
+    return (this.#readNeeds.get(entry)?.columns.size ?? 0) > 0;
+  }
+  /** Binds something whose references to the entry's columns are not the statement's. */
+  unread<T>(entry: number, bind: () => T): T {
+    const nested = this.#unread.has(entry);
+    this.#unread.add(entry);
+    const bound = bind();
+    if (!nested) this.#unread.delete(entry);
+    return bound;
+  }
+  /** From now on an entry is read through another one that has its columns. */
+  moveRead(from: number, to: number): void {
+    const need = this.#readNeeds.get(from);
+    if (need !== undefined) this.#readNeeds.set(to, need);
+    this.#readNeeds.delete(from);
+    const denied = this.#denied?.get(from);
+    if (denied !== undefined) this.#denied!.set(to, denied);
+  }
+  deny(entry: number, column: number, message: string): void {
+    this.#denied ??= new Map();
+    const columns = this.#denied.get(entry) ?? new Map<number, string>();
+    this.#denied.set(entry, columns.set(column, message));
+  }
+  /** Row and column rules of a table for whom the statement, or the view it is in, acts. */
+  rulesFor(table: TableDesc): AppliedRules | undefined {
+    const { access } = this.env;
+    if (access === undefined) return undefined;
+    const key = `${table.id} ${this.asRole}`;
+    if (!this.#rules.has(key)) this.#rules.set(key, access.rulesFor(table, this.asRole));
+    return this.#rules.get(key);
+  }
   markRead(expr: Expr): void {
     if (!this.marking) return;
     if (expr.kind === "column") {
+      if (this.#unread.has(expr.relation)) return;
+      const refusal = this.#denied?.get(expr.relation)?.get(expr.column);
+      if (refusal !== undefined) throw new DbError("insufficientPrivilege", refusal);
       const need = this.#readNeeds.get(expr.relation);
       if (need === undefined) return;
       need.columns.add(expr.column);

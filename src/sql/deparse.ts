@@ -361,6 +361,11 @@ export function deparseQuery(query: BoundQuery, options: DeparseOptions): string
   return options.oneLine === true ? text.replace(/\n\s*/g, " ").trim() : text;
 }
 
+/** An expression over one table's columns, with the queries in it: the columns are qualified inside these alone. */
+export function deparseOverTable(expr: Expr, entry: RangeEntry, options: DeparseOptions): string {
+  return new QueryWriter(options).overTable(expr, entry);
+}
+
 class QueryWriter {
   readonly #aliases = new Map<number, string>();
   readonly #entries = new Map<number, RangeEntry>();
@@ -371,7 +376,7 @@ class QueryWriter {
   constructor(readonly options: DeparseOptions) {
     this.#names = {
       column: (relation, column) => this.#column(relation, column),
-      query: (query) => this.query(query, this.#indent + 8),
+      query: (query) => this.query(query, this.#indent + 8, false),
       pretty: options.pretty,
     };
   }
@@ -393,26 +398,34 @@ class QueryWriter {
   #expr(expr: Expr): string {
     return deparseExpr(expr, this.#names);
   }
+  overTable(expr: Expr, entry: RangeEntry): string {
+    this.#register(entry);
+    return deparseExpr(expr, {
+      column: (_, column) => quoteIdentifier(entry.columns[column]!.name),
+      query: (query) => this.query(query, 0, false),
+    });
+  }
   #condition(expr: Expr): string {
     const text = this.#expr(expr);
     return this.options.pretty === true ? stripParens(text) : text;
   }
 
-  query(query: BoundQuery, indent: number): string {
+  /** `named`: somebody sees the names of its columns; a query in an expression has none that matter. */
+  query(query: BoundQuery, indent: number, named = true): string {
     const saved = this.#indent;
     this.#indent = indent;
     const pad = " ".repeat(indent);
     let out = this.#with(query.ctes, query.recursiveWith === true);
     switch (query.kind) {
       case "select":
-        out += this.#select(query, pad);
+        out += this.#select(query, pad, named);
         break;
       case "values":
         out += ` VALUES ${query.rows.map((row) => `(${row.map((expr) => this.#expr(expr)).join(",")})`).join(", ")}`;
         break;
       case "setOperation": {
         const arm = (side: BoundQuery): string => {
-          const text = this.query(side, indent);
+          const text = this.query(side, indent, named);
           const wrapped =
             side.orderBy.length > 0 ||
             side.limit !== undefined ||
@@ -489,7 +502,7 @@ class QueryWriter {
     return expr.kind === "column" ? text : text;
   }
 
-  #select(query: BoundSelect, pad: string): string {
+  #select(query: BoundSelect, pad: string, named: boolean): string {
     for (const entry of query.relations) this.#register(entry);
     const targets = query.targets
       .filter((target) => !target.junk)
@@ -499,7 +512,9 @@ class QueryWriter {
           target.expr.kind === "column" &&
           this.#entries.get(target.expr.relation)?.columns[target.expr.column]?.name === target.name;
         const shown = this.options.pretty === true ? stripParens(text) : text;
-        return plain ? shown : `${shown} AS ${quoteIdentifier(target.name)}`;
+        return plain || (!named && target.name === "?column?")
+          ? shown
+          : `${shown} AS ${quoteIdentifier(target.name)}`;
       });
     let out = " SELECT ";
     if (query.distinct === "all") out += "DISTINCT ";

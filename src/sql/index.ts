@@ -11,15 +11,16 @@ import { DbError } from "../base/errors.js";
 import type { CatalogReader, ObjectId, TableDesc, TypeRef, ViewDesc } from "../model/schema.js";
 import type * as ast from "./ast.js";
 import { bindStatement } from "./bind.js";
+import { bindPolicyNode } from "./bind-security.js";
 import { bindTableNode, indexKeyExpressions, indexPredicate } from "./bind-table.js";
 import { type BindEnv, Binder, tableEntry } from "./binder.js";
-import { deparseExpr, deparseQuery } from "./deparse.js";
+import { deparseExpr, deparseOverTable, deparseQuery } from "./deparse.js";
 import type { Expr } from "./expr.js";
 import { quoteIdentifier } from "./functions/index.js";
 import { parseExpression, parseQueryText } from "./parse-text.js";
 import type { OutputColumn } from "./plan.js";
 import { type PreparedPlan, planStatement } from "./planner.js";
-import type { BoundQuery, RangeEntry } from "./query.js";
+import type { BoundQuery, PrivilegeNeed, RangeEntry, TableRangeEntry } from "./query.js";
 import { coerce, resolveTypeName } from "./resolve.js";
 import type { Clause } from "./scope.js";
 import { containsDeep, replaceDeep } from "./walk.js";
@@ -97,6 +98,64 @@ export function storeTableExpression(
   return { sql, type: expr.type, columns, objects };
 }
 
+export interface StoredPolicyText {
+  readonly sql: string;
+  /** [object id, 0-based column or -1], the table's own columns included. */
+  readonly dependsOn: readonly (readonly [ObjectId, number])[];
+}
+
+function boundPolicy(
+  source: string | ast.Expr,
+  table: TableDesc,
+  env: BindEnv,
+): { readonly binder: Binder; readonly entry: TableRangeEntry; readonly expr: Expr } {
+  const binder = new Binder({ ...env, access: undefined });
+  const entry = tableEntry(binder, table, undefined) as TableRangeEntry;
+  const node = typeof source === "string" ? parseExpression(source) : source;
+  return { binder, entry, expr: bindPolicyNode(binder, node, entry) };
+}
+
+/** Binds a policy's USING or WITH CHECK and writes it as the catalog stores it, with qualified names. */
+export function storePolicyExpression(
+  source: string | ast.Expr,
+  table: TableDesc,
+  env: BindEnv,
+): StoredPolicyText {
+  const { binder, entry, expr } = boundPolicy(source, table, env);
+  const columns = new Set<number>();
+  binder.forEachColumn(expr, ({ relation, column }) => {
+    if (relation === entry.id && column >= 0) columns.add(column);
+  });
+  const own = [...columns].sort((a, b) => a - b).map((column) => [table.id, column] as const);
+  return {
+    sql: deparseOverTable(expr, entry, { catalog: env.catalog }),
+    dependsOn: [...own, ...readBy(binder.privileges())],
+  };
+}
+
+/** A policy's stored expression for people: names qualified only where the search path would not find them. */
+export function policyText(sql: string, table: TableDesc, env: BindEnv): string {
+  const { entry, expr } = boundPolicy(sql, table, { ...env, searchPath: [], parameterTypes: [] });
+  return deparseOverTable(expr, entry, { catalog: env.catalog, visible: visibleIn(env) });
+}
+
+/** A policy's stored expression after relations or columns were renamed: see `renameView`. */
+export function renamePolicy(
+  sql: string,
+  table: TableDesc,
+  before: BindEnv,
+): (after: CatalogReader) => string {
+  const { entry, expr } = boundPolicy(sql, table, { ...before, searchPath: [], parameterTypes: [] });
+  return (after) => {
+    const seen = new Map<object, unknown>();
+    return deparseOverTable(
+      withNewNames(expr, after, seen) as Expr,
+      withNewNames(entry, after, seen) as RangeEntry,
+      { catalog: after },
+    );
+  };
+}
+
 export interface StoredQuery {
   readonly sql: string;
   readonly columns: readonly OutputColumn[];
@@ -106,7 +165,7 @@ export interface StoredQuery {
 
 /** Binds a view's query and writes it as the catalog stores it, on one line with qualified names. */
 export function storeQuery(query: ast.Query, env: BindEnv): StoredQuery {
-  const bound = bindStatement(query, env);
+  const bound = bindStatement(query, { ...env, access: undefined });
   const { statement, privileges } = bound;
   if (statement.kind !== "select" && statement.kind !== "values" && statement.kind !== "setOperation") {
     throw new DbError("syntaxError", "views must be queries");
@@ -117,16 +176,30 @@ export function storeQuery(query: ast.Query, env: BindEnv): StoredQuery {
   if (bound.parameterTypes.length > 0) {
     throw new DbError("undefinedParameter", "there is no parameter $1");
   }
-  const dependsOn: (readonly [ObjectId, number])[] = [];
-  for (const need of privileges) {
-    if (need.asRole !== undefined) continue; // what a view below reads is that view's business
-    if (need.columns.length === 0) dependsOn.push([need.relationId, -1]);
-    for (const column of need.columns) dependsOn.push([need.relationId, column]);
-  }
   return {
     sql: deparseQuery(statement, { catalog: env.catalog }).trim(),
     columns: statement.columns,
-    dependsOn,
+    dependsOn: readBy(privileges),
+  };
+}
+
+/** What a stored text reads, from what its reader would have to be allowed. */
+function readBy(privileges: readonly PrivilegeNeed[]): (readonly [ObjectId, number])[] {
+  const out: (readonly [ObjectId, number])[] = [];
+  for (const need of privileges) {
+    if (need.asRole !== undefined) continue; // what a view below reads is that view's business
+    if (need.columns.length === 0) out.push([need.relationId, -1]);
+    for (const column of need.columns) out.push([need.relationId, column]);
+  }
+  return out;
+}
+
+/** Whether a relation is the one its bare name means. */
+function visibleIn(env: BindEnv): (id: ObjectId) => boolean {
+  const binder = new Binder(env);
+  return (id) => {
+    const relation = env.catalog.relationById(id);
+    return relation !== undefined && binder.findRelation({ name: relation.name, position: 0 })?.id === id;
   };
 }
 
@@ -134,6 +207,7 @@ export function storeQuery(query: ast.Query, env: BindEnv): StoredQuery {
 export function viewText(view: ViewDesc, env: BindEnv, pretty: boolean): string {
   const { statement } = bindStatement(parseQueryText(view.querySql), {
     ...env,
+    access: undefined,
     searchPath: [],
     parameterTypes: [],
   });
@@ -141,12 +215,7 @@ export function viewText(view: ViewDesc, env: BindEnv, pretty: boolean): string 
     throw new DbError("internalError", `view "${view.name}" holds no query`);
   }
   const named = withNames(statement, view);
-  const binder = new Binder(env);
-  const visible = (id: ObjectId): boolean => {
-    const relation = env.catalog.relationById(id);
-    return relation !== undefined && binder.findRelation({ name: relation.name, position: 0 })?.id === id;
-  };
-  return `${deparseQuery(named, { catalog: env.catalog, visible, pretty })};`;
+  return `${deparseQuery(named, { catalog: env.catalog, visible: visibleIn(env), pretty })};`;
 }
 
 /** The query with the view's own column names. */
@@ -178,6 +247,7 @@ export { isVolatile } from "./walk.js";
 export function renameView(view: ViewDesc, before: BindEnv): (after: CatalogReader) => string {
   const { statement } = bindStatement(parseQueryText(view.querySql), {
     ...before,
+    access: undefined,
     searchPath: [],
     parameterTypes: [],
   });

@@ -268,13 +268,16 @@ export interface ModifyNode {
   readonly input: PlanNode;
   /** Table positions written; apart from `columns`, which every node has (RETURNING's output). */
   readonly targetColumns: readonly number[];
+  /** Those of an INSERT that the statement names; the others get their defaults. */
+  readonly givenColumns?: readonly number[] | undefined;
   readonly rowIdSlot?: number | undefined;
   /** Input slots holding FROM/USING columns that RETURNING needs, appended after the row. */
   readonly extraSlots: readonly number[];
   readonly returning?: readonly Expr[] | undefined;
   /** CHECK constraints over the new row. */
   readonly checks: readonly { readonly name: string; readonly expr: Expr }[];
-  /** WITH CHECK OPTION and row policies later. */
+  /** Row rules over the new row, met before any constraint is looked at. */
+  readonly rowChecks: readonly RowCheck[];
   readonly onConflict?: OnConflict | undefined;
 }
 
@@ -285,4 +288,14 @@ export interface OnConflict {
   /** DO UPDATE: over the existing row (slots 0..n-1) followed by the excluded row (slots n..2n-1). */
   readonly set: readonly { readonly column: number; readonly value: Expr }[];
   readonly where?: Expr | undefined;
+  /** Row rules over the existing row, before it is changed, and over what it becomes. */
+  readonly existingChecks: readonly RowCheck[];
+  readonly rowChecks: readonly RowCheck[];
+}
+
+/** A row rule: anything but true refuses the row (42501). */
+export interface RowCheck {
+  /** The restrictive rule it is of, for the message. */
+  readonly policy: string | undefined;
+  readonly expr: Expr;
 }

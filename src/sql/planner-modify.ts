@@ -6,7 +6,7 @@
  * then the input's further columns in the order of `extraSlots`.
  */
 import type { Expr } from "./expr.js";
-import type { ModifyNode, OnConflict, OutputColumn, PlanNode } from "./plan.js";
+import type { ModifyNode, OnConflict, OutputColumn, PlanNode, RowCheck } from "./plan.js";
 import { Layout, type PlanScope, resolve } from "./planner-context.js";
 import { columnOf, rowIdType } from "./planner-scan.js";
 import { planQuery, planWith, projectNode, SelectPlanner, valuesNode } from "./planner-select.js";
@@ -14,6 +14,7 @@ import {
   type BoundDelete,
   type BoundInsert,
   type BoundModify,
+  type BoundRowCheck,
   type BoundSelect,
   type BoundUpdate,
   type RangeEntry,
@@ -43,7 +44,10 @@ function finish(
   input: PlanNode,
   layout: Layout,
   scope: PlanScope,
-  parts: Pick<ModifyNode, "operation" | "targetColumns" | "rowIdSlot" | "extraSlots" | "onConflict">,
+  parts: Pick<
+    ModifyNode,
+    "operation" | "targetColumns" | "givenColumns" | "rowIdSlot" | "extraSlots" | "onConflict"
+  >,
 ): PlanNode {
   const { returning, checks, table, columns } = statement;
   const node: ModifyNode = {
@@ -53,12 +57,21 @@ function finish(
     ...parts,
     returning: returning?.map((target) => resolve(simplify(target.expr), layout, scope)),
     checks: checks.map((check) => ({ name: check.name, expr: resolve(simplify(check.expr), layout, scope) })),
+    rowChecks: planRowChecks(statement.rowChecks, layout, scope),
   };
   return {
     ...node,
     columns: columns.map((column) => ({ ...column })),
     estimate: { ...input.estimate, rows: returning === undefined ? 0 : input.estimate.rows },
   };
+}
+
+function planRowChecks(
+  checks: readonly BoundRowCheck[],
+  layout: Layout,
+  scope: PlanScope,
+): readonly RowCheck[] {
+  return checks.map(({ policy, expr }) => ({ policy, expr: resolve(simplify(expr), layout, scope) }));
 }
 
 function planInsert(statement: BoundInsert, scope: PlanScope): PlanNode {
@@ -79,6 +92,7 @@ function planInsert(statement: BoundInsert, scope: PlanScope): PlanNode {
   return finish(statement, input, rowLayout(target), scope, {
     operation: "insert",
     targetColumns: insertColumns,
+    givenColumns: statement.givenColumns,
     rowIdSlot: undefined,
     extraSlots: [],
     onConflict: planOnConflict(statement, scope),
@@ -98,6 +112,8 @@ function planOnConflict(statement: BoundInsert, scope: PlanScope): OnConflict | 
       value: resolve(simplify(item.value), layout, scope),
     })),
     where: onConflict.where === undefined ? undefined : resolve(simplify(onConflict.where), layout, scope),
+    existingChecks: planRowChecks(onConflict.existingChecks, layout, scope),
+    rowChecks: planRowChecks(onConflict.rowChecks, layout, scope),
   };
 }
 

@@ -25,14 +25,16 @@ import {
 import { type RangeEntry, rowIdColumn } from "./query.js";
 import { type ColumnFacts, type FactsOf, selectivity } from "./statistics.js";
 import { typeWidth } from "./type-facts.js";
-import { conjuncts, containsHere, exprKey, isVolatile, relationsOf, visitDeep } from "./walk.js";
+import { conjuncts, containsHere, exprKey, isLeakproof, isVolatile, relationsOf, visitDeep } from "./walk.js";
 
 /** One range entry, as the planner knows it. */
 export interface Rel {
   readonly entry: RangeEntry;
   readonly id: number;
-  /** Conditions on this relation alone. */
+  /** Conditions on this relation alone, evaluated in this order. */
   readonly filters: Expr[];
+  /** So many of them, at the start, are row rules: no other is evaluated on a row before them unless it is leakproof. */
+  readonly rules: number;
   /** Columns that something above the scan reads. */
   readonly needed: Set<number>;
   tableRows: number;
@@ -207,6 +209,16 @@ export function clausesOf(conditions: readonly Expr[], relation: number): Clause
     if (clause !== undefined) out.push(clause);
   }
   return out;
+}
+
+/** What an index of the relation may be asked: it compares values of rows that no row rule has been asked about. */
+function probesOf(rel: Rel, conditions: readonly Expr[]): Clause[] {
+  if (rel.rules === 0) return clausesOf(conditions, rel.id);
+  const rules = rel.filters.slice(0, rel.rules);
+  return clausesOf(
+    conditions.filter((condition) => rules.includes(condition) || isLeakproof(condition)),
+    rel.id,
+  );
 }
 
 interface BoundBounds {
@@ -411,7 +423,7 @@ export function tablePaths(rel: Rel, options: ScanOptions): Path[] {
     build: () => buildScan(rel, rel.scope, filters, undefined, false, seq.startup, seq.total, rel.rows),
   });
   if (rel.indexes.length === 0) return out;
-  const clauses = clausesOf(filters, rel.id);
+  const clauses = probesOf(rel, filters);
   for (const index of rel.indexes) {
     const probe = matchIndex(rel, index, filters, clauses, true);
     if (probe === undefined) continue;
@@ -524,10 +536,10 @@ export function parameterizedScan(
   loops: number,
 ): ParameterizedScan | undefined {
   if (rel.entry.kind !== "table" || rel.indexes.length === 0) return undefined;
-  const joinClauses = clausesOf(joinConditions, rel.id);
+  const joinClauses = probesOf(rel, joinConditions);
   if (joinClauses.length === 0) return undefined;
   const conditions = [...joinConditions, ...rel.filters];
-  const clauses = [...joinClauses, ...clausesOf(rel.filters, rel.id)];
+  const clauses = [...joinClauses, ...probesOf(rel, rel.filters)];
   let best: ParameterizedScan | undefined;
   for (const index of rel.indexes) {
     const match = matchIndex(rel, index, conditions, clauses, false);

@@ -56,6 +56,7 @@ import {
   containsInQuery,
   exprKey,
   forEachChild,
+  isLeakproof,
   isVolatile,
   mapDeep,
   mapQuery,
@@ -160,6 +161,12 @@ function planCte(cte: BoundCte, scope: PlanScope): (PlanNode & { kind: "with" })
 
 const noStatistics = new Set<number>();
 
+function ruleFilters(security: readonly Expr[]): Expr[] {
+  return security
+    .flatMap((expr) => conjuncts(simplify(expr)))
+    .filter((expr) => !(expr.kind === "const" && expr.value === true));
+}
+
 export class SelectPlanner implements JoinHost {
   readonly #rels = new Map<number, Rel>();
   readonly equivalence = new Equivalence();
@@ -202,6 +209,7 @@ export class SelectPlanner implements JoinHost {
     const { env } = this.scope.statement;
     this.scope.own.add(entry.id);
     const table = entry.kind === "table" ? entry.table : undefined;
+    const rules = entry.kind === "table" && entry.security !== undefined ? ruleFilters(entry.security) : [];
     const size = table === undefined ? { rows: 0, pages: 0 } : env.tableSize(table.id);
     let indexes = table === undefined ? [] : env.catalog.indexesOf(table.id);
     if (indexes.length > 1) indexes = [...indexes].sort((a, b) => a.id - b.id);
@@ -222,7 +230,9 @@ export class SelectPlanner implements JoinHost {
     const rel: Rel = {
       entry,
       id: entry.id,
-      filters: [],
+      // Row rules come first and stay first: what is added later sees no row that they leave out.
+      filters: rules,
+      rules: rules.length,
       needed: new Set(),
       // PostgreSQL plans an empty or unknown table as if it had ten pages: it will grow.
       tableRows: size.rows,
@@ -336,10 +346,11 @@ export class SelectPlanner implements JoinHost {
 
   planSubquery(rel: Rel): { built: PlanNode; rows: number; rest: readonly Expr[] } {
     assert(rel.entry.kind === "subquery", "a subquery was expected");
+    const { barrier } = rel.entry;
     let { query } = rel.entry;
     const rest: Expr[] = [];
     for (const filter of rel.filters) {
-      const pushed = pushInto(query, filter, rel.id);
+      const pushed = pushInto(query, filter, rel.id, barrier === true);
       if (pushed === undefined) rest.push(filter);
       else query = pushed;
     }
@@ -1082,7 +1093,13 @@ function inlineCtes(query: BoundSelect): BoundSelect {
 }
 
 /** A condition on a subquery's columns as a condition inside it; undefined when it must stay outside. */
-function pushInto(query: BoundQuery, filter: Expr, relation: number): BoundQuery | undefined {
+/** `barrier`: it may tell nothing of rows that the query itself would leave out. */
+function pushInto(
+  query: BoundQuery,
+  filter: Expr,
+  relation: number,
+  barrier: boolean,
+): BoundQuery | undefined {
   if (isVolatile(filter) || containsDeep(filter, (expr) => expr.kind === "subquery")) return undefined;
   if (query.limit !== undefined || query.offset !== undefined) return undefined;
   switch (query.kind) {
@@ -1091,8 +1108,8 @@ function pushInto(query: BoundQuery, filter: Expr, relation: number): BoundQuery
     case "setOperation": {
       if (query.leftCasts !== undefined || query.rightCasts !== undefined || query.ctes.length > 0)
         return undefined;
-      const left = pushInto(query.left, filter, relation);
-      const right = pushInto(query.right, filter, relation);
+      const left = pushInto(query.left, filter, relation, barrier);
+      const right = pushInto(query.right, filter, relation, barrier);
       return left === undefined || right === undefined ? undefined : { ...query, left, right };
     }
     case "select": {
@@ -1106,7 +1123,7 @@ function pushInto(query: BoundQuery, filter: Expr, relation: number): BoundQuery
         if (isVolatile(target) || containsDeep(target, (inner) => inner.kind === "subquery")) usable = false;
         return target;
       });
-      if (!usable) return undefined;
+      if (!usable || (barrier && !isLeakproof(inside))) return undefined;
       if (!query.grouped) return { ...query, where: conjunction([...conjuncts(query.where), inside]) };
       return { ...query, having: conjunction([...conjuncts(query.having), inside]) };
     }

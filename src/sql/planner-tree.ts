@@ -140,7 +140,7 @@ function collectPullUps(
   allNullable: boolean,
 ): void {
   for (const entry of query.relations) {
-    if (entry.kind !== "subquery" || !isSimpleSelect(entry.query)) {
+    if (entry.kind !== "subquery" || entry.barrier === true || !isSimpleSelect(entry.query)) {
       state.relations.push(entry);
       continue;
     }

@@ -36,13 +36,22 @@ interface RangeBase {
 
 export type RangeEntry = RangeBase &
   (
-    | { readonly kind: "table"; readonly table: TableDesc }
+    | {
+        readonly kind: "table";
+        readonly table: TableDesc;
+        /** Conditions of row rules: a row is nothing to the statement until it meets them all. Set once all is bound. */
+        security?: readonly Expr[] | undefined;
+      }
     | { readonly kind: "virtual"; readonly table: VirtualTableDesc; readonly schema: string }
     | {
         readonly kind: "subquery";
         readonly query: BoundQuery;
         readonly lateral: boolean;
         readonly view?: ViewDesc | undefined;
+        /** Conditions from around it go in only if they are leakproof: a security_barrier view. */
+        readonly barrier?: boolean | undefined;
+        /** The table it stands for, whose columns are masked. */
+        readonly masked?: TableDesc | undefined;
       }
     | {
         readonly kind: "function";
@@ -55,6 +64,8 @@ export type RangeEntry = RangeBase &
     /** The row proposed for insertion, inside ON CONFLICT DO UPDATE. */
     | { readonly kind: "excluded"; readonly table: TableDesc }
   );
+
+export type TableRangeEntry = RangeEntry & { readonly kind: "table" };
 
 export type BoundJoinType = "inner" | "left" | "right" | "full" | "cross";
 
@@ -162,6 +173,14 @@ export interface BoundCheck {
   readonly expr: Expr;
 }
 
+/** A row rule over a row that is written; false and NULL both refuse it. */
+export interface BoundRowCheck {
+  /** The restrictive rule it is of; undefined: no permissive policy let the row through. */
+  readonly policy: string | undefined;
+  /** Over the target relation's columns. */
+  readonly expr: Expr;
+}
+
 interface ModifyBase {
   readonly ctes: readonly BoundCte[];
   readonly recursiveWith?: boolean | undefined;
@@ -172,6 +191,8 @@ interface ModifyBase {
   /** RETURNING columns; empty when there is none. */
   readonly columns: readonly OutputColumn[];
   readonly checks: readonly BoundCheck[];
+  /** Row rules for the rows written, as the statement's own command writes them. */
+  readonly rowChecks: readonly BoundRowCheck[];
 }
 
 export interface BoundOnConflict {
@@ -180,12 +201,17 @@ export interface BoundOnConflict {
   readonly excluded: RangeEntry;
   readonly set: readonly { readonly column: number; readonly value: Expr }[];
   readonly where?: Expr | undefined;
+  /** Row rules for the existing row that is to be changed, and for what it becomes. */
+  readonly existingChecks: readonly BoundRowCheck[];
+  readonly rowChecks: readonly BoundRowCheck[];
 }
 
 export interface BoundInsert extends ModifyBase {
   readonly kind: "insert";
   /** Positions of the table's columns given a value, in table order. */
   readonly insertColumns: readonly number[];
+  /** Those of them that the statement names. */
+  readonly givenColumns: readonly number[];
   /** rows: one expression per insert column. query: `values` over the columns of `relation`. */
   readonly source:
     | { readonly kind: "rows"; readonly rows: readonly (readonly Expr[])[] }

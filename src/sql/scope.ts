@@ -62,6 +62,8 @@ export type Clause =
   | "default"
   | "indexExpression"
   | "indexPredicate"
+  | "policy"
+  | "columnMask"
   | "onConflict"
   | "execute";
 
@@ -79,6 +81,8 @@ export class Scope {
   insideWindow = 0;
   /** LATERAL item being bound inside FROM of this scope. */
   lateralActive = false;
+  /** Above 0 while a side of an outer join is bound whose rows may be missing. */
+  nullable = 0;
   /** Relations of the FROM clause, collected as they are bound. */
   readonly relations: RangeEntry[] = [];
 

@@ -10,6 +10,7 @@ import {
   type ColumnDesc,
   type ConstraintDesc,
   type IndexDesc,
+  type PolicyDesc,
   pgCatalogSchemaId,
   publicSchemaId,
   type RelationDesc,
@@ -174,6 +175,10 @@ export class FakeCatalog implements CatalogReader {
   }
   referencesTo(): readonly [] {
     return [];
+  }
+  readonly policies: PolicyDesc[] = [];
+  policiesOf(tableId: number): readonly PolicyDesc[] {
+    return this.policies.filter((policy) => policy.tableId === tableId);
   }
   statisticsOf(tableId: number): StatisticsDesc | undefined {
     return this.statistics.get(tableId);

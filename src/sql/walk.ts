@@ -423,6 +423,55 @@ export function isVolatile(expr: Expr): boolean {
   );
 }
 
+/**
+ * Whether evaluating the condition tells nothing of the columns it reads but by its result: no error shows a value, no
+ * function of somebody's own sees one (PostgreSQL's `proleakproof`). What is not known to be so is not.
+ */
+export function isLeakproof(expr: Expr): boolean {
+  switch (expr.kind) {
+    case "const":
+    case "param":
+    case "execParam":
+    case "column":
+    case "slot":
+    case "elementRef":
+    case "caseTest":
+      return true;
+    case "relabel":
+    case "and":
+    case "or":
+    case "not":
+    case "isNull":
+    case "isTruth":
+    case "case":
+    case "coalesce":
+    case "array":
+    case "row":
+    case "field":
+      break;
+    case "call":
+      if (expr.fn.leakproof === true) break;
+      return !containsDeep(expr, (inner) => inner.kind === "column");
+    case "arrayCompare":
+      if (expr.fn.leakproof !== true) return false;
+      break;
+    case "isDistinct":
+      if (expr.equal.leakproof !== true) return false;
+      break;
+    case "rowCompare":
+      if (![...expr.equal, ...expr.less].every((fn) => fn === undefined || fn.leakproof === true))
+        return false;
+      break;
+    default:
+      return false;
+  }
+  let safe = true;
+  forEachChild(expr, (child) => {
+    safe &&= isLeakproof(child);
+  });
+  return safe;
+}
+
 export function isAggregate(expr: Expr): expr is AggregateExpr {
   return expr.kind === "aggregate";
 }

@@ -753,3 +753,9 @@ joined_at	timestamp with time zone
 last_seen_at	timestamp with time zone
 state_change_reason	text
 is_leader	boolean
+
+SHOW authentication_timeout;
+----
+authentication_timeout
+10s
+SHOW

@@ -367,7 +367,6 @@ RESET ROLE;
 ----
 RESET
 
--- open: CREATE POLICY is not supported yet
 CREATE POLICY p ON pub USING (true);
 ----
 CREATE POLICY

@@ -27,7 +27,8 @@ import { quoteIdentifier } from "../../sql/functions/index.js";
 import { resolveTypeName } from "../queries.js";
 import { retrying } from "../transaction.js";
 import { type DdlContext, nameText, wrongKind } from "./context.js";
-import { dropTargets, type Target } from "./drop.js";
+import { describe, dropTargets, type Target } from "./drop.js";
+import { notThere, refuseRowSecurity, renamePolicy, switchRowSecurity } from "./policies.js";
 import { alterSequence, makeSequence, ownedSequenceName, sequenceNamed } from "./sequences.js";
 import { constantDefault, renamedSql, storedAlterUsing } from "./stored.js";
 import {
@@ -45,6 +46,7 @@ import {
   requireNoNulls,
   schemaName,
   storageOptions,
+  viewOptions,
 } from "./tables.js";
 
 type ActionOf<Kind extends AlterTableAction["kind"]> = Extract<AlterTableAction, { readonly kind: Kind }>;
@@ -73,6 +75,10 @@ export async function alterTable(ddl: DdlContext, statement: AlterTable): Promis
   if (statement.objectType === "sequence" && target.kind !== "sequence")
     throw wrongKind(target, "a sequence");
   if (statement.objectType === "view" && target.kind !== "view") throw wrongKind(target, "a view");
+  for (const action of statement.actions) {
+    if (action.kind === "rowSecurity" && target.kind !== "table")
+      throw refuseRowSecurity(target.name, target.kind, action.mode);
+  }
   if (
     statement.objectType === "table" &&
     target.kind === "sequence" &&
@@ -240,13 +246,26 @@ async function alterAction(ddl: DdlContext, id: ObjectId, action: AlterTableActi
       return;
     }
     case "setOptions": {
+      const view = ddl.draft.relationById(id);
+      if (view?.kind === "view") {
+        const { options } = viewOptions(action.options);
+        ddl.draft.put({ ...view, options: { ...view.options, ...options } });
+        return;
+      }
       const table = tableOf(ddl, id);
       ddl.draft.put({ ...table, options: { ...table.options, ...storageOptions(action.options) } });
       return;
     }
     case "resetOptions": {
-      const table = tableOf(ddl, id);
       const names = new Set(action.options.map((option) => option.name));
+      const view = ddl.draft.relationById(id);
+      if (view?.kind === "view") {
+        const { options = {}, ...rest } = view;
+        const left = Object.entries(options).filter(([name]) => !names.has(name));
+        ddl.draft.put({ ...rest, ...(left.length === 0 ? {} : { options: Object.fromEntries(left) }) });
+        return;
+      }
+      const table = tableOf(ddl, id);
       ddl.draft.put({
         ...table,
         options: Object.fromEntries(Object.entries(table.options ?? {}).filter(([name]) => !names.has(name))),
@@ -282,7 +301,8 @@ async function alterAction(ddl: DdlContext, id: ObjectId, action: AlterTableActi
       refuseShard(action.shard);
       return;
     case "rowSecurity":
-      throw notSupported("ROW LEVEL SECURITY", action.position);
+      switchRowSecurity(ddl, tableOf(ddl, id), action.mode);
+      return;
     case "trigger":
     case "rule":
       if (action.name !== undefined)
@@ -475,6 +495,13 @@ async function alterType(ddl: DdlContext, table: TableDesc, action: ActionOf<"al
       });
     }
   }
+  for (const policy of ddl.draft.objects()) {
+    if (policy.kind === "policy" && policy.dependsOn.some(([id, at]) => id === table.id && at === place)) {
+      throw new DbError("featureNotSupported", "cannot alter type of a column used in a policy definition", {
+        detail: `${describe(ddl, { kind: "object", id: policy.id })} depends on column "${column.name}"`,
+      });
+    }
+  }
   const conversion = storedAlterUsing(ddl, table, place, type, action.using);
   const { missingValue: _, defaultSql, ...rest } = column;
   const changed: ColumnDesc = {
@@ -566,6 +593,7 @@ export async function rename(ddl: DdlContext, statement: Rename): Promise<void> 
   if (objectType === "schema") return renameSchema(ddl, name.name.name, newName);
   if (objectType === "role") return renameRole(ddl, name.name.name, newName);
   if (objectType === "database") throw notSupported("ALTER DATABASE RENAME");
+  if (objectType === "policy") return renamePolicy(ddl, name, newName);
   const index = objectType === "index" ? ddl.findIndex(name.name) : undefined;
   const at =
     index === undefined
@@ -799,6 +827,13 @@ function commentTarget(ddl: DdlContext, statement: Comment): readonly [ObjectId,
           `constraint "${name.name}" for table "${table.name}" does not exist`,
         );
       return [constraint.id, -1];
+    }
+    case "policy": {
+      const relation = ddl.relation(on!);
+      const policy = ddl.draft.policyByName(relation.id, name.name);
+      if (policy === undefined) throw notThere(name.name, relation);
+      ddl.mustOwn(relation, "relation", relation.name);
+      return [policy.id, -1];
     }
     case "schema": {
       const schema = ddl.schema(name.name);

@@ -59,6 +59,11 @@ function dependents(ddl: DdlContext, target: Target): Dependent[] {
       )
         add({ kind: "object", id: object.id }, false);
       if (
+        object.kind === "policy" &&
+        object.dependsOn.some(([id, column]) => id === target.id && column === target.column)
+      )
+        add({ kind: "object", id: object.id }, false);
+      if (
         object.kind === "sequence" &&
         object.ownedBy?.tableId === target.id &&
         object.ownedBy.column === target.column
@@ -73,6 +78,7 @@ function dependents(ddl: DdlContext, target: Target): Dependent[] {
       for (const index of draft.indexesOf(object.id)) add({ kind: "object", id: index.id }, true);
       for (const constraint of draft.constraintsOf(object.id))
         add({ kind: "object", id: constraint.id }, true);
+      for (const policy of draft.policiesOf(object.id)) add({ kind: "object", id: policy.id }, true);
       for (const reference of draft.referencesTo(object.id)) {
         if (reference.tableId !== object.id) add({ kind: "object", id: reference.id }, false);
       }
@@ -121,6 +127,12 @@ function dependents(ddl: DdlContext, target: Target): Dependent[] {
       other.dependsOn.some(([id]) => id === target.id)
     )
       add({ kind: "object", id: other.id }, false);
+    if (
+      other.kind === "policy" &&
+      other.tableId !== target.id &&
+      other.dependsOn.some(([id]) => id === target.id)
+    )
+      add({ kind: "object", id: other.id }, false);
     if (other.kind === "sequence" && object?.kind === "table" && other.ownedBy?.tableId === target.id)
       add({ kind: "object", id: other.id }, true);
   }
@@ -153,9 +165,10 @@ export function describe(ddl: DdlContext, target: Target): string {
     case "sequence":
     case "index":
       return `${object.kind} ${shown(object.schemaId, object.name)}`;
+    case "policy":
     case "constraint": {
       const table = draft.relationById(object.tableId);
-      return `constraint ${object.name} on table ${table === undefined ? "" : shown(table.schemaId, table.name)}`;
+      return `${object.kind} ${object.name} on table ${table === undefined ? "" : shown(table.schemaId, table.name)}`;
     }
     default:
       return object === undefined ? "object" : `${object.kind} ${"name" in object ? object.name : ""}`;
@@ -230,7 +243,10 @@ export async function dropTargets(
 
 async function lockForDrop(ddl: DdlContext, target: Target): Promise<void> {
   const object = ddl.draft.get(target.id) as CatalogObject | undefined;
-  const tableId = object?.kind === "index" || object?.kind === "constraint" ? object.tableId : target.id;
+  const tableId =
+    object?.kind === "index" || object?.kind === "constraint" || object?.kind === "policy"
+      ? object.tableId
+      : target.id;
   const relation = ddl.draft.relationById(tableId);
   if (relation !== undefined)
     await ddl.lockWhole(relation.id, "AccessExclusive", relation.name, "DROP TABLE");
@@ -425,15 +441,14 @@ function dropUnknown(ddl: DdlContext, statement: Drop): void {
         break;
       }
       case "trigger":
-      case "rule":
-      case "policy": {
+      case "rule": {
         const table = name.on === undefined ? undefined : ddl.findRelation(name.on);
         if (name.on !== undefined && table === undefined) {
           if (statement.ifExists) ddl.notice(`relation "${nameText(name.on)}" does not exist, skipping`);
           else throw new DbError("undefinedTable", `relation "${nameText(name.on)}" does not exist`);
           break;
         }
-        const where = `${statement.objectType} "${text}" for ${statement.objectType === "policy" ? "table" : statement.objectType === "rule" ? "relation" : "table"} "${table?.name}"`;
+        const where = `${statement.objectType} "${text}" for ${statement.objectType === "rule" ? "relation" : "table"} "${table?.name}"`;
         if (statement.ifExists)
           ddl.notice(
             `${statement.objectType} "${text}" for relation "${table?.name}" does not exist, skipping`,

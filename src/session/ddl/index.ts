@@ -11,6 +11,7 @@ import { changeConnectionRules } from "./connection-rules.js";
 import { DdlContext, type DdlSession, nameText, wrongKind } from "./context.js";
 import { drop } from "./drop.js";
 import { createIndex } from "./indexes.js";
+import { alterPolicy, createPolicy, dropPolicy } from "./policies.js";
 import {
   alterGroup,
   alterRole,
@@ -24,7 +25,7 @@ import {
 } from "./roles.js";
 import { createSequence } from "./sequences.js";
 import { storedView } from "./stored.js";
-import { createTable } from "./tables.js";
+import { createTable, viewOptions } from "./tables.js";
 
 export { DdlContext, type DdlSession } from "./context.js";
 export { alreadyThere, type DraftColumn, placeTable } from "./tables.js";
@@ -65,7 +66,9 @@ export type DdlStatement = Extract<
       | "grantRole"
       | "reassignOwned"
       | "dropOwned"
-      | "connectionRule";
+      | "connectionRule"
+      | "createPolicy"
+      | "alterPolicy";
   }
 >;
 
@@ -91,6 +94,8 @@ const kinds = new Set<string>([
   "reassignOwned",
   "dropOwned",
   "connectionRule",
+  "createPolicy",
+  "alterPolicy",
 ] satisfies DdlStatement["kind"][]);
 
 export function isDdl(statement: Statement): statement is DdlStatement {
@@ -142,6 +147,7 @@ export async function runDdl(session: DdlSession, statement: DdlStatement): Prom
       return `ALTER ${objectWord(statement.part === undefined ? statement.objectType : (statement.within ?? "table"))}`;
     case "drop":
       if (statement.objectType === "role") await dropRole(ddl, statement);
+      else if (statement.objectType === "policy") await dropPolicy(ddl, statement);
       else if (statement.objectType === "database") throw notSupported("DROP DATABASE");
       else await drop(ddl, statement);
       return `DROP ${objectWord(statement.objectType)}`;
@@ -163,6 +169,12 @@ export async function runDdl(session: DdlSession, statement: DdlStatement): Prom
     case "dropOwned":
       await dropOwned(ddl, statement);
       return "DROP OWNED";
+    case "createPolicy":
+      await createPolicy(ddl, statement);
+      return "CREATE POLICY";
+    case "alterPolicy":
+      await alterPolicy(ddl, statement);
+      return "ALTER POLICY";
     case "connectionRule":
       await changeConnectionRules(ddl, statement);
       return `${statement.verb.toUpperCase()} CONNECTION RULE`;
@@ -230,6 +242,7 @@ async function createView(ddl: DdlContext, statement: CreateView): Promise<void>
     ddl.mustOwnRelation(existing);
     await ddl.lock(existing.id, "AccessExclusive", name);
   }
+  const options = viewOptions(statement.with);
   const { sql, columns, dependsOn } = storedView(ddl, statement.query, statement.columns);
   for (const [id] of dependsOn) if (id >= firstUserObjectId) ddl.draft.rely(id);
   if (existing?.kind === "view") {
@@ -248,7 +261,8 @@ async function createView(ddl: DdlContext, statement: CreateView): Promise<void>
         throw new DbError("invalidTableDefinition", `cannot change data type of view column "${old.name}"`);
       }
     });
-    ddl.draft.put({ ...existing, columns, querySql: sql, dependsOn });
+    const { options: _, ...kept } = existing;
+    ddl.draft.put({ ...kept, columns, querySql: sql, dependsOn, ...options });
     return;
   }
   // Two ids are drawn: the second is the rule's in pg_rewrite.
@@ -263,6 +277,7 @@ async function createView(ddl: DdlContext, statement: CreateView): Promise<void>
     columns,
     querySql: sql,
     dependsOn,
+    ...options,
   };
   ddl.draft.put(view);
 }

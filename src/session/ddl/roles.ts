@@ -42,6 +42,7 @@ import type {
 import { changeOwner } from "./alter.js";
 import { type DdlContext, nameText } from "./context.js";
 import { describe, dropTargets, type Target } from "./drop.js";
+import { dropFromPolicies } from "./policies.js";
 
 const newRole = {
   superuser: false,
@@ -325,6 +326,8 @@ function roleUses(ddl: DdlContext, roleId: ObjectId): string[] {
   for (const object of ddl.draft.objects()) {
     if (object.kind === "connectionRule" && object.roles?.includes(roleId) === true)
       lines.push(`named in connection rule ${object.name}`);
+    if (object.kind === "policy" && object.roles.includes(roleId))
+      lines.push(`target of ${describe(ddl, { kind: "object", id: object.id })}`);
     if (!("owner" in object) || !("name" in object)) continue;
     const label = describe(ddl, { kind: "object", id: object.id });
     if (object.owner === roleId) lines.push(`owner of ${label}`);
@@ -361,6 +364,7 @@ export async function dropOwned(ddl: DdlContext, statement: DropOwned): Promise<
     if (!hasRights(ddl.draft, ddl.roleId, role.id))
       throw new DbError("insufficientPrivilege", "permission denied to drop objects");
     for (const object of [...ddl.draft.objects()]) dropGrants(ddl, object, role.id);
+    dropFromPolicies(ddl, role.id);
     const owned: Target[] = [...ddl.draft.objects()]
       .filter((object) => "owner" in object && object.owner === role.id && object.kind !== "database")
       .map((object) => ({ kind: "object", id: object.id }));

@@ -24,7 +24,9 @@ import {
   deparseExpr,
   isImmutable,
   isVolatile,
+  renamePolicy,
   renameView,
+  storePolicyExpression,
   storeQuery,
   storeTableExpression,
   type TableExpression,
@@ -41,7 +43,7 @@ export interface StoredExpression {
 }
 
 function envOf(ddl: DdlContext): BindEnv {
-  return { ...ddl.session.bindEnv([]), parametersFixed: true, catalog: ddl.draft };
+  return { ...ddl.session.bindEnv([]), access: undefined, parametersFixed: true, catalog: ddl.draft };
 }
 
 /** Stored text is read without a search path. */
@@ -72,6 +74,15 @@ export function storedCheck(
   expr: Expr,
 ): { readonly sql: string; readonly columns: readonly number[] } {
   return storeTableExpression(expr, table, "check", envOf(ddl));
+}
+
+/** A policy's USING or WITH CHECK; text is one that is stored already. */
+export function storedPolicy(
+  ddl: DdlContext,
+  table: TableDesc,
+  source: Expr | string,
+): { readonly sql: string; readonly dependsOn: readonly (readonly [ObjectId, number])[] } {
+  return storePolicyExpression(source, table, typeof source === "string" ? storedEnv(ddl) : envOf(ddl));
 }
 
 export function storedExpression(
@@ -222,6 +233,22 @@ export function renamedSql(ddl: DdlContext): () => void {
           const view = ddl.draft.relationById(object.id);
           const querySql = text(catalog);
           if (view?.kind === "view" && querySql !== view.querySql) ddl.draft.put({ ...view, querySql });
+        });
+        break;
+      }
+      case "policy": {
+        const table = ddl.draft.relationById(object.tableId) as TableDesc;
+        const anew = (sql: string | undefined): ((catalog: CatalogReader) => string) | undefined =>
+          sql === undefined ? undefined : renamePolicy(sql, table, env);
+        const using = anew(object.usingSql);
+        const check = anew(object.checkSql);
+        again.push((catalog) => {
+          const policy = ddl.draft.policyByName(object.tableId, object.name);
+          if (policy === undefined) return;
+          const usingSql = using?.(catalog);
+          const checkSql = check?.(catalog);
+          if (usingSql !== policy.usingSql || checkSql !== policy.checkSql)
+            ddl.draft.put({ ...policy, usingSql, checkSql });
         });
         break;
       }

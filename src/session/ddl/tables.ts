@@ -108,6 +108,31 @@ export function refuseShard(shard: ShardClause | undefined): void {
 }
 
 /** Storage parameters: kept and shown, as they steer nothing here yet that PostgreSQL's would. */
+/** Options of a view: who its query acts for, and what may be asked of its rows. */
+export function viewOptions(written: readonly Option[]): { readonly options?: Record<string, string> } {
+  if (written.length === 0) return {};
+  const options: Record<string, string> = {};
+  for (const { name, value } of written) {
+    if (name === "check_option") throw notSupported("WITH CHECK OPTION");
+    if (name !== "security_barrier" && name !== "security_invoker")
+      throw new DbError("invalidParameterValue", `unrecognized parameter "${name}"`);
+    if (options[name] !== undefined)
+      throw new DbError("invalidParameterValue", `parameter "${name}" specified more than once`);
+    const text =
+      value === undefined
+        ? "true"
+        : value.kind === "boolean"
+          ? String(value.value)
+          : "text" in value
+            ? value.text
+            : "";
+    if (!/^(t(r(ue?)?)?|f(a(l(se?)?)?)?|y(es?)?|no?|on|off?|0|1)$/i.test(text))
+      throw new DbError("invalidParameterValue", `invalid value for boolean option "${name}": ${text}`);
+    options[name] = text;
+  }
+  return { options };
+}
+
 export function storageOptions(options: readonly Option[]): Record<string, string> | undefined {
   if (options.length === 0) return undefined;
   const known = new Set([

@@ -61,6 +61,10 @@ export interface ViewContext {
   tableSize(table: TableDesc): { readonly pages: number; readonly rows: number };
   sequenceValue(id: ObjectId): { readonly lastValue: bigint; readonly isCalled: boolean } | undefined;
   searchPathIds(): readonly ObjectId[];
+  /** What pg_get_expr shows of a stored expression. */
+  expressionText(text: string, relationId: ObjectId): string | null;
+  /** Whether the session's role may be told of values of a column, in statistics of it. */
+  showsColumn(table: TableDesc, place: number): boolean;
   preparedStatements(): Iterable<{
     name: string;
     statement: string;

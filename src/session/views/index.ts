@@ -43,6 +43,7 @@ const keptRelations = new Set([
   "pg_collation",
   "pg_rewrite",
   "pg_indexes",
+  "pg_policy",
   "pg_tables",
   "pg_views",
   "pg_am",
@@ -130,6 +131,9 @@ function contextOf(session: ServerSession): ViewContext {
       return relation?.kind === "sequence" ? session.engine.sequence(relation.storageId).read() : undefined;
     },
     searchPathIds: () => session.searchPathIds(),
+    expressionText: (text, relationId) =>
+      session.eval.service("catalogInfo").expressionText(text, relationId, false),
+    showsColumn: (table, place) => session.access.showsColumn(table, place),
     *preparedStatements() {
       for (const prepared of session.prepared.values()) {
         if (prepared.name !== "")

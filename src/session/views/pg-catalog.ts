@@ -17,7 +17,7 @@ import {
 } from "../../model/schema.js";
 import { allTypes, formatType, type TypeDesc, typeByOid, typeOf } from "../../model/types.js";
 import { PgArray, type Value, wide } from "../../model/value.js";
-import { aclItemText } from "../../security/privileges.js";
+import { aclItemText, publicRoleId } from "../../security/privileges.js";
 import { allCasts, allFunctions, allOperators } from "../../sql/functions/index.js";
 import { shownText } from "../redact.js";
 import type { Provider, ViewContext } from "./context.js";
@@ -86,6 +86,8 @@ function* roles(context: ViewContext): Iterable<RoleDesc> {
   for (const object of context.catalog.objects()) if (object.kind === "role") yield object;
 }
 
+const policyLetters = { all: "*", select: "r", insert: "a", update: "w", delete: "d" } as const;
+
 function columnsOf(relation: RelationDesc): readonly ColumnDesc[] {
   if (relation.kind !== "sequence") return relation.columns;
   return [
@@ -116,8 +118,6 @@ function* pgClass(context: ViewContext): Iterable<CatalogRow> {
     reltoastrelid: 0,
     relisshared: false,
     relhassubclass: false,
-    relrowsecurity: false,
-    relforcerowsecurity: false,
     relispopulated: true,
     relispartition: false,
     relrewrite: 0,
@@ -132,6 +132,8 @@ function* pgClass(context: ViewContext): Iterable<CatalogRow> {
     const statistics = relation.kind === "table" ? catalog.statisticsOf(relation.id) : undefined;
     yield {
       ...base,
+      relrowsecurity: relation.kind === "table" && relation.rowSecurity === true,
+      relforcerowsecurity: relation.kind === "table" && relation.forceRowSecurity === true,
       oid: relation.id,
       relname: relation.name,
       relnamespace: relation.schemaId,
@@ -161,7 +163,7 @@ function* pgClass(context: ViewContext): Iterable<CatalogRow> {
       relreplident: relation.kind === "table" ? "d" : "n",
       relacl: aclArray(context, relation.kind === "virtual" ? undefined : relation.acl),
       reloptions:
-        relation.kind === "table" && relation.options !== undefined
+        (relation.kind === "table" || relation.kind === "view") && relation.options !== undefined
           ? textArray(Object.entries(relation.options).map(([key, value]) => `${key}=${value}`))
           : null,
     };
@@ -519,7 +521,6 @@ function* pgProc(): Iterable<CatalogRow> {
     procost: 1,
     prosupport: 0,
     prosecdef: false,
-    proleakproof: false,
     proparallel: "s",
     prosrc: "",
   };
@@ -533,6 +534,7 @@ function* pgProc(): Iterable<CatalogRow> {
       provariadic: fn.variadic ? (typeByOid(last)?.elementOid ?? 0) : 0,
       prokind: fn.kind,
       proisstrict: fn.strict,
+      proleakproof: fn.leakproof,
       proretset: fn.returnsSet,
       provolatile: fn.volatility[0]!,
       pronargs: fn.args.length,
@@ -727,7 +729,7 @@ function* pgStats(context: ViewContext): Iterable<CatalogRow> {
     if (table === undefined || table.kind !== "table") continue;
     for (let place = 0; place < table.columns.length; place++) {
       const column = object.columns[place];
-      if (column === null || column === undefined) continue;
+      if (column === null || column === undefined || !context.showsColumn(table, place)) continue;
       yield {
         schemaname: context.catalog.schemaById(table.schemaId)?.name ?? null,
         tablename: table.name,
@@ -984,7 +986,45 @@ export const pgCatalogProviders: Readonly<Record<string, Provider>> = {
         hasindexes: relation.kind === "table" && context.catalog.indexesOf(relation.id).length > 0,
         hasrules: false,
         hastriggers: false,
-        rowsecurity: false,
+        rowsecurity: relation.kind === "table" && relation.rowSecurity === true,
+      };
+    }
+  },
+  *pg_policy({ catalog }) {
+    for (const object of catalog.objects()) {
+      if (object.kind !== "policy") continue;
+      yield {
+        oid: object.id,
+        polname: object.name,
+        polrelid: object.tableId,
+        polcmd: policyLetters[object.command],
+        polpermissive: object.permissive,
+        polroles: PgArray.of(26, [...object.roles]),
+        polqual: object.usingSql ?? null,
+        polwithcheck: object.checkSql ?? null,
+      };
+    }
+  },
+  *pg_policies(context) {
+    const { catalog } = context;
+    const shown = (text: string | undefined, table: ObjectId): string | null =>
+      text === undefined ? null : context.expressionText(text, table);
+    for (const policy of catalog.objects()) {
+      if (policy.kind !== "policy") continue;
+      const table = catalog.relationById(policy.tableId);
+      if (table === undefined) continue;
+      const roles = policy.roles.map((role) =>
+        role === publicRoleId ? "public" : (catalog.roleById(role)?.name ?? String(role)),
+      );
+      yield {
+        schemaname: catalog.schemaById(table.schemaId)?.name ?? null,
+        tablename: table.name,
+        policyname: policy.name,
+        permissive: policy.permissive ? "PERMISSIVE" : "RESTRICTIVE",
+        roles: PgArray.of(19, roles.sort()),
+        cmd: policy.command.toUpperCase(),
+        qual: shown(policy.usingSql, table.id),
+        with_check: shown(policy.checkSql, table.id),
       };
     }
   },

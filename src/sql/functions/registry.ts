@@ -30,6 +30,7 @@ export interface FunctionEntry {
   readonly returns: number;
   readonly strict: boolean;
   readonly volatility: Volatility;
+  readonly leakproof: boolean;
   readonly returnsSet: boolean;
   readonly variadic: boolean;
   readonly args: readonly number[];
@@ -124,6 +125,7 @@ for (const row of [...rows(functionFacts), ...rows(ownFunctionFacts)]) {
     returns: Number(row[3]),
     strict,
     volatility,
+    leakproof: rest.includes("l"),
     returnsSet: rest.includes("r"),
     variadic: rest.includes("v"),
     args: numbers(row[5]!),
@@ -355,6 +357,7 @@ export function functionDefOf(
     outColumns: entry.outColumns,
     strict: entry.strict,
     volatility: entry.volatility,
+    leakproof: entry.leakproof ? true : undefined,
     call,
   };
   if (madeFunctions.size >= madeMax) madeFunctions.clear();

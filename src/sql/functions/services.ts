@@ -36,6 +36,8 @@ export interface CatalogInfo {
   expressionText(text: string, relation: number, pretty: boolean): string | null;
   /** pg_get_indexdef; column 0 for the whole statement. */
   indexDefinition(oid: number, column: number, pretty: boolean): string | null;
+  /** row_security_active: by name it throws for what is not there. */
+  rowSecurityActive(relation: number | string): boolean | null;
   constraintDefinition(oid: number, pretty: boolean): string | null;
   viewDefinition(view: number | string, pretty: boolean): string | null;
   ruleDefinition(oid: number, pretty: boolean): string | null;

@@ -325,8 +325,12 @@ define("pg_get_replica_identity_index(regclass)", () => null);
 define("pg_tablespace_location(oid)", () => "");
 define("pg_database_collation_actual_version(oid)", () => null);
 define("pg_collation_actual_version(oid)", () => null);
-define("row_security_active(oid)", () => false);
-define("row_security_active(text)", () => false);
+define("row_security_active(oid)", (context: EvalContext, oid: number) =>
+  catalog(context).rowSecurityActive(oid),
+);
+define("row_security_active(text)", (context: EvalContext, name: string) =>
+  catalog(context).rowSecurityActive(name),
+);
 
 function argumentsText(entry: FunctionEntry, withDefaults: boolean): string {
   const firstDefault = entry.args.length - entry.defaults.length;
