@@ -155,7 +155,7 @@ const forms: readonly StatementForm[] = [
     clauses: ["stability window"],
     order: { "": {}, "stability window": {} },
   },
-  { command: "CREATE CA", object: "none", clauses: [], order: { "": {} } },
+  { command: "CREATE CA", object: "none", clauses: ["on node"], order: { "": {}, "on node": {} } },
   {
     command: "BACKUP CA KEY",
     object: "none",

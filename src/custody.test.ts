@@ -1,12 +1,22 @@
 /** What happens to a CA's key and to a CA in an emergency, on whole nodes of one process over real sockets. */
+import { X509Certificate } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { AuthorityAnswer, AuthorityRequest } from "./cluster/contract.js";
 import { enabledIn, Neighbours } from "./join-testing.js";
 import type { NodeCore } from "./node.js";
-import { HostDisk, hostRandom } from "./platform/host.js";
-import { CaStore, combineShares, nodeRequest, passphraseFrom } from "./security/index.js";
+import { clientTrustOf } from "./node-trust.js";
+import { HostDisk, hostClock, hostRandom } from "./platform/host.js";
+import { HostPeerNetwork } from "./platform/peers.js";
+import {
+  CaStore,
+  combineShares,
+  fingerprintOf,
+  nodeRequest,
+  passphraseFrom,
+  readFormerMaterial,
+} from "./security/index.js";
 
 const neighbours = new Neighbours();
 const nodes = new Map<string, NodeCore>();
@@ -109,4 +119,96 @@ describe("the key of a CA", () => {
       for (const needle of needles) if (typeof needle === "string") expect(line).not.toContain(needle);
     expect(neighbours.lines.some((line) => line.includes("given out in shares"))).toBe(true);
   }, 30_000);
+});
+
+describe("a CA in an emergency", () => {
+  const set = (key: string, value: string): Promise<void> =>
+    node("a").control.change({ kind: "set", key, value }, by);
+  const issuerOf = (name: string): string | undefined => {
+    const { cluster } = node("a").control;
+    return cluster.memberByName(name)?.certificate?.issuer;
+  };
+  const primary = (): string => node("a").control.cluster.authorities.find((one) => one.primary)!.fingerprint;
+  const isOver = (): boolean => node("a").control.cluster.rotation === undefined;
+
+  it("is out at once, and its nodes go over to another, wherever that one's key is", async () => {
+    const old = primary();
+    // Main loops have no connections here, by which they would see each other: the time ends it.
+    await set("ca.emergency_window", "4s");
+    const { control } = node("a");
+    const user = { issuer: old, serial: "0a" };
+    expect(clientTrustOf(control.cluster, hostClock).standing(user)).toBeUndefined();
+    const { certificatePem: newcomer } = await ask("a", {
+      kind: "issue",
+      requestPem: requestOf("b"),
+      to: "node",
+      name: node("b").identity.nodeId,
+      by,
+    });
+
+    const certificatePem = (await ask("a", { kind: "createCa", node: node("c").identity.nodeId, by }))
+      .authorityPem!;
+    const to = fingerprintOf(new X509Certificate(certificatePem));
+    const urgent = { kind: "emergency", authority: old, certificatePem, by } as const;
+    // Nobody has a certificate of it yet.
+    await expect(ask("c", { ...urgent, immediate: true })).rejects.toMatchObject({
+      condition: "objectNotInPrerequisiteState",
+      fields: { detail: "NO_QUORUM: the cluster could not decide anything any more." },
+    });
+    await ask("c", { ...urgent, immediate: false });
+    expect(primary()).toBe(to);
+    expect(control.cluster.authorities).toHaveLength(1);
+    expect(clientTrustOf(control.cluster, hostClock).standing(user)).toBe("UNTRUSTED_CA");
+    // What it has issued before and nobody is pinned to is worth nothing.
+    const consent = Buffer.alloc(64).toString("base64");
+    await expect(
+      node("b").control.change(
+        { kind: "recertify", node: node("b").identity.nodeId, certificatePem: newcomer!, consent },
+        "node b",
+      ),
+    ).rejects.toMatchObject({ fields: { detail: "CHAIN_INVALID: the certificate was not taken." } });
+    await control.until(isOver);
+    for (const name of ["a", "b", "c"]) expect(issuerOf(name)).toBe(to);
+    expect(control.cluster.pinnedAuthorities).toEqual([]);
+    // Nor is the very certificate by which a node was known a moment ago.
+    const network = new HostPeerNetwork();
+    network.use({
+      own: readFormerMaterial(new HostDisk(join(neighbours.folder, "b")))!.own,
+      check: (der) => ({
+        node: node("a").identity.nodeId,
+        certFingerprint: fingerprintOf(new X509Certificate(der)),
+      }),
+    });
+    const target = { address: `127.0.0.1:${node("a").controlPort}`, node: node("a").identity.nodeId };
+    await expect(network.dial(target, 5_000)).rejects.toMatchObject({
+      fields: { detail: expect.stringContaining("UNTRUSTED_CA") },
+    });
+    network.close();
+    expect(control.cluster.pastRotations.at(-1)).toMatchObject({ from: old, to, outcome: "EMERGENCY" });
+    await set("degraded_mode.max_duration", "3min");
+    // The key of the one that was revoked is destroyed wherever it was.
+    for (const name of ["a", "b", "c"])
+      await expect
+        .poll(() => new HostDisk(join(neighbours.folder, name)).listSync("ca"), { timeout: 10_000 })
+        .not.toContain(`${old}.key`);
+  }, 60_000);
+
+  it("leaves behind who is not there in time, and the others go on", async () => {
+    await set("ca.emergency_window", "2s");
+    await node("b").close();
+    nodes.delete("b");
+    const certificatePem = (await ask("c", { kind: "createCa", by })).authorityPem!;
+    await ask("c", { kind: "emergency", authority: primary(), certificatePem, immediate: false, by });
+    await node("a").control.until(isOver);
+    const { cluster } = node("a").control;
+    expect(cluster.memberByName("b")).toMatchObject({ state: "DISABLED" });
+    expect([issuerOf("a"), issuerOf("c")]).toEqual([primary(), primary()]);
+    await set("degraded_mode.max_duration", "4min");
+    await expect(
+      node("a").control.change(
+        { kind: "moveMember", node: cluster.memberByName("b")!.uuid, to: "ENABLED", reason: "" },
+        by,
+      ),
+    ).rejects.toMatchObject({ condition: "objectNotInPrerequisiteState" });
+  }, 60_000);
 });

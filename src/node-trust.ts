@@ -169,7 +169,8 @@ export function hostTrust(options: HostTrustOptions): NodeTrust {
       const { own, authorityPem } = current;
       // Of one that its log does not name yet, what it was told when it joined is newer than that log.
       const isNew = !cluster.members.has(nodeUuid);
-      const authorities = cluster.authorities.flatMap(trustedAuthority);
+      const pinned = cluster.pinnedAuthorities.flatMap(trustedAuthority);
+      const authorities = [...cluster.authorities.flatMap(trustedAuthority), ...pinned];
       const issuer = isNew ? untried(authorityPem) : undefined;
       if (issuer !== undefined && !authorities.some((one) => one.fingerprint === issuer.fingerprint))
         authorities.push(...trustedAuthority(issuer));
@@ -199,6 +200,16 @@ export function hostTrust(options: HostTrustOptions): NodeTrust {
             },
           });
           if ("condition" in verdict) return verdict;
+          // Of a CA that was revoked in an emergency only what the log itself names counts.
+          if (
+            !cluster.members.has(verdict.node) &&
+            pinned.some((one) => certificate.verify(one.certificate.publicKey))
+          )
+            return {
+              condition: "UNTRUSTED_CA",
+              message: "its CA was revoked in an emergency",
+              node: verdict.node,
+            };
           const certFingerprint = fingerprintOf(certificate);
           const { node } = verdict;
           const newest = cluster.members.get(node)?.certFingerprint ?? certFingerprint;

@@ -229,8 +229,25 @@ describe.skipIf(!isBuilt)("docs/operations", () => {
       const [shares, ...rest] = blocksOf("ca-key.md");
       await executeBlocks(desk, "ca-key.md", [shares!]);
       kill(desk, "node-1");
-      await executeBlocks(desk, "ca-key.md", rest);
+      const lost = rest.findIndex(({ commands }) => commands.some((one) => one.includes("ON NODE")));
+      await executeBlocks(desk, "ca-key.md", rest.slice(0, lost));
     },
+    90_000,
+  );
+  it.skipIf(!all)(
+    "ca-key.md, without shares",
+    async () => {
+      const desk = await deskWithCluster();
+      rmSync(resolve(desk.folder, "cluster/node-1/ca"), { recursive: true });
+      const blocks = blocksOf("ca-key.md");
+      const lost = blocks.findIndex(({ commands }) => commands.some((one) => one.includes("ON NODE")));
+      await executeBlocks(desk, "ca-key.md", blocks.slice(lost));
+    },
+    90_000,
+  );
+  it.skipIf(!all)(
+    "ca-compromised.md",
+    async () => execute(await deskWithCluster(), "ca-compromised.md"),
     90_000,
   );
   it.skipIf(!all)("remove.md", async () => execute(await deskWithCluster(), "remove.md"), 90_000);

@@ -25,6 +25,7 @@ import {
   type FreshCertificate,
   gateProblem,
   type IssuedCertificate,
+  leftBehind,
   listOf,
   looksForGate,
   type Pki,
@@ -37,7 +38,9 @@ import {
 import { type ClusterState, errorOf } from "./cluster-state.js";
 import type { ClusterChange, ClusterCommand, Signer } from "./contract.js";
 import type { AuthorityAnswer, AuthorityRequest } from "./control-messages.js";
+import type { Hash } from "./epochs.js";
 import { isFollowing, isVoting, type Member, quorumOf } from "./membership.js";
+import { durationMs } from "./settings.js";
 
 export interface KeeperOptions {
   readonly self: string;
@@ -83,6 +86,8 @@ export class CertificateKeeper {
   #saying = false;
   #keeping = false;
   #cutting = false;
+  /** The emergency under way, and since when this node has known of it; monotonic. */
+  #emergency: { readonly id: string; readonly since: number } | undefined;
   /** Of this node, durable and perhaps not in the log yet. */
   #kept: { readonly issuer: string; readonly certificatePem: string } | undefined;
   /** When this node has heard the newest word of each, and when the first one that said the same; monotonic. */
@@ -104,6 +109,9 @@ export class CertificateKeeper {
     if (store !== undefined && !this.#renewing && this.#isRenewalDue(own, primary.fingerprint))
       this.#once("#renewing", "this node's certificate could not be renewed", () => this.#renew(store));
     if (!this.#saying) this.#say(state, own);
+    // Wherever they are: the one that issues now may be kept elsewhere.
+    for (const key of authority?.keys() ?? [])
+      if (state.formerAuthorities.some((one) => one.fingerprint === key)) authority!.forget(key);
     if (authority?.keys().includes(primary.fingerprint) === true && !this.#keeping) this.#keepLists(state);
     if (this.#options.isLeader() && !this.#cutting) this.#cutOverWhenDue(state);
   }
@@ -203,10 +211,26 @@ export class CertificateKeeper {
 
   #cutOverWhenDue(state: ClusterState): void {
     const { rotation } = state;
-    if (rotation?.automatic !== true || this.#cutOverProblem(state, rotation) !== undefined) return;
+    if (rotation?.automatic !== true) return;
+    const problem = this.#cutOverProblem(state, rotation);
+    const isOver = rotation.emergency === true && this.#isWindowOver(rotation);
+    if (problem !== undefined && !isOver) return;
+    const leaving =
+      problem === undefined ? undefined : leftBehind(rotation, state.members.values()).map((one) => one.uuid);
     this.#once("#cutting", "the older CA could not be dropped yet", () =>
-      this.#options.change({ kind: "cutOver", id: rotation.id, leaving: undefined }, this.#name()),
+      this.#options.change({ kind: "cutOver", id: rotation.id, leaving }, this.#name()),
     );
+  }
+
+  /**
+   * Of an emergency, by the time that the log has, and by how long this node has seen it under way: a clock that is set back
+   * does not make it last for ever. Whoever leads next goes on from there.
+   */
+  #isWindowOver({ id, startedAt, windowMs }: Rotation): boolean {
+    const { clock } = this.#options;
+    const now = clock.monotonic();
+    if (this.#emergency?.id !== id) this.#emergency = { id, since: now };
+    return clock.now() - startedAt >= windowMs || now - this.#emergency.since >= windowMs;
   }
 
   /**
@@ -216,9 +240,35 @@ export class CertificateKeeper {
   refusalOf(change: ClusterChange): DbError | undefined {
     const state = this.#options.cluster();
     const { rotation } = state;
+    if (change.kind === "emergency" && change.leaving !== undefined)
+      return this.#holdersProblem(state, change);
     if (change.kind !== "cutOver" || change.leaving !== undefined || rotation?.id !== change.id)
       return undefined;
     return this.#cutOverProblem(state, rotation);
+  }
+
+  /** CA-39: those who can speak without the older CA, and are there, have to be a quorum of those who are left. */
+  #holdersProblem(
+    state: ClusterState,
+    { certificatePem, leaving }: ClusterChange & { kind: "emergency" },
+  ): DbError | undefined {
+    const to = this.#options.pki.readAuthority(certificatePem)?.fingerprint;
+    const left = [...state.members.values()].filter(
+      (one) => isVoting(one) && leaving?.includes(one.uuid) !== true,
+    );
+    const { self, isReachable } = this.#options;
+    const able = left.filter(
+      ({ uuid, certificate }) => certificate?.issuer === to && (uuid === self || isReachable(uuid)),
+    );
+    if (left.length > 0 && able.length >= quorumOf(left.length)) return undefined;
+    return new DbError(
+      "objectNotInPrerequisiteState",
+      `${able.length} of ${left.length} voters are reached and have a certificate of the replacement`,
+      {
+        detail: "NO_QUORUM: without the older CA the cluster could not decide anything any more.",
+        hint: "Without FORCE IMMEDIATE they get one first.",
+      },
+    );
   }
 
   #noteSightings(state: ClusterState): void {
@@ -236,7 +286,7 @@ export class CertificateKeeper {
   }
 
   /** CA-33, CA-34: the gate is open, each word is fresh, and the stability window is over. */
-  #cutOverProblem(state: ClusterState, { windowMs }: Rotation): DbError | undefined {
+  #cutOverProblem(state: ClusterState, { windowMs, emergency }: Rotation): DbError | undefined {
     this.#noteSightings(state);
     const nameOf = (node: string): string => state.members.get(node)?.name ?? node;
     const problem = gateProblem(state.rotationProgress()!, nameOf);
@@ -253,7 +303,7 @@ export class CertificateKeeper {
       since = Math.max(since, this.#firstHeard.get(member.uuid)?.at ?? heard.at);
     }
     const left = since + windowMs - now;
-    if (left <= 0) return undefined;
+    if (left <= 0 || emergency === true) return undefined;
     return new DbError("objectNotInPrerequisiteState", "the stability window of the rotation is not over", {
       detail: `STABILITY_WINDOW: it takes another ${Math.ceil(left / 1000)} s.`,
     });
@@ -261,12 +311,10 @@ export class CertificateKeeper {
 
   // --- where a CA's key is kept --------------------------------------------------------------------------------------
 
-  /** Lists that grow old are made anew; who was removed, its certificates are revoked; keys of CAs that are gone are destroyed. */
+  /** Lists that grow old are made anew; who was removed, its certificates are revoked. */
   #keepLists(state: ClusterState): void {
     const { authority, clock, pki } = this.#options;
     const now = clock.now();
-    for (const key of authority!.keys())
-      if (state.formerAuthorities.some((one) => one.fingerprint === key)) authority!.forget(key);
     // Behind its farewell, in which it is told that it was removed.
     const gone = [...state.members.values()].filter(
       (one) =>
@@ -312,28 +360,51 @@ export class CertificateKeeper {
    */
   async do(request: AuthorityRequest, from: string): Promise<AuthorityAnswer> {
     const { authority, cluster, self, isReachable, keysOf, ask } = this.#options;
-    const primary = primaryOf(cluster())!.fingerprint;
-    if (request.kind === "recoverKey") return this.#recover(request, from);
-    if (authority?.keys().includes(primary) === true) return this.#serve(authority, request, from);
+    if (request.kind === "recoverKey" || (request.kind === "createCa" && request.node !== undefined))
+      return this.#atNode(request, request.node!, from);
+    const wanted = this.#keyFor(request);
+    if (authority?.keys().includes(wanted) === true) return this.#serve(authority, request, from);
     if (from === self)
       for (const { uuid } of cluster().members.values())
-        if (uuid !== self && isReachable(uuid) && keysOf(uuid).includes(primary))
+        if (uuid !== self && isReachable(uuid) && keysOf(uuid).includes(wanted))
           return ask(uuid, request).catch(brokenOff);
     throw new DbError(
       "objectNotInPrerequisiteState",
       "no node that keeps the private key of the certificate authority can be reached",
       {
-        detail: `NO_CA_KEY: the key is that of CA ${primary}.`,
-        hint: "Start the node that keeps it, or bring the key back from its shares: RECOVER CA KEY.",
+        detail: `NO_CA_KEY: the key is that of CA ${wanted}.`,
+        hint: "Start the node that keeps it, bring the key back from its shares (RECOVER CA KEY), or exchange the CA for one made by CREATE CA ON NODE.",
       },
     );
   }
 
-  async #serve(
-    authority: CaService,
-    request: Exclude<AuthorityRequest, { readonly kind: "recoverKey" }>,
+  /** Whose key it takes: of a CA that comes in, or of the one that issues now. */
+  #keyFor(request: AuthorityRequest): Hash {
+    const { cluster, pki } = this.#options;
+    const primary = primaryOf(cluster())!.fingerprint;
+    if (request.kind === "beginOverlap" || request.kind === "emergency")
+      return pki.readAuthority(request.certificatePem)?.fingerprint ?? primary;
+    return primary;
+  }
+
+  /** What a node is to do itself, whatever keys it has. */
+  #atNode(
+    request: AuthorityRequest & { readonly kind: "recoverKey" | "createCa" },
+    node: string,
     from: string,
-  ): Promise<AuthorityAnswer> {
+  ): Promise<AuthorityAnswer> | AuthorityAnswer {
+    const { self, authority, isReachable, ask } = this.#options;
+    if (node === self) {
+      if (authority !== undefined) return this.#serve(authority, request, from);
+      throw new DbError("objectNotInPrerequisiteState", "keys of certificate authorities are not kept here");
+    }
+    if (from !== self) throw notYours();
+    if (!isReachable(node))
+      throw new DbError("cannotConnectNow", "the node that is to keep the key is not reached");
+    return ask(node, request).catch(brokenOff);
+  }
+
+  async #serve(authority: CaService, request: AuthorityRequest, from: string): Promise<AuthorityAnswer> {
     const { cluster, self, catchUp, log } = this.#options;
     await catchUp();
     const asking = cluster().members.get(from);
@@ -385,31 +456,16 @@ export class CertificateKeeper {
         log.warn("the CA's key was given out in shares", { ca: primary.fingerprint, needed, total, by });
         return { authorityPem: primary.certificatePem, shares };
       }
+      case "recoverKey": {
+        const { authorities } = cluster();
+        const fingerprint = await authority.recover(authorities, request.shares);
+        const { certificatePem } = authorities.find((one) => one.fingerprint === fingerprint)!;
+        log.warn("the CA's key was brought back from shares", { ca: fingerprint, by: request.by });
+        return { authorityPem: certificatePem };
+      }
+      case "emergency":
+        return this.#replace(authority, request);
     }
-  }
-
-  /** Where the key is to be: nobody else need keep one. */
-  async #recover(
-    request: AuthorityRequest & { readonly kind: "recoverKey" },
-    from: string,
-  ): Promise<AuthorityAnswer> {
-    const { authority, cluster, self, isReachable, ask, catchUp, log } = this.#options;
-    const { node, by } = request;
-    if (node !== self) {
-      if (from !== self) throw notYours();
-      if (!isReachable(node))
-        throw new DbError("cannotConnectNow", "the node that is to keep the key is not reached");
-      return ask(node, request).catch(brokenOff);
-    }
-    await catchUp();
-    const asking = cluster().members.get(from);
-    if (from !== self && asking?.state !== "ENABLED") throw notYours();
-    if (authority === undefined)
-      throw new DbError("objectNotInPrerequisiteState", "keys of certificate authorities are not kept here");
-    const fingerprint = await authority.recover(cluster().authorities, request.shares);
-    const { certificatePem } = cluster().authorities.find((one) => one.fingerprint === fingerprint)!;
-    log.warn("the CA's key was brought back from shares", { ca: fingerprint, by });
-    return { authorityPem: certificatePem };
   }
 
   async #issue(issue: (by: CaName) => Promise<FreshCertificate>): Promise<AuthorityAnswer> {
@@ -468,6 +524,15 @@ export class CertificateKeeper {
         {
           detail: "UNKNOWN_CERTIFICATE: it was admitted by a release that did not note it.",
           hint: "REMOVE NODE takes the node's access away, or ROTATE CA gives it a certificate that is known.",
+        },
+      );
+    if (state.pinnedAuthorities.some((one) => one.fingerprint === member?.certificate?.issuer))
+      throw new DbError(
+        "objectNotInPrerequisiteState",
+        `the certificate of node ${member!.name} is of a CA that was revoked itself`,
+        {
+          detail: "UNTRUSTED_CA: it counts until the node has another one, or the emergency is over.",
+          hint: "REMOVE NODE takes the node's access away now; FORCE IMMEDIATE ends the emergency.",
         },
       );
     const targets =
@@ -603,14 +668,44 @@ export class CertificateKeeper {
 
   // --- exchange of CAs -----------------------------------------------------------------------------------------------
 
-  async #begin(
+  /** CA-37, CA-38: a new CA, or the one that issues now, in place of one that must not be believed any more. */
+  async #replace(
+    authority: CaService,
+    { authority: revoked, certificatePem, immediate, by }: AuthorityRequest & { kind: "emergency" },
+  ): Promise<AuthorityAnswer> {
+    const { cluster, change, log } = this.#options;
+    const state = cluster();
+    const given = this.#options.pki.readAuthority(certificatePem)?.fingerprint;
+    const standing = state.authorities.find((one) => one.fingerprint === given);
+    const { fingerprint, crlPem } =
+      standing === undefined
+        ? await this.#firstList(authority, certificatePem)
+        : { fingerprint: standing.fingerprint, crlPem: undefined };
+    const id = this.#newId();
+    const windowMs = durationMs(state.setting("ca.emergency_window"));
+    const leaving = immediate
+      ? leftBehind({ to: fingerprint }, state.members.values()).map((one) => one.uuid)
+      : undefined;
+    await change(
+      { kind: "emergency", id, authority: revoked, certificatePem, crlPem, windowMs, leaving },
+      by,
+    );
+    log.error("a certificate authority was revoked in an emergency", {
+      ca: revoked,
+      to: fingerprint,
+      immediate,
+      by,
+    });
+    const { rotation } = cluster();
+    return { id: rotation?.to === fingerprint ? rotation.id : id, authorityPem: certificatePem };
+  }
+
+  /** That it can sign is tried before anybody is to trust it (CA-28). */
+  async #firstList(
     authority: CaService,
     certificatePem: string,
-    windowMs: number,
-    automatic: boolean,
-    by: string,
-  ): Promise<AuthorityAnswer> {
-    const { pki, clock, random, change, log } = this.#options;
+  ): Promise<{ readonly fingerprint: Hash; readonly crlPem: string }> {
+    const { pki, clock } = this.#options;
     const facts = pki.readAuthority(certificatePem);
     if (facts === undefined)
       throw new DbError("invalidParameterValue", "it is no certificate of a certificate authority", {
@@ -624,11 +719,24 @@ export class CertificateKeeper {
       });
     const thisUpdate = Math.floor(clock.now() / 1000) * 1000;
     const list = { number: 1, thisUpdate, nextUpdate: thisUpdate + crlValidMs, revoked: new Map() };
-    // CA-28: that it can sign is tried before anybody is to trust it.
-    const crlPem = await authority.signList({ fingerprint, certificatePem }, list);
+    return { fingerprint, crlPem: await authority.signList({ fingerprint, certificatePem }, list) };
+  }
+  #newId(): string {
     const bytes = new Uint8Array(16);
-    random.fill(bytes);
-    const id = uuidFromBytes(bytes);
+    this.#options.random.fill(bytes);
+    return uuidFromBytes(bytes);
+  }
+
+  async #begin(
+    authority: CaService,
+    certificatePem: string,
+    windowMs: number,
+    automatic: boolean,
+    by: string,
+  ): Promise<AuthorityAnswer> {
+    const { change, log } = this.#options;
+    const { fingerprint, crlPem } = await this.#firstList(authority, certificatePem);
+    const id = this.#newId();
     try {
       await change({ kind: "beginOverlap", id, certificatePem, crlPem, windowMs, automatic }, by);
     } catch (error) {

@@ -53,6 +53,7 @@ import type {
 import {
   type AuthorityAnswer,
   type AuthorityRequest,
+  caKeysShownMax,
   type Hello,
   type JoinAnswer,
   readMessage,
@@ -1019,10 +1020,11 @@ export class ControlActor {
       applied: this.#mainApplied,
       version: self.version,
       control: this.#reachedAt(),
-      // Keys of CAs that nobody trusts yet, or any more, are nobody's business.
+      // Of those too that nobody trusts yet: whoever is to bring one in looks for its keeper.
       caKeys: this.#options.authority
         ?.keys()
-        .filter((key) => this.state.cluster.authorities.some((one) => one.fingerprint === key)),
+        .filter((key) => !this.state.cluster.formerAuthorities.some((one) => one.fingerprint === key))
+        .slice(0, caKeysShownMax),
       met: this.#met(node),
       members: this.#vouchedFor(node),
       sentAt: clock.monotonic(),
@@ -2256,6 +2258,7 @@ function votesTakenBy(change: ClusterChange): readonly string[] {
     case "forceCutover":
       return change.disabling;
     case "cutOver":
+    case "emergency":
       return change.leaving ?? [];
     default:
       return [];

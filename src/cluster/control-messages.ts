@@ -18,6 +18,7 @@ import {
   type ChecksOf,
   certificateFacts,
   count,
+  flag,
   hash,
   id,
   list,
@@ -95,12 +96,21 @@ export type AuthorityRequest =
       readonly reason: string;
       readonly by: string;
     }
-  | { readonly kind: "createCa"; readonly by: string }
+  /** `node`: where it is to be made; undefined: where the key of the CA is that issues now. */
+  | { readonly kind: "createCa"; readonly node?: string | undefined; readonly by: string }
   | { readonly kind: "rotate"; readonly windowMs: number; readonly by: string }
   | {
       readonly kind: "beginOverlap";
       readonly certificatePem: string;
       readonly windowMs: number;
+      readonly by: string;
+    }
+  /** A CA is believed no more (CA-37), and another one takes its place, whose key is kept by whoever is asked. */
+  | {
+      readonly kind: "emergency";
+      readonly authority: Hash;
+      readonly certificatePem: string;
+      readonly immediate: boolean;
       readonly by: string;
     }
   /** The key of the CA that issues now, in shares. They are in the answer and nowhere else. */
@@ -157,6 +167,8 @@ const termMax = 2 ** 52;
 const clockMax = 2 ** 50;
 /** Longer than any lease is. */
 const leaseMax = 60_000;
+/** A node keeps fewer. */
+export const caKeysShownMax = 16;
 /** Names of earlier starts that a node shows; `identity.ts` keeps 4096. */
 const earlierMax = 10_000;
 const membersMax = 1000;
@@ -212,7 +224,13 @@ const checks: { readonly [Name in keyof Messages]: Check } = {
       reason: text(100),
       by,
     } satisfies Asked<"revoke">),
-    createCa: atLeast({ by } satisfies Asked<"createCa">),
+    createCa: atLeast({ node: optional(uuid), by } satisfies Asked<"createCa">),
+    emergency: atLeast({
+      authority: hash,
+      certificatePem: pem,
+      immediate: flag,
+      by,
+    } satisfies Asked<"emergency">),
     rotate: atLeast({ windowMs, by } satisfies Asked<"rotate">),
     beginOverlap: atLeast({ certificatePem: pem, windowMs, by } satisfies Asked<"beginOverlap">),
     splitKey: atLeast({ needed: whole(2, 255), total: whole(2, 255), by } satisfies Asked<"splitKey">),
@@ -235,7 +253,7 @@ const checks: { readonly [Name in keyof Messages]: Check } = {
     version,
     sentAt: clock,
     control: optional(address),
-    caKeys: optional(list(hash, 16)),
+    caKeys: optional(list(hash, caKeysShownMax)),
     met: optional(list(tuple(uuid, address, address), membersMax)),
     members: optional(list(firstPeer, membersMax)),
     heard: clock,

@@ -1,5 +1,5 @@
 /** Administrative statements over both protocols, against a control plane of plain Maps. */
-import { createPrivateKey } from "node:crypto";
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { DbError } from "../base/errors.js";
 import { ChurnWindow, roleBits } from "../cluster/index.js";
@@ -11,7 +11,13 @@ import { type NodeCore, openCore } from "../node.js";
 import type { Log } from "../observe/index.js";
 import { hostClock, hostRandom } from "../platform/host.js";
 import type { Clock, Platform } from "../platform/index.js";
-import { type KeyAndCertificate, nodeRequest, readShare, splitKey } from "../security/index.js";
+import {
+  fingerprintOf,
+  type KeyAndCertificate,
+  nodeRequest,
+  readShare,
+  splitKey,
+} from "../security/index.js";
 import { createCa, issueNodeCertificate } from "../security/testing.js";
 import { simPlatform } from "../sim/platform.js";
 import { simTrust } from "../sim/trust.js";
@@ -340,7 +346,7 @@ describe.each([
     ],
     [
       "ALTER CLUSTER CA POLICY EMERGENCY REVOKE CA 'x' REPLACE WITH 'y'",
-      "0A000 ALTER CLUSTER CA POLICY EMERGENCY REVOKE CA is not supported yet",
+      '42704 certificate authority "x" is not trusted',
     ],
     [
       "BACKUP CA KEY SHARES 1 OF 5",
@@ -405,6 +411,39 @@ describe.each([
     expect((await run(`REVOKE CERTIFICATE '${serial}'`)).notices.map(({ message }) => message)).toEqual([
       "the certificate is revoked already",
     ]);
+  });
+
+  it("revokes a CA in an emergency, which the audit tells of as critical", async () => {
+    const ca = await createCa(fakeClusterUuid, hostClock, hostRandom);
+    const { certificatePem } = ca;
+    admin.answer = { id: second, authorityPem: certificatePem };
+    const authority = "ab".repeat(32);
+    const trusted = { certificatePem, primary: true, trustedFrom: 0, trustedUntil: undefined };
+    Object.assign(admin.view, {
+      authorities: [{ ...trusted, fingerprint: authority, crlPem: undefined }],
+    });
+    const spelled = authority.toUpperCase().match(/../g)!.join(":");
+    const urgent = { kind: "emergency", authority, certificatePem, by: "admin" };
+    const row = [second, fingerprintOf(new X509Certificate(certificatePem))];
+    const plain = `ALTER CLUSTER CA POLICY EMERGENCY REVOKE CA '${spelled}' REPLACE WITH '${certificatePem}'`;
+    const sink = await run(plain);
+    expect(admin.asked.at(-1)).toEqual({ ...urgent, immediate: false });
+    expect(sink.rowsSeen).toEqual([row]);
+    expect(sink.notices.map(({ message }) => message)).toEqual([
+      "nodes without a certificate of the new CA are left behind in 10min",
+    ]);
+    expect((await run(`${plain} FORCE IMMEDIATE`)).notices).toEqual([]);
+    expect(admin.asked.at(-1)).toEqual({ ...urgent, immediate: true });
+    for (const uuid of [second, third]) admin.view.members.delete(uuid);
+    const events = "SELECT severity, event_type FROM sys.audit_events ORDER BY event_sequence DESC LIMIT 20";
+    expect((await simple(events)).rowsSeen).toContainEqual(["CRITICAL", "CA_EMERGENCY"]);
+  });
+
+  it("makes a CA where it is told", async () => {
+    const ca = await createCa(fakeClusterUuid, hostClock, hostRandom);
+    admin.answer = { authorityPem: ca.certificatePem };
+    await run('CREATE CA ON NODE "node-2"');
+    expect(admin.asked.at(-1)).toEqual({ kind: "createCa", node: second, by: "admin" });
   });
 
   it("gives shares of the CA's key out and takes them, and shows them nowhere else", async () => {

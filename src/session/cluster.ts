@@ -9,6 +9,7 @@
  * Invariants: a change is handed in once, outside any transaction (SQL-3); neither keys nor tokens reach the log.
  */
 import { X509Certificate } from "node:crypto";
+import type { EventType } from "../audit/index.js";
 import { assert, DbError, notSupported } from "../base/errors.js";
 import { nearest } from "../base/nearest.js";
 import { Wait } from "../base/wait.js";
@@ -324,17 +325,19 @@ const actions: Readonly<Record<string, Action>> = {
 interface Errand {
   readonly privilege: ClusterPrivilege;
   readonly columns: readonly OutputColumn[] | undefined;
+  /** What tells of it in the audit; by default CLUSTER_ADMIN. */
+  readonly event?: EventType;
   /** One row, or several. */
   readonly run: (call: Call) => Promise<readonly Value[] | Rows | undefined>;
 }
 interface Rows {
   readonly rows: readonly (readonly Value[])[];
 }
-const ofCa = (run: Errand["run"], columns?: readonly OutputColumn[]): Errand => ({
-  privilege: "CLUSTER_CA_ADMIN",
-  columns,
-  run,
-});
+const ofCa = (
+  run: Errand["run"],
+  columns?: readonly OutputColumn[],
+  event: EventType = "CLUSTER_ADMIN",
+): Errand => ({ privilege: "CLUSTER_CA_ADMIN", columns, run, event });
 const asked: Readonly<Record<string, Errand>> = {
   "ALTER CLUSTER ADD NODE": { privilege: "CLUSTER_MEMBERSHIP_ADMIN", columns: tokenColumns, run: invite },
   "ROTATE CA": ofCa(rotateCa, rotationColumns),
@@ -342,8 +345,9 @@ const asked: Readonly<Record<string, Errand>> = {
   "REVOKE CERTIFICATE": ofCa(revokeCertificate),
   "ISSUE CERTIFICATE": ofCa(issueCertificate, issuedColumns),
   "ALTER CLUSTER CA POLICY BEGIN OVERLAP WITH NEW CA CERTIFICATE": ofCa(beginOverlap, rotationColumns),
-  "BACKUP CA KEY": ofCa(backupKey, shareColumns),
-  "RECOVER CA KEY": ofCa(recoverKey, keyColumns),
+  "ALTER CLUSTER CA POLICY EMERGENCY REVOKE CA": ofCa(replaceCa, rotationColumns, "CA_EMERGENCY"),
+  "BACKUP CA KEY": ofCa(backupKey, shareColumns, "CA_KEY_CUSTODY"),
+  "RECOVER CA KEY": ofCa(recoverKey, keyColumns, "CA_KEY_CUSTODY"),
 };
 
 function headOf({ command, clauses }: ClusterStatement): string {
@@ -374,7 +378,7 @@ export async function runCluster(session: ServerSession, ast: ClusterStatement):
     ...statementText(session.activity.query),
   };
   const call = new Call(session, ast, () =>
-    audit.written("CLUSTER_ADMIN", { ...told, outcome: "begun" }, session),
+    audit.written(errand?.event ?? "CLUSTER_ADMIN", { ...told, outcome: "begun" }, session),
   );
   try {
     session.refuseInBlock(ast.command);
@@ -654,10 +658,33 @@ function rotationRow({ id, authorityPem }: AuthorityAnswer): Value[] {
 }
 
 async function createCa(call: Call): Promise<Value[]> {
-  const { authorityPem } = await ask(call, { kind: "createCa", by: call.session.role.name });
+  const by = call.session.role.name;
+  const node = call.has("on node") ? call.member(call.text("on node")).uuid : undefined;
+  const { authorityPem } = await ask(call, { kind: "createCa", by, ...(node !== undefined && { node }) });
   if (authorityPem === undefined)
     throw new DbError("protocolViolation", "the node that keeps the CA's key has made no CA");
   return [fingerprintOf(new X509Certificate(authorityPem)), authorityPem];
+}
+
+/** CA-37, CA-38. */
+async function replaceCa(call: Call): Promise<Value[]> {
+  const { view, session } = call;
+  const clause = "ca policy emergency revoke ca";
+  const authority = call.text(clause).toLowerCase().replaceAll(":", "");
+  if (![...view.authorities, ...view.pinnedAuthorities].some((one) => one.fingerprint === authority))
+    throw new DbError("undefinedObject", `certificate authority "${call.text(clause)}" is not trusted`, {
+      hint: "sys.certificate_authorities lists the fingerprints.",
+    });
+  const certificatePem = pemIn(call, "replace with", "CERTIFICATE");
+  const immediate = call.has("force immediate");
+  const by = session.role.name;
+  const answer = await ask(call, { kind: "emergency", authority, certificatePem, immediate, by });
+  if (!immediate)
+    call.notice(
+      "01000",
+      `nodes without a certificate of the new CA are left behind in ${view.setting("ca.emergency_window")}`,
+    );
+  return rotationRow(answer);
 }
 
 function runningRotation(call: Call): Rotation {

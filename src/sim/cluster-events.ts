@@ -84,6 +84,8 @@ export const sometimes = [
   "forced cutover",
   "CAs exchanged",
   "CAs exchanged again",
+  "CA replaced in an emergency",
+  "member left behind by an emergency",
   "rival epoch refused at apply",
   "wall clock jumped",
   "pause longer than an election",

@@ -229,8 +229,15 @@ export function simTrust(
           const refuse = (condition: string): PeerVerdict => ({ condition, message: condition, node });
           const { authorities } = cluster;
           const isNew = !cluster.members.has(nodeUuid);
+          const isPinned =
+            cluster.members.has(node) && cluster.pinnedAuthorities.some((one) => one.fingerprint === issuer);
           const isIssuers = isNew && readShown(current)?.issuer === issuer;
-          if (authorities.length > 0 && !isIssuers && !authorities.some((one) => one.fingerprint === issuer))
+          if (
+            authorities.length > 0 &&
+            !isIssuers &&
+            !isPinned &&
+            !authorities.some((one) => one.fingerprint === issuer)
+          )
             return refuse("UNTRUSTED_CA");
           if (theirs !== clusterUuid) return refuse("WRONG_CLUSTER");
           const member = isNew && told.has(node) ? undefined : cluster.members.get(node);
