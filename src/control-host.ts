@@ -13,6 +13,7 @@ import {
   type ControlChannel,
   type ControlState,
   type FromControl,
+  isFaultOfMember,
   type Member,
   method,
   recordOf,
@@ -112,6 +113,7 @@ export async function startControl(start: ControlStart, parts: ControlParts): Pr
   network?.onRefusal(({ condition, message, node, remoteAddress: address }) => {
     log.warn("a peer was refused", { condition, reason: message, peer: node, address });
     toMain({ kind: "peerRefused", condition, message, node, address });
+    if (isFaultOfMember(actor.state.cluster, condition, node)) actor.memberRefused();
   });
   const follow = network === undefined ? undefined : trustFollower(network, trust);
   const told = new Map(firstPeers.map((one) => [one.uuid, one.certFingerprint]));

@@ -32,6 +32,7 @@ import {
   type ControlChannel,
   ControlPlane,
   ControlState,
+  isFaultOfMember,
   packVersion,
   roleBits,
   settingDef,
@@ -649,6 +650,7 @@ const lostMs = 1_000;
 class RpcPort {
   readonly #unwatch: () => void;
   readonly #downSince = new Map<string, number>();
+  #membersRefused = 0;
   #listener: Listener | undefined;
 
   constructor(
@@ -671,6 +673,7 @@ class RpcPort {
     network.onRefusal(({ condition, message, node, remoteAddress: address }) => {
       log.warn("a peer was refused", { condition, reason: message, peer: node, address });
       core.audit.peerRefused(condition, message, node, address);
+      if (isFaultOfMember(control.cluster, condition, node)) this.#membersRefused++;
     });
     const follow = trustFollower(network, trust);
     const told = new Map<string, string>();
@@ -697,7 +700,7 @@ class RpcPort {
   #dropLost({ peers }: ControlStatus): void {
     const { control, trust } = this.core;
     if (control.cluster.rotation !== undefined)
-      control.noteSeen(trust.signer.certFingerprint, this.network.standing());
+      control.noteSeen(trust.signer.certFingerprint, this.network.standing(), this.#membersRefused);
     const now = this.core.clock.monotonic();
     for (const { node, connected } of peers) {
       if (connected) {

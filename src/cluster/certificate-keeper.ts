@@ -28,6 +28,10 @@ import {
   leftBehind,
   listOf,
   looksForGate,
+  overlapCareMs,
+  overlapEnd,
+  overlapMaxMs,
+  overlapTrustMs,
   type Pki,
   primaryOf,
   type Revocation,
@@ -61,6 +65,8 @@ export interface KeeperOptions {
   readonly isReachable: (node: string) => boolean;
   /** CA keys that a peer keeps, by its own word. */
   readonly keysOf: (node: string) => readonly string[];
+  /** `faults` of a peer, by its own word; undefined: not known yet. */
+  readonly faultsOf: (node: string) => number | undefined;
   readonly ask: (node: string, request: AuthorityRequest) => Promise<AuthorityAnswer>;
   /** The certificate by which all connections with a node stand, of both halves of this one; undefined: none, or several. */
   readonly seenWith: (node: string) => string | undefined;
@@ -88,6 +94,11 @@ export class CertificateKeeper {
   #cutting = false;
   /** The emergency under way, and since when this node has known of it; monotonic. */
   #emergency: { readonly id: string; readonly since: number } | undefined;
+  /** What was wrong with certificates of members, or with links to them, while CAs were exchanged. Only differences say anything. */
+  #faults = 0;
+  /** As the leader: since when nothing has been wrong anywhere, monotonic, and what was; undefined: it does not lead. */
+  #calm: { readonly since: number; readonly after: string } | undefined;
+  readonly #faultsHeard = new Map<string, number>();
   /** Of this node, durable and perhaps not in the log yet. */
   #kept: { readonly issuer: string; readonly certificatePem: string } | undefined;
   /** When this node has heard the newest word of each, and when the first one that said the same; monotonic. */
@@ -106,6 +117,7 @@ export class CertificateKeeper {
     const primary = primaryOf(state);
     if (own === undefined || own.state === "REMOVED" || primary === undefined) return;
     this.#noteSightings(state);
+    this.#noteFaults(state, own);
     if (store !== undefined && !this.#renewing && this.#isRenewalDue(own, primary.fingerprint))
       this.#once("#renewing", "this node's certificate could not be renewed", () => this.#renew(store));
     if (!this.#saying) this.#say(state, own);
@@ -113,7 +125,19 @@ export class CertificateKeeper {
     for (const key of authority?.keys() ?? [])
       if (state.formerAuthorities.some((one) => one.fingerprint === key)) authority!.forget(key);
     if (authority?.keys().includes(primary.fingerprint) === true && !this.#keeping) this.#keepLists(state);
-    if (this.#options.isLeader() && !this.#cutting) this.#cutOverWhenDue(state);
+    if (this.#options.isLeader() && !this.#cutting) {
+      this.#extendWhenDue(state);
+      this.#cutOverWhenDue(state);
+    }
+  }
+
+  /** For the others: the leader looks whether it rises. */
+  get faults(): number {
+    return this.#faults;
+  }
+  /** A certificate of a member was refused by this node. */
+  memberRefused(): void {
+    this.#faults++;
   }
 
   #once(
@@ -207,11 +231,77 @@ export class CertificateKeeper {
     );
   }
 
+  /** CA-33: errors of certificates, failures of links, members that are not well. */
+  #noteFaults(state: ClusterState, own: Member): void {
+    const { clock, isLeader, isReachable, faultsOf, self, log } = this.#options;
+    const { rotation } = state;
+    if (rotation === undefined || state.rotationProgress()!.laggards.size > 0) {
+      this.#calm = undefined;
+      this.#faultsHeard.clear();
+      return;
+    }
+    // A pair of two others is theirs to see: the leader hears of it from them.
+    const others = [...state.members.values()].filter((one) => one.uuid !== self && countsForGate(one));
+    const before = this.#faults;
+    if (looksForGate(own))
+      for (const one of others)
+        if (this.#options.seenWith(one.uuid) !== one.certFingerprint) this.#faults = before + 1;
+    if (!isLeader()) {
+      this.#calm = undefined;
+      this.#faultsHeard.clear();
+      return;
+    }
+    let fault = this.#hasRisen(self, this.#faults) ? "this node has trouble with a certificate" : undefined;
+    for (const { uuid, name, state: now } of others) {
+      if (now === "FAILED") fault ??= `node ${name} is FAILED`;
+      if (now !== "ENABLED") continue;
+      const said = faultsOf(uuid);
+      if (!isReachable(uuid)) fault ??= `node ${name} is not reached`;
+      else if (said !== undefined && this.#hasRisen(uuid, said))
+        fault ??= `node ${name} has trouble with a certificate`;
+    }
+    const now = clock.monotonic();
+    if (this.#calm === undefined) this.#calm = { since: now, after: fault ?? "" };
+    else if (fault !== undefined) {
+      if (rotation.windowMs > 0 && now - this.#calm.since >= retryMs)
+        log.warn("the stability window of the exchange of CAs begins anew", { reason: fault });
+      this.#calm = { since: now, after: fault };
+    }
+  }
+  #hasRisen(node: string, faults: number): boolean {
+    const before = this.#faultsHeard.get(node);
+    this.#faultsHeard.set(node, faults);
+    return before !== undefined && before !== faults;
+  }
+
   // --- as the leader -------------------------------------------------------------------------------------------------
+
+  /**
+   * Where too few can do without the older CA its end would be the cluster's: nobody could decide anything any more, not even to
+   * go on with it.
+   */
+  #extendWhenDue(state: ClusterState): void {
+    const { rotation } = state;
+    if (rotation === undefined || rotation.emergency === true) return;
+    const now = this.#options.clock.now();
+    if (overlapEnd(state) - now >= overlapCareMs) return;
+    const voters = [...state.members.values()].filter(isVoting);
+    const able = voters.filter(({ certificate }) => certificate?.issuer === rotation.to);
+    if (able.length >= quorumOf(voters.length)) return;
+    const until = Math.floor(now) + overlapTrustMs;
+    if (until > rotation.startedAt + overlapMaxMs) return;
+    this.#options.log.warn("the older CA goes on being trusted: without it there would be no quorum", {
+      voters: voters.length,
+      able: able.length,
+    });
+    this.#once("#cutting", "the overlap of CAs could not be extended", () =>
+      this.#options.change({ kind: "extendOverlap", id: rotation.id, until }, this.#name()),
+    );
+  }
 
   #cutOverWhenDue(state: ClusterState): void {
     const { rotation } = state;
-    if (rotation?.automatic !== true) return;
+    if (rotation?.automatic !== true || this.#cutting) return;
     const problem = this.#cutOverProblem(state, rotation);
     const isOver = rotation.emergency === true && this.#isWindowOver(rotation);
     if (problem !== undefined && !isOver) return;
@@ -302,10 +392,12 @@ export class CertificateKeeper {
         });
       since = Math.max(since, this.#firstHeard.get(member.uuid)?.at ?? heard.at);
     }
-    const left = since + windowMs - now;
+    const calm = this.#calm ?? { since: now, after: "" };
+    const left = Math.max(since, calm.since) + windowMs - now;
     if (left <= 0 || emergency === true) return undefined;
+    const why = calm.since > since && calm.after !== "" ? ` It began anew: ${calm.after}.` : "";
     return new DbError("objectNotInPrerequisiteState", "the stability window of the rotation is not over", {
-      detail: `STABILITY_WINDOW: it takes another ${Math.ceil(left / 1000)} s.`,
+      detail: `STABILITY_WINDOW: it takes another ${Math.ceil(left / 1000)} s.${why}`,
     });
   }
 

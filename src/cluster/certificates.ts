@@ -194,6 +194,9 @@ export interface CertificateStore {
 
 /** What the old CA is trusted for at most while both are (spec/03, R2). */
 export const overlapTrustMs = 14 * 86_400_000;
+export const overlapMaxMs = 366 * 86_400_000;
+/** Before the older CA ends, the leader sees to it that a quorum can do without. */
+export const overlapCareMs = 2 * 86_400_000;
 /** Sightings count for so long (CA-31). */
 export const sightingMaxAgeMs = 5 * 60_000;
 /** CRLs are for so long, and made anew at half of it. */
@@ -513,6 +516,31 @@ export function withOverlap(
   });
 }
 
+/** CA-35: until later, and never until earlier: somebody may count on it. */
+export function withLongerOverlap(
+  trust: CaTrust,
+  rotation: Rotation,
+  until: number,
+  at: number,
+): CaTrust | ErrorRecord {
+  if (rotation.emergency === true)
+    return fail(
+      "objectNotInPrerequisiteState",
+      "a CA that was revoked in an emergency is believed no longer",
+      "UNTRUSTED_CA: nothing was changed.",
+    );
+  if (until > at + overlapMaxMs)
+    return fail("invalidParameterValue", "an overlap lasts for at most 366 days from now");
+  if (until <= overlapEnd(trust))
+    return fail("invalidParameterValue", "the older CA is trusted until then already");
+  const authorities = trust.authorities.map((one) => (one.primary ? one : { ...one, trustedUntil: until }));
+  return withAuthorities(trust, authorities, trust.rotation);
+}
+/** When the last of those that do not issue is believed no more. */
+export function overlapEnd({ authorities }: Pick<CaTrust, "authorities">): number {
+  return Math.max(0, ...authorities.filter((one) => !one.primary).map((one) => one.trustedUntil ?? 0));
+}
+
 export interface CutOver {
   readonly trust: CaTrust;
   readonly former: readonly FormerAuthority[];
@@ -631,6 +659,18 @@ export function countsForGate({ state }: Pick<Member, "state">): boolean {
 /** Whose word on the others counts: those who take part. */
 export function looksForGate({ state }: Pick<Member, "state">): boolean {
   return state === "ENABLED" || state === "FAILED";
+}
+/**
+ * Whether a refusal says that something is wrong between members (CA-33). Only what the cluster's CA has signed names a node, so no
+ * stranger holds an exchange up; who was removed, or whose certificate was taken back, may knock as long as he likes.
+ */
+export function isFaultOfMember(
+  { members }: { readonly members: ReadonlyMap<string, Member> },
+  condition: string,
+  node: string | undefined,
+): boolean {
+  const member = node === undefined ? undefined : members.get(node);
+  return member !== undefined && countsForGate(member) && condition !== "REVOKED" && condition !== "REMOVED";
 }
 /** Members that a cut-over would leave behind. */
 export function leftBehind({ to }: Pick<Rotation, "to">, members: Iterable<Member>): Member[] {

@@ -36,6 +36,7 @@ import {
   trustText,
   withEmergency,
   withList,
+  withLongerOverlap,
   withOverlap,
   withoutOverlap,
 } from "./certificates.js";
@@ -1027,6 +1028,8 @@ function descriptionOf(change: ClusterChange): string {
       return `cut over ${change.id}`;
     case "cancelOverlap":
       return `cancel overlap ${change.id}`;
+    case "extendOverlap":
+      return `extend overlap ${change.id}`;
     case "emergency":
       return `emergency ${change.id}: CA ${change.authority} is revoked`;
     case "forceCutover":
@@ -1105,6 +1108,12 @@ function changed(base: Base, change: ClusterChange, by: string, at: number): Cor
       return withNewCa(base, change, by, at);
     case "cancelOverlap":
       return withoutNewCa(core, change.id, at);
+    case "extendOverlap": {
+      const rotation = runningRotation(core, change.id);
+      if ("condition" in rotation) return rotation;
+      const next = withLongerOverlap(core.trust, rotation, change.until, at);
+      return "condition" in next ? next : withTrust(core, next);
+    }
     case "emergency":
       return withEmergencyCa(base, change, by, at);
     case "forceCutover":

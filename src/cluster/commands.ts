@@ -297,6 +297,7 @@ const change = union<ClusterChange, "kind">("kind", {
   beginOverlap: { id: uuid, certificatePem: pem, crlPem, windowMs, automatic: flag },
   cutOver: { id: uuid, leaving: optional(list(uuid, 1000)) },
   cancelOverlap: { id: uuid },
+  extendOverlap: { id: uuid, until: time },
   emergency: {
     id: uuid,
     authority: hash,

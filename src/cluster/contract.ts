@@ -121,6 +121,8 @@ export type ClusterChange =
   | { readonly kind: "cutOver"; readonly id: string; readonly leaving: readonly string[] | undefined }
   /** The newer CA goes again: while nobody has a certificate of it (CA-35). */
   | { readonly kind: "cancelOverlap"; readonly id: string }
+  /** The older CA is believed until later (CA-35). */
+  | { readonly kind: "extendOverlap"; readonly id: string; readonly until: number }
   /**
    * A CA is believed no more, at once (CA-37, CA-38). `leaving` as of a cut-over: nobody is believed by a pin either, and these are
    * left behind now; undefined: the pins hold for the window. `crlPem`: of a CA that is not trusted yet.

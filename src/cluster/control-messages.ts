@@ -53,6 +53,8 @@ export interface Status {
   readonly met?: readonly (readonly [node: string, from: string, to: string])[] | undefined;
   /** Fingerprints of the CAs whose keys it keeps. */
   readonly caKeys?: readonly Hash[] | undefined;
+  /** What it has counted that is wrong with certificates of members; it says something when it changes. */
+  readonly faults?: number | undefined;
   /** To one whose epoch is behind: the other members, of whom it may not know. */
   readonly members?: readonly FirstPeer[] | undefined;
   /** The receiver's own `sentAt`, as heard last; 0: nothing heard yet. */
@@ -254,6 +256,7 @@ const checks: { readonly [Name in keyof Messages]: Check } = {
     sentAt: clock,
     control: optional(address),
     caKeys: optional(list(hash, caKeysShownMax)),
+    faults: optional(count),
     met: optional(list(tuple(uuid, address, address), membersMax)),
     members: optional(list(firstPeer, membersMax)),
     heard: clock,

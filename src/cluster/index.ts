@@ -44,7 +44,10 @@ export {
   certificatesOf,
   crlValidMs,
   type FreshCertificate,
+  isFaultOfMember,
   leftBehind,
+  overlapEnd,
+  overlapMaxMs,
   primaryOf,
 } from "./certificates.js";
 export type { ControlChannel, FromControl, ToControl } from "./channel.js";
@@ -540,9 +543,9 @@ export class ControlPlane implements ClusterAdmin {
       this.#options.channel.send({ kind: "authority", ticket, request });
     });
   }
-  /** Tells the worker by which certificates main's connections stand. */
-  noteSeen(own: string, certificates: ReadonlyMap<string, string | undefined>): void {
-    this.#options.channel.send({ kind: "seen", own, certificates });
+  /** Tells the worker by which certificates main's connections stand, and how many certificates of members main has refused. */
+  noteSeen(own: string, certificates: ReadonlyMap<string, string | undefined>, refused: number): void {
+    this.#options.channel.send({ kind: "seen", own, certificates, refused });
   }
 
   async createJoinToken(options: Parameters<ClusterAdmin["createJoinToken"]>[0]): Promise<string> {

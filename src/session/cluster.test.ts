@@ -341,6 +341,10 @@ describe.each([
       "22023 the certificate request cannot be read (It takes PEM, or the base64 of the DER.)",
     ],
     [
+      "ALTER CLUSTER CA POLICY EXTEND OVERLAP BY '1 day'",
+      "55000 no rotation of the certificate authority is under way",
+    ],
+    [
       "ALTER CLUSTER CA POLICY CUTOVER TO NEW CA",
       "55000 no rotation of the certificate authority is under way",
     ],
@@ -437,6 +441,34 @@ describe.each([
     for (const uuid of [second, third]) admin.view.members.delete(uuid);
     const events = "SELECT severity, event_type FROM sys.audit_events ORDER BY event_sequence DESC LIMIT 20";
     expect((await simple(events)).rowsSeen).toContainEqual(["CRITICAL", "CA_EMERGENCY"]);
+  });
+
+  it("extends an overlap from its end on, or from now if that is over", async () => {
+    const id = "0190a8c0-0000-7000-8000-0000000000aa";
+    const one = { certificatePem: "", trustedFrom: 0, crlPem: undefined };
+    const day = 86_400_000;
+    for (const [end, until] of [
+      [now + day, now + 8 * day],
+      [now - day, now + 7 * day],
+    ] as const) {
+      Object.assign(admin.view, {
+        rotation: { id },
+        authorities: [
+          { ...one, fingerprint: "aa", primary: false, trustedUntil: end },
+          { ...one, fingerprint: "bb", primary: true, trustedUntil: undefined },
+        ],
+      });
+      await run("ALTER CLUSTER CA POLICY EXTEND OVERLAP BY '7 days'");
+      expect(admin.changes.at(-1)!.change).toEqual({ kind: "extendOverlap", id, until });
+    }
+    for (const [text, message] of [
+      ["soon", 'invalid extension: "soon"'],
+      ["0s", "an overlap is extended by more than 0 and at most 366 days"],
+      ["367 days", "an overlap is extended by more than 0 and at most 366 days"],
+    ])
+      await expect(run(`ALTER CLUSTER CA POLICY EXTEND OVERLAP BY '${text}'`)).rejects.toMatchObject({
+        message,
+      });
   });
 
   it("makes a CA where it is told", async () => {

@@ -24,7 +24,16 @@ import type {
   Role,
   Rotation,
 } from "../cluster/contract.js";
-import { isVoting, leftBehind, quorumOf, roleBits, roleOf, rolesFrom } from "../cluster/index.js";
+import {
+  isVoting,
+  leftBehind,
+  overlapEnd,
+  overlapMaxMs,
+  quorumOf,
+  roleBits,
+  roleOf,
+  rolesFrom,
+} from "../cluster/index.js";
 import { durationMs, nearestSetting, normalizeSetting, settingDef } from "../cluster/settings.js";
 import type { CatalogReader, ObjectId } from "../model/schema.js";
 import { sysSchemaId } from "../model/schema.js";
@@ -319,6 +328,7 @@ const actions: Readonly<Record<string, Action>> = {
     privilege: "CLUSTER_CA_ADMIN",
     change: (call) => ({ kind: "cancelOverlap", id: runningRotation(call).id }),
   },
+  "ALTER CLUSTER CA POLICY EXTEND OVERLAP BY": { privilege: "CLUSTER_CA_ADMIN", change: extendOverlap },
 };
 
 /** What is no change by itself, and may answer rows. */
@@ -621,21 +631,23 @@ const windowMsMax = 366 * 86_400_000;
 
 function windowOf(call: Call): number {
   if (!call.has("stability window")) return windowMsUsual;
-  const text = call.text("stability window");
-  let ms: number;
+  const ms = durationIn(call, "stability window", "stability window");
+  if (ms >= 0 && ms <= windowMsMax) return ms;
+  throw new DbError("invalidParameterValue", "a stability window lasts from 0 to 366 days");
+}
+function durationIn(call: Call, clause: string, what: string): number {
+  const text = call.text(clause);
   try {
-    ms = durationMs(text);
+    return durationMs(text);
   } catch (error) {
     if (!(error instanceof DbError)) throw error;
     throw new DbError(
       "invalidParameterValue",
-      `invalid stability window: "${text}"`,
+      `invalid ${what}: "${text}"`,
       { hint: "It is a duration, such as '10 s' or '1 hour'." },
       error,
     );
   }
-  if (ms >= 0 && ms <= windowMsMax) return ms;
-  throw new DbError("invalidParameterValue", "a stability window lasts from 0 to 366 days");
 }
 
 async function ask(call: Call, request: AuthorityRequest): Promise<AuthorityAnswer> {
@@ -691,6 +703,16 @@ function runningRotation(call: Call): Rotation {
   const { rotation } = call.view;
   if (rotation !== undefined) return rotation;
   throw new DbError("objectNotInPrerequisiteState", "no rotation of the certificate authority is under way");
+}
+
+/** From its end on, or from now if that is over. */
+function extendOverlap(call: Call): ClusterChange {
+  const { id } = runningRotation(call);
+  const ms = durationIn(call, "ca policy extend overlap by", "extension");
+  if (ms <= 0 || ms > overlapMaxMs)
+    throw new DbError("invalidParameterValue", "an overlap is extended by more than 0 and at most 366 days");
+  const now = Math.floor(call.session.clock.now());
+  return { kind: "extendOverlap", id, until: Math.max(now, overlapEnd(call.view)) + ms };
 }
 
 function cutOverCa(call: Call): ClusterChange {
