@@ -40,6 +40,7 @@ import {
   ControlPlane,
   ControlState,
   firstBundle,
+  isFaultOfMember,
   packVersion,
   primaryOf,
   roleBits,
@@ -770,6 +771,7 @@ class RpcPort {
   readonly #unwatch: () => void;
   readonly #downSince = new Map<string, number>();
   readonly #refusals: { stop(): void };
+  #membersRefused = 0;
   #listener: Listener | undefined;
 
   constructor(
@@ -799,6 +801,7 @@ class RpcPort {
       tell: (refusal) => {
         core.refusals.add("rpc", refusal.condition, refusal.count);
         core.audit.peerRefused("rpc", refusal);
+        if (isFaultOfMember(control.cluster, refusal.condition, refusal.node)) this.#membersRefused++;
       },
     });
     const follow = trustFollower(network, trust);
@@ -826,7 +829,7 @@ class RpcPort {
   #dropLost({ peers }: ControlStatus): void {
     const { control, trust } = this.core;
     if (control.cluster.rotation !== undefined)
-      control.noteSeen(trust.signer.certFingerprint, this.network.standing());
+      control.noteSeen(trust.signer.certFingerprint, this.network.standing(), this.#membersRefused);
     const now = this.core.clock.monotonic();
     for (const { node, connected } of peers) {
       if (connected) {
@@ -870,7 +873,8 @@ class RpcPort {
           throw problem;
         }
         const stream = accept();
-        if (head.kind === "session") wire.acceptRelayed(stream, head.head, peer.node, head.bundle);
+        if (head.kind === "session")
+          wire.acceptRelayed(stream, { ...head.head, via: peer.node }, head.bundle);
         else {
           wire.cancelRelayed(head.pid, Buffer.from(head.key, "base64"));
           stream.end();
