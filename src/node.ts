@@ -84,6 +84,7 @@ import { type Log, LoopDelay } from "./observe/index.js";
 import { RefusalCounts, watchRefusals } from "./peer-refusals.js";
 import {
   bundleStamp,
+  isSameBundle,
   type LoginPolicy,
   LoginRefused,
   PgWire,
@@ -862,11 +863,15 @@ class RpcPort {
           stream.end();
           return;
         }
-        if (!identity.founder)
+        if (!identity.founder) {
+          const { bundles } = this.core;
+          if (head.kind === "session" && !isSameBundle(head.bundle, bundles.stamp()))
+            throw bundles.mismatch(peer.node, head.bundle);
           throw new DbError(
             "objectNotInPrerequisiteState",
             `node ${identity.nodeName} does not hold the data`,
           );
+        }
         const problem = this.#servingProblem(identity.nodeId) ?? this.#servingProblem(peer.node);
         if (problem !== undefined) {
           log.warn("a session of a peer was refused", { peer: peer.node, error: problem });

@@ -37,7 +37,7 @@ import { type Relay, type RelayHead, type RelayStream, StreamConnection } from "
 import { RowFormats, type TypeOutputs } from "./rows.js";
 import { typeOutputs } from "./type-outputs.js";
 
-export { type BundleSource, bundleStamp } from "./bundle-gate.js";
+export { type BundleSource, bundleStamp, isSameBundle } from "./bundle-gate.js";
 export type { WireLimits } from "./connection.js";
 export {
   defaultLoginPolicy,
