@@ -31,7 +31,7 @@ import { exportLines, offlineFault } from "./audit-tools.js";
 import { assert, DbError } from "./base/errors.js";
 import { productVersion } from "./base/version.js";
 import { isWait } from "./base/wait.js";
-import type { ClusterView, ControlStatus } from "./cluster/contract.js";
+import type { BundleStamp, ClusterView, ControlStatus, Member } from "./cluster/contract.js";
 import {
   type CatalogFollower,
   type CatalogState,
@@ -76,11 +76,13 @@ import {
   type SchemaDesc,
   sysSchemaId,
 } from "./model/schema.js";
+import { bundleSweepMs, NodeBundles } from "./node-bundles.js";
 import type { OpenNode, RunningNode, VerifyFinding, VerifyNode } from "./node-contract.js";
 import { clientTrustOf, type FoundedTrust, foundTrust, hostPki, hostTrust } from "./node-trust.js";
 import { type Log, LoopDelay } from "./observe/index.js";
 import { RefusalCounts, watchRefusals } from "./peer-refusals.js";
 import {
+  bundleStamp,
   type LoginPolicy,
   LoginRefused,
   PgWire,
@@ -181,6 +183,7 @@ export interface NodeCore {
   readonly refusals: RefusalCounts;
   /** Called whenever that may have changed. */
   readonly watchTrust: Set<() => void>;
+  readonly bundles: NodeBundles;
   readonly checkpoints: AuditCheckpoints;
   /** The port between main loops; undefined where there is none. */
   readonly rpc: RpcPort | undefined;
@@ -328,6 +331,8 @@ export async function openCore(
   const clusterAudit = new ClusterAudit(audit, control.view, control.status);
   watchTrust.add(() => clusterAudit.cluster(control.view));
   watchStatus.add((status) => clusterAudit.status(status));
+  const bundles = new NodeBundles({ control, node: identity.nodeId, audit, clock, log });
+  watchTrust.add(() => bundles.look());
   refusedPeer.tell = (...refusal) => audit.peerRefused(...refusal);
   const checkpoints = new AuditCheckpoints({
     audit,
@@ -371,6 +376,7 @@ export async function openCore(
       watchTrust,
       watchStatus,
       audit,
+      bundles,
       refusals,
       piece: (from) => ownPiece(disk, auditLog, from),
       clock,
@@ -397,6 +403,7 @@ export async function openCore(
     clientTrust: () => clientTrustOf(control.cluster, clock),
     refusals,
     watchTrust,
+    bundles,
     checkpoints,
     rpc: others.rpc,
     watchLoop: () => {
@@ -456,6 +463,7 @@ async function open(
     // Sessions, log-ins, those refused that wait to hear of it, and some that are told there is no room.
     socketsMax: config.maxConnections + 2200,
     mockSecret: Buffer.from(identity.mockSecret, "base64"),
+    bundles: core.bundles,
     relay: identity.founder ? undefined : rpc?.relay(),
     policy: () => loginPolicyOf(core.control.view),
     trust: () => core.refusals.ofClients(core.clientTrust()),
@@ -515,6 +523,7 @@ async function open(
   if (unserved !== undefined) log.warn(unserved.message, { hint: unserved.fields.hint });
   const sweeping = sweepInBackground(platform, server, log);
   const ending = endOldSessions(clock, server);
+  const asking = rpc?.sweepBundles();
   void reverifyAudit(core, log);
   clock.after(0, () => {
     makeParser();
@@ -540,6 +549,7 @@ async function open(
     stops = "the node is stopping";
     sweeping.cancel();
     ending.cancel();
+    asking?.cancel();
     tls?.stop();
     alerts.stop();
     core.watchTrust.delete(sweepCertificates);
@@ -740,15 +750,18 @@ function rememberPorts(disk: Platform["disk"], ports: Pick<NodeIdentity["ports"]
 
 /** What a stream to the home node's main loop is for. */
 type StreamHead =
-  | { readonly kind: "session"; readonly head: RelayHead }
+  | { readonly kind: "session"; readonly head: RelayHead; readonly bundle: BundleStamp }
   | { readonly kind: "cancel"; readonly pid: number; readonly key: string }
   /** Answered by a piece of this node's audit chain, as JSON. */
-  | { readonly kind: "audit"; readonly from: ChainPlace | number };
+  | { readonly kind: "audit"; readonly from: ChainPlace | number }
+  /** Answered by which security bundle this node holds, as JSON. */
+  | { readonly kind: "bundle" };
 
 const relayOpenMs = 1_000;
-/** Of one piece of an audit chain: how long it may take, and how large it may be with its JSON. */
-const auditPieceMs = 10_000;
+/** How long an answer may take, and how large a piece of an audit chain may be with its JSON. */
+const answerMs = 10_000;
 const auditPieceMax = 16 << 20;
+const bundleAnswerMax = 1_000;
 /** A peer whose control link has been down for so long is out of reach for its streams too. */
 const lostMs = 1_000;
 
@@ -768,6 +781,7 @@ class RpcPort {
       readonly watchTrust: Set<() => void>;
       readonly watchStatus: Set<(status: ControlStatus) => void>;
       readonly audit: Audit;
+      readonly bundles: NodeBundles;
       readonly refusals: RefusalCounts;
       /** Of this node's chain. */
       readonly piece: (from: ChainPlace | number) => ChainPiece;
@@ -839,6 +853,12 @@ class RpcPort {
           this.#giveAudit(accept(), head.from);
           return;
         }
+        if (head.kind === "bundle") {
+          const stream = accept();
+          stream.write(Buffer.from(JSON.stringify(this.core.bundles.stamp())));
+          stream.end();
+          return;
+        }
         if (!identity.founder)
           throw new DbError(
             "objectNotInPrerequisiteState",
@@ -850,7 +870,7 @@ class RpcPort {
           throw problem;
         }
         const stream = accept();
-        if (head.kind === "session") wire.acceptRelayed(stream, head.head);
+        if (head.kind === "session") wire.acceptRelayed(stream, head.head, peer.node, head.bundle);
         else {
           wire.cancelRelayed(head.pid, Buffer.from(head.key, "base64"));
           stream.end();
@@ -886,8 +906,7 @@ class RpcPort {
 
   /** A piece of another node's chain. @throws DbError cannotConnectNow (57P03), which names the node */
   async auditPiece(node: string, from: ChainPlace | number): Promise<ChainPiece> {
-    const { control, clock, hash } = this.core;
-    const member = control.view.members.get(node);
+    const member = this.core.control.view.members.get(node);
     const lost = (cause?: unknown): DbError =>
       new DbError(
         "cannotConnectNow",
@@ -899,37 +918,80 @@ class RpcPort {
         cause,
       );
     if (member === undefined) throw lost();
-    let stream: PeerStream;
+    let text: string;
     try {
-      stream = await openStream(
-        { network: this.network, clock, hash },
-        { address: member.addresses.rpc, node },
-        Buffer.from(JSON.stringify({ kind: "audit", from } satisfies StreamHead)),
-        relayOpenMs,
-      );
+      text = await this.#ask(member, { kind: "audit", from }, auditPieceMax);
     } catch (error) {
       throw lost(error);
     }
-    const text = await new Promise<string>((resolve, reject) => {
-      const chunks: Buffer[] = [];
-      let bytes = 0;
-      const timer = clock.after(auditPieceMs, () => stream.destroy());
-      stream.onData((chunk) => {
-        bytes += chunk.length;
-        if (bytes > auditPieceMax) stream.destroy();
-        else chunks.push(Buffer.from(chunk));
-      });
-      stream.onClose(() => {
-        timer.cancel();
-        if (bytes > auditPieceMax) reject(lost());
-        else resolve(Buffer.concat(chunks).toString());
-      });
-    });
     try {
       return readPieceText(text);
     } catch (error) {
       throw lost(error);
     }
+  }
+
+  /** What a member writes on a stream until it ends it. @throws DbError connectionFailure (08006) */
+  async #ask(member: Member, head: StreamHead, bytesMax: number): Promise<string> {
+    const { clock, hash } = this.core;
+    const stream = await openStream(
+      { network: this.network, clock, hash },
+      { address: member.addresses.rpc, node: member.uuid },
+      Buffer.from(JSON.stringify(head)),
+      relayOpenMs,
+    );
+    return new Promise<string>((resolve, reject) => {
+      const chunks: Buffer[] = [];
+      let bytes = 0;
+      const timer = clock.after(answerMs, () => stream.destroy());
+      stream.onData((chunk) => {
+        bytes += chunk.length;
+        if (bytes > bytesMax) stream.destroy();
+        else chunks.push(Buffer.from(chunk));
+      });
+      stream.onClose(() => {
+        timer.cancel();
+        if (bytes > bytesMax)
+          reject(
+            new DbError("connectionFailure", `node ${member.name} has answered more than was asked for`),
+          );
+        else resolve(Buffer.concat(chunks).toString());
+      });
+    });
+  }
+
+  /** SEC-28: asks all others which security bundle they hold, again and again. */
+  sweepBundles(): { cancel(): void } {
+    const { clock, log } = this.core;
+    const look = (): void => {
+      void this.askBundles().catch((error: unknown) =>
+        log.error("security bundles could not be asked", { error }),
+      );
+      timer = clock.after(bundleSweepMs, look);
+    };
+    let timer = clock.after(bundleSweepMs, look);
+    return { cancel: () => timer.cancel() };
+  }
+
+  async askBundles(): Promise<void> {
+    const { control, identity, bundles } = this.core;
+    const others = [...control.view.members.values()].filter(
+      (one) => one.state === "ENABLED" && one.uuid !== identity.nodeId,
+    );
+    await Promise.all(
+      others.map(async (member) => {
+        let text: string;
+        try {
+          text = await this.#ask(member, { kind: "bundle" }, bundleAnswerMax);
+        } catch (error) {
+          // Who cannot be reached runs nothing for anybody either.
+          if (!(error instanceof DbError)) throw error;
+          bundles.asked(member.uuid, undefined);
+          return;
+        }
+        bundles.asked(member.uuid, readStamp(text));
+      }),
+    );
   }
 
   /** The way to the node that holds the data. */
@@ -954,7 +1016,8 @@ class RpcPort {
         const home = control.status.peers.find((one) => one.node === control.view.home);
         return home?.connected !== false;
       },
-      open: (head) => open({ kind: "session", head }),
+      home: () => this.core.control.view.home,
+      open: (head) => open({ kind: "session", head, bundle: this.core.bundles.stamp() }),
       cancel: async (pid, key) => {
         const text = Buffer.from(key).toString("base64");
         const stream = await open({ kind: "cancel", pid, key: text }).catch(() => undefined);
@@ -977,6 +1040,15 @@ function isPlace(value: unknown): value is ChainPlace {
   return isSequence(first) && Number.isSafeInteger(offset) && Number(offset) >= 0;
 }
 
+function readStamp(text: string): BundleStamp | undefined {
+  try {
+    return bundleStamp(JSON.parse(text));
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}
+
 /** @throws whatever is wrong with it */
 function readPieceText(text: string): ChainPiece {
   const piece = JSON.parse(text) as ChainPiece;
@@ -989,7 +1061,11 @@ function readPieceText(text: string): ChainPiece {
 function parseHead(bytes: Uint8Array): StreamHead {
   try {
     const head = JSON.parse(Buffer.from(bytes).toString()) as StreamHead;
-    if (head.kind === "session") return { kind: "session", head: readHead(head.head) };
+    if (head.kind === "session") {
+      const bundle = bundleStamp(head.bundle);
+      if (bundle !== undefined) return { kind: "session", head: readHead(head.head), bundle };
+    }
+    if (head.kind === "bundle") return { kind: "bundle" };
     if (head.kind === "cancel") return head;
     if (head.kind === "audit" && (isSequence(head.from) || isPlace(head.from))) return head;
   } catch (error) {

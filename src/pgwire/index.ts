@@ -15,6 +15,7 @@
  */
 import { timingSafeEqual } from "node:crypto";
 import { DbError } from "../base/errors.js";
+import type { BundleStamp } from "../cluster/contract.js";
 import type {
   Clock,
   Connection,
@@ -26,6 +27,7 @@ import type {
 } from "../platform/index.js";
 import { type ClientTrust, serverEndPoint } from "../security/index.js";
 import type { SessionHost } from "../session/contract.js";
+import type { BundleSource } from "./bundle-gate.js";
 import { PgConnection, type WireLimits, type WireServer } from "./connection.js";
 import { defaultLoginPolicy, type FailureReason, type LoginMethod, type LoginPolicy } from "./login.js";
 import { LoginFailures } from "./login-failures.js";
@@ -35,6 +37,7 @@ import { type Relay, type RelayHead, type RelayStream, StreamConnection } from "
 import { RowFormats, type TypeOutputs } from "./rows.js";
 import { typeOutputs } from "./type-outputs.js";
 
+export { type BundleSource, bundleStamp } from "./bundle-gate.js";
 export type { WireLimits } from "./connection.js";
 export {
   defaultLoginPolicy,
@@ -86,6 +89,8 @@ export interface PgWireOptions {
   readonly policy?: (() => LoginPolicy) | undefined;
   /** Whom client certificates are believed now; undefined: nobody. */
   readonly trust?: (() => ClientTrust | undefined) | undefined;
+  /** Security bundles of this node and others; absent in tests that are not about them. */
+  readonly bundles?: BundleSource | undefined;
   /** The way to the node where sessions run; undefined: they run here. */
   readonly relay?: Relay | undefined;
   /** Text and binary forms of values; those of model/io.ts unless a test brings its own. */
@@ -137,7 +142,11 @@ export class PgWire {
         addOne(this.authenticationFailures, reason);
         observer.authenticationFailed(user, address, error, reason);
       },
-      gate: relay === undefined ? undefined : { relay, clock, retryAt: Number.NEGATIVE_INFINITY },
+      bundles: options.bundles,
+      gate:
+        relay === undefined
+          ? undefined
+          : { relay, clock, bundles: options.bundles, retryAt: Number.NEGATIVE_INFINITY },
       cancel: (pid, key) => this.#cancel(pid, key),
       switched: (connection) => this.#switched.add(connection),
       closed: (connection) => {
@@ -194,16 +203,19 @@ export class PgWire {
   /**
    * At the home node: a client of another one, which has logged it in and is trusted in that. Its session opens at once
    * and greets; the host bounds them as all sessions. While this node stops, the stream is closed unanswered.
+   * `theirs`: the security bundle that the other node, `peer`, has opened the stream under.
    */
-  acceptRelayed(stream: RelayStream, head: RelayHead): void {
+  acceptRelayed(stream: RelayStream, head: RelayHead, peer: string, theirs: BundleStamp): void {
     if (this.#refusal !== undefined) {
       stream.destroy();
       return;
     }
-    const connection = new PgConnection(new StreamConnection(stream, head), this.#server);
+    const guest = new StreamConnection(stream, head);
+    const connection = new PgConnection(guest, this.#server);
+    guest.onBundle = (stamp) => connection.heardBundle(stamp);
     this.#connections.add(connection);
     this.options.observer.connected(connection.remoteAddress);
-    connection.welcomeGuest(head);
+    connection.welcomeGuest(head, peer, theirs);
   }
 
   /** At the home node: a CancelRequest that came to another one. Unknown ones are dropped. */

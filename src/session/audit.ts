@@ -22,7 +22,7 @@ import {
   wellFormed,
 } from "../audit/index.js";
 import { DbError } from "../base/errors.js";
-import type { AuditHead, VerifySignature } from "../cluster/contract.js";
+import type { AuditHead, BundleStamp, VerifySignature } from "../cluster/contract.js";
 import type { ControlPlane } from "../cluster/index.js";
 import type { ObjectId } from "../model/schema.js";
 import { uuidFromBytes } from "../model/uuid.js";
@@ -58,6 +58,7 @@ const textMax = 64 << 10;
 const troubleEveryMs = 60_000;
 /** Refusals of one kind from one address are told at once, and then counted for so long. */
 const refusalsMs = 60_000;
+const mismatchesMs = 60_000;
 const refusalKindsMax = 1000;
 /** Of certificates shown from one address and refused for one reason. */
 const refusalVariantsMax = 8;
@@ -82,6 +83,8 @@ export class Audit {
   #queriesVersion = -1;
   #queries = false;
   readonly #refusals: Repeats<AuditPayload>;
+  /** By member: when it was told of last that its security bundle is another, and how often it was met since. */
+  readonly #mismatches = new Map<string, { readonly at: number; count: number }>();
   /** Of administrative events, since start. */
   administrative = 0;
 
@@ -229,6 +232,26 @@ export class Audit {
       fingerprint ?? node ?? "",
       count,
     );
+  }
+
+  /** Answers whether it is news: of one member once a minute, with how often it was met since. */
+  bundleMismatch(node: string, own: BundleStamp, theirs: BundleStamp): boolean {
+    const now = this.#options.clock.monotonic();
+    const known = this.#mismatches.get(node);
+    if (known !== undefined && now - known.at < mismatchesMs) {
+      known.count++;
+      return false;
+    }
+    this.#mismatches.set(node, { at: now, count: 0 });
+    this.note("SECURITY_BUNDLE_MISMATCH", {
+      node,
+      own_version: own.version,
+      own_hash: own.hash,
+      their_version: theirs.version,
+      their_hash: theirs.hash,
+      count: 1 + (known?.count ?? 0),
+    });
+    return true;
   }
 
   /** Nothing is told any more. */
