@@ -13,6 +13,7 @@ import {
   type ControlChannel,
   type ControlState,
   type FromControl,
+  isFaultOfMember,
   type Member,
   method,
   recordOf,
@@ -123,7 +124,10 @@ export async function startControl(start: ControlStart, parts: ControlParts): Pr
       port: "control",
       clock,
       log,
-      tell: (refusal) => toMain({ kind: "peerRefused", ...refusal }),
+      tell: (refusal) => {
+        toMain({ kind: "peerRefused", ...refusal });
+        if (isFaultOfMember(actor.state.cluster, refusal.condition, refusal.node)) actor.memberRefused();
+      },
     });
   const follow = network === undefined ? undefined : trustFollower(network, trust);
   const told = new Map(firstPeers.map((one) => [one.uuid, one.certFingerprint]));

@@ -27,6 +27,7 @@ import {
   type ClientTrust,
   checkPeer,
   checkUser,
+  combineShares,
   createAuthority,
   fingerprintOf,
   type NodeMaterial,
@@ -38,9 +39,11 @@ import {
   type RevocationReason,
   readFormerMaterial,
   readNodeMaterials,
+  readShare,
   revocationList,
   revocationReasons,
   signerOf,
+  splitKey,
   storeNextMaterial,
   storeNodeMaterial,
   type TrustedCa,
@@ -178,7 +181,8 @@ export function hostTrust(options: HostTrustOptions): NodeTrust {
       const { own, authorityPem } = current;
       // Of one that its log does not name yet, what it was told when it joined is newer than that log.
       const isNew = !cluster.members.has(nodeUuid);
-      const authorities = cluster.authorities.flatMap(trustedAuthority);
+      const pinned = cluster.pinnedAuthorities.flatMap(trustedAuthority);
+      const authorities = [...cluster.authorities.flatMap(trustedAuthority), ...pinned];
       const issuer = isNew ? untried(authorityPem) : undefined;
       if (issuer !== undefined && !authorities.some((one) => one.fingerprint === issuer.fingerprint))
         authorities.push(...trustedAuthority(issuer));
@@ -208,6 +212,16 @@ export function hostTrust(options: HostTrustOptions): NodeTrust {
             },
           });
           if ("condition" in verdict) return verdict;
+          // Of a CA that was revoked in an emergency only what the log itself names counts.
+          if (
+            !cluster.members.has(verdict.node) &&
+            pinned.some((one) => certificate.verify(one.certificate.publicKey))
+          )
+            return {
+              condition: "UNTRUSTED_CA",
+              message: "its CA was revoked in an emergency",
+              node: verdict.node,
+            };
           const certFingerprint = fingerprintOf(certificate);
           const { node } = verdict;
           const newest = cluster.members.get(node)?.certFingerprint ?? certFingerprint;
@@ -360,6 +374,21 @@ function caService(store: CaStore, { clock, random, subject: { clusterUuid } }: 
       return certificatePem;
     },
     forget: (fingerprint) => store.remove(fingerprint),
+    split: ({ fingerprint, certificatePem }, plan) =>
+      store.withKey(fingerprint, (key) => splitKey(key, certificatePem, random, plan)),
+    recover: async (of, shares) => {
+      const facts = shares.map(readShare);
+      const [first] = facts;
+      const authority = of.find((one) => one.fingerprint === first?.fingerprint);
+      if (authority === undefined)
+        throw new DbError("invalidParameterValue", "the shares are of no CA that is trusted now", {
+          detail: first === undefined ? undefined : `They are of CA ${first.fingerprint}.`,
+          hint: "A key that was replaced is of no use. sys.certificate_authorities lists the CAs.",
+        });
+      // It zeroes the key.
+      await store.seal(authority.certificatePem, await combineShares(shares, authority.certificatePem));
+      return authority.fingerprint;
+    },
   };
 }
 

@@ -40,6 +40,7 @@ import {
   ControlPlane,
   ControlState,
   firstBundle,
+  isFaultOfMember,
   packVersion,
   primaryOf,
   roleBits,
@@ -83,6 +84,7 @@ import { type Log, LoopDelay } from "./observe/index.js";
 import { RefusalCounts, watchRefusals } from "./peer-refusals.js";
 import {
   bundleStamp,
+  isSameBundle,
   type LoginPolicy,
   LoginRefused,
   PgWire,
@@ -783,6 +785,7 @@ class RpcPort {
   readonly #unwatch: () => void;
   readonly #downSince = new Map<string, number>();
   readonly #refusals: { stop(): void };
+  #membersRefused = 0;
   #listener: Listener | undefined;
 
   constructor(
@@ -812,6 +815,7 @@ class RpcPort {
       tell: (refusal) => {
         core.refusals.add("rpc", refusal.condition, refusal.count);
         core.audit.peerRefused("rpc", refusal);
+        if (isFaultOfMember(control.cluster, refusal.condition, refusal.node)) this.#membersRefused++;
       },
     });
     const follow = trustFollower(network, trust);
@@ -839,7 +843,7 @@ class RpcPort {
   #dropLost({ peers }: ControlStatus): void {
     const { control, trust } = this.core;
     if (control.cluster.rotation !== undefined)
-      control.noteSeen(trust.signer.certFingerprint, this.network.standing());
+      control.noteSeen(trust.signer.certFingerprint, this.network.standing(), this.#membersRefused);
     const now = this.core.clock.monotonic();
     for (const { node, connected } of peers) {
       if (connected) {
@@ -872,18 +876,23 @@ class RpcPort {
           stream.end();
           return;
         }
-        if (!identity.founder)
+        if (!identity.founder) {
+          const { bundles } = this.core;
+          if (head.kind === "session" && !isSameBundle(head.bundle, bundles.stamp()))
+            throw bundles.mismatch(peer.node, head.bundle);
           throw new DbError(
             "objectNotInPrerequisiteState",
             `node ${identity.nodeName} does not hold the data`,
           );
+        }
         const problem = this.#servingProblem(identity.nodeId) ?? this.#servingProblem(peer.node);
         if (problem !== undefined) {
           log.warn("a session of a peer was refused", { peer: peer.node, error: problem });
           throw problem;
         }
         const stream = accept();
-        if (head.kind === "session") wire.acceptRelayed(stream, head.head, peer.node, head.bundle);
+        if (head.kind === "session")
+          wire.acceptRelayed(stream, { ...head.head, via: peer.node }, head.bundle);
         else {
           wire.cancelRelayed(head.pid, Buffer.from(head.key, "base64"));
           stream.end();

@@ -10,11 +10,14 @@ import { join } from "node:path";
 import tls from "node:tls";
 import { promisify } from "node:util";
 import type pg from "pg";
+import { serialize } from "pg-protocol";
 import xxhash from "xxhash-wasm";
+import type { BundleStamp } from "../../src/cluster/contract.js";
 import { method } from "../../src/cluster/index.js";
 import { dial } from "../../src/platform/dial.js";
 import { hostClock } from "../../src/platform/host.js";
 import { HostPeerNetwork } from "../../src/platform/peers.js";
+import { FrameEncoder } from "../../src/rpc/codec.js";
 import { requestOnce } from "../../src/rpc/index.js";
 import { makeRequest } from "../../src/security/index.js";
 import { password } from "../server.js";
@@ -576,6 +579,137 @@ async function shownByPort(node: ClusterNode): Promise<string> {
   return certificateHash?.toString("hex") ?? "";
 }
 
+// --- security bundles --------------------------------------------------------------------------------------------------
+
+/** As a coordinator that says it holds this bundle: what it is told of its stream, and of a statement on it. */
+async function coordinate(shown: Shown, port: number, bundle: BundleStamp, sql: string): Promise<string> {
+  const { socket, verdict } = await show(port, shown);
+  if (verdict !== "") return `refused: ${verdict}`;
+  try {
+    const hash = await xxhash();
+    const user = { user: "admin", database: "scratchbird", settings: [], remoteAddress: "127.0.0.1:1" };
+    const head = { kind: "session", head: { ...user, encrypted: true }, bundle };
+    const said: Buffer[] = [];
+    const heard = (condition: (all: Buffer) => boolean): Promise<Buffer> =>
+      new Promise((resolve, reject) => {
+        const timer = setTimeout(
+          () => reject(new Error(`no answer but ${Buffer.concat(said).toString("latin1")}`)),
+          connectMs,
+        );
+        const look = (): void => {
+          const all = Buffer.concat(said);
+          if (!condition(all)) return;
+          clearTimeout(timer);
+          socket.off("data", look);
+          resolve(all);
+        };
+        socket.on("data", look);
+        look();
+      });
+    socket.on("data", (chunk: Buffer) => said.push(chunk));
+    const ready = Buffer.from("Z\0\0\0\x05I", "latin1");
+    const mismatch = Buffer.from("SECURITY_BUNDLE_MISMATCH");
+    socket.write(new FrameEncoder(hash).encode("stream", 0, 0, Buffer.from(JSON.stringify(head))));
+    const opened = await heard((all) => all.includes(ready) || all.includes(mismatch));
+    if (opened.includes(mismatch)) return "stream: SECURITY_BUNDLE_MISMATCH";
+    said.length = 0;
+    socket.write(serialize.query(sql) as Buffer);
+    const answer = await heard((all) => all.includes(ready));
+    return answer.includes(mismatch) ? "statement: SECURITY_BUNDLE_MISMATCH" : "run";
+  } finally {
+    socket.destroy();
+  }
+}
+
+async function bundles(world: World): Promise<string> {
+  const { cluster } = world;
+  const home = cluster.node(1);
+  const materialOf = (node: ClusterNode): Shown => {
+    const read = (name: string): string => readFileSync(join(node.folder, "tls", name), "utf8");
+    return { certificatePem: read("node.crt"), keyPem: read("node.key") };
+  };
+  await ask(home, "CREATE TABLE guarded (id integer)");
+  await ask(home, "ALTER CLUSTER SET security_bundle.publish_interval = '0'");
+  // Statements of all nodes' clients while bundles are published: nobody is told of it.
+  let running = true;
+  let statements = 0;
+  const streams = cluster.nodes.flatMap((node) =>
+    [1, 2].map(async () => {
+      const client = await node.connect(30_000);
+      while (running) {
+        await client.query("INSERT INTO guarded VALUES ($1)", [1]);
+        statements++;
+      }
+      await client.end();
+    }),
+  );
+  for (let round = 0; round < 5; round++) {
+    await ask(home, `CREATE SECURITY BUNDLE DESCRIPTION 'round ${round}'`);
+    if (round === 0)
+      await ask(
+        home,
+        "CREATE RLS POLICY small ON guarded AS RESTRICTIVE USING (id < 100) WITH CHECK (id < 100)",
+      );
+    await ask(home, "PUBLISH SECURITY BUNDLE");
+    await sleep(200);
+  }
+  running = false;
+  for (const ended of await Promise.allSettled(streams))
+    if (ended.status === "rejected") world.failures.push(`during a publication: ${String(ended.reason)}`);
+
+  const past = await ask<{ bundle_version: string; bundle_hash: string }>(
+    home,
+    "SELECT bundle_version, bundle_hash FROM sys.security_bundle_history ORDER BY bundle_version DESC LIMIT 2",
+  );
+  const [current, older] = past.map(
+    (one): BundleStamp => ({
+      version: Number(one.bundle_version),
+      hash: one.bundle_hash,
+    }),
+  );
+  const count = async (): Promise<string> =>
+    (await ask<{ count: string }>(home, "SELECT count(*) FROM guarded"))[0]!.count;
+  const before = await count();
+  const insert = "INSERT INTO guarded VALUES (7)";
+  const flipped = (at: number): BundleStamp => ({
+    version: current!.version,
+    hash: current!.hash.replace(/../g, (byte, place: number) =>
+      place === 2 * at ? (Number.parseInt(byte, 16) ^ 1).toString(16).padStart(2, "0") : byte,
+    ),
+  });
+  const forged: (readonly [name: string, bundle: BundleStamp])[] = [
+    ["an older bundle", older!],
+    ["an older bundle under the new number", { ...older!, version: current!.version }],
+    ["a number that nobody knows", { ...current!, version: current!.version + 1 }],
+    ...Array.from({ length: 32 }, (_, at) => [`a hash with byte ${at} changed`, flipped(at)] as const),
+  ];
+  for (const node of cluster.nodes) {
+    const shown = materialOf(node === cluster.node(2) ? cluster.node(3) : cluster.node(2));
+    for (const [name, bundle] of forged) {
+      const told = await coordinate(shown, node.ports.rpc, bundle, insert);
+      world.holds(`${node.name}: ${name} is refused`, told.endsWith(": SECURITY_BUNDLE_MISMATCH"), told);
+    }
+  }
+  world.holds("nothing of it was carried out", (await count()) === before);
+  // It is the bundle that was refused: with the right one the same is carried out.
+  const right = await coordinate(materialOf(cluster.node(2)), home.ports.rpc, current!, insert);
+  world.holds(
+    "the right bundle is taken",
+    right === "run" && (await count()) === String(Number(before) + 1),
+    right,
+  );
+  for (const node of cluster.nodes) {
+    const rows = await ask<{ count: string }>(
+      home,
+      `SELECT count(*) FROM sys.audit_events WHERE event_type = 'SECURITY_BUNDLE_MISMATCH' AND node_name = '${node.name}'`,
+      30_000,
+    );
+    world.holds(`${node.name}: it is in the audit`, Number(rows[0]!.count) > 0);
+    world.holds(`${node.name}: it is in the log`, node.logged(["SECURITY_BUNDLE_MISMATCH"]).length > 0);
+  }
+  return `${statements} statements during 5 publications, ${forged.length * cluster.nodes.length} forged coordinators`;
+}
+
 // --- a node that is revoked --------------------------------------------------------------------------------------------
 
 async function revokedNode(world: World): Promise<string> {
@@ -704,6 +838,7 @@ const cases: Readonly<Record<string, (world: World) => Promise<string>>> = {
   "no certificate, and no TLS 1.3": withoutCertificate,
   "a flood of refusals": flood,
   "clients of Postgres": clients,
+  "security bundles": bundles,
   "an exchange of CAs": exchanged,
   "a node that is revoked": revokedNode,
 };

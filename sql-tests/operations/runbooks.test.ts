@@ -166,8 +166,12 @@ async function deskWithCluster(): Promise<Desk> {
   return desk;
 }
 
-async function execute(desk: Desk, page: string, skip = 0): Promise<void> {
-  for (const { commands, output } of blocksOf(page).slice(skip)) {
+async function execute(desk: Desk, page: string): Promise<void> {
+  await executeBlocks(desk, page, blocksOf(page));
+}
+
+async function executeBlocks(desk: Desk, page: string, blocks: readonly Block[]): Promise<void> {
+  for (const { commands, output } of blocks) {
     let said = "";
     for (const command of commands) said = await desk.run(command);
     if (output !== undefined) expect(shown(said), `${page}: ${commands.at(-1)}\n${desk.log}`).toBe(output);
@@ -218,6 +222,34 @@ describe.skipIf(!isBuilt)("docs/operations", () => {
   );
   it.skipIf(!all)("join.md", async () => execute(await deskWithCluster(), "join.md"), 90_000);
   it.skipIf(!all)("audit.md", async () => execute(await deskWithCluster(), "audit.md"), 90_000);
+  it.skipIf(!all)(
+    "ca-key.md",
+    async () => {
+      const desk = await deskWithCluster();
+      const [shares, ...rest] = blocksOf("ca-key.md");
+      await executeBlocks(desk, "ca-key.md", [shares!]);
+      kill(desk, "node-1");
+      const lost = rest.findIndex(({ commands }) => commands.some((one) => one.includes("ON NODE")));
+      await executeBlocks(desk, "ca-key.md", rest.slice(0, lost));
+    },
+    90_000,
+  );
+  it.skipIf(!all)(
+    "ca-key.md, without shares",
+    async () => {
+      const desk = await deskWithCluster();
+      rmSync(resolve(desk.folder, "cluster/node-1/ca"), { recursive: true });
+      const blocks = blocksOf("ca-key.md");
+      const lost = blocks.findIndex(({ commands }) => commands.some((one) => one.includes("ON NODE")));
+      await executeBlocks(desk, "ca-key.md", blocks.slice(lost));
+    },
+    90_000,
+  );
+  it.skipIf(!all)(
+    "ca-compromised.md",
+    async () => execute(await deskWithCluster(), "ca-compromised.md"),
+    90_000,
+  );
   it.skipIf(!all)("remove.md", async () => execute(await deskWithCluster(), "remove.md"), 90_000);
   it.skipIf(!all)(
     "replace.md",

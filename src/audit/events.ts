@@ -36,6 +36,10 @@ export const auditEvents = {
   ENCRYPTION_KEY_ROTATED: critical(true),
   CERTIFICATE_ISSUED: warning(true),
   CERTIFICATE_REVOKED: warning(true),
+  /** A CA is revoked in an emergency. */
+  CA_EMERGENCY: critical(true),
+  /** Its key is given out in shares, or brought back from them. */
+  CA_KEY_CUSTODY: critical(true),
   POLICY_VIOLATION: critical(),
   PEER_REFUSED: warning(),
   /** A statement or an answer of another node was refused: the two do not hold the same security bundle. */

@@ -26,8 +26,13 @@ import {
   type FreshCertificate,
   gateProblem,
   type IssuedCertificate,
+  leftBehind,
   listOf,
   looksForGate,
+  overlapCareMs,
+  overlapEnd,
+  overlapMaxMs,
+  overlapTrustMs,
   type Pki,
   primaryOf,
   type Revocation,
@@ -48,8 +53,10 @@ import type {
   Signer,
 } from "./contract.js";
 import type { AuthorityAnswer, AuthorityRequest } from "./control-messages.js";
+import type { Hash } from "./epochs.js";
 import { isFollowing, isVoting, type Member, quorumOf } from "./membership.js";
 import { signBundle, unenforcedIn } from "./security-bundle.js";
+import { durationMs } from "./settings.js";
 
 export interface KeeperOptions {
   readonly self: string;
@@ -72,6 +79,8 @@ export interface KeeperOptions {
   readonly isReachable: (node: string) => boolean;
   /** CA keys that a peer keeps, by its own word. */
   readonly keysOf: (node: string) => readonly string[];
+  /** `faults` of a peer, by its own word; undefined: not known yet. */
+  readonly faultsOf: (node: string) => number | undefined;
   readonly ask: (node: string, request: AuthorityRequest) => Promise<AuthorityAnswer>;
   /** The certificate by which all connections with a node stand, of both halves of this one; undefined: none, or several. */
   readonly seenWith: (node: string) => string | undefined;
@@ -99,6 +108,13 @@ export class CertificateKeeper {
   #saying = false;
   #keeping = false;
   #cutting = false;
+  /** The emergency under way, and since when this node has known of it; monotonic. */
+  #emergency: { readonly id: string; readonly since: number } | undefined;
+  /** What was wrong with certificates of members, or with links to them, while CAs were exchanged. Only differences say anything. */
+  #faults = 0;
+  /** As the leader: since when nothing has been wrong anywhere, monotonic, and what was; undefined: it does not lead. */
+  #calm: { readonly since: number; readonly after: string } | undefined;
+  readonly #faultsHeard = new Map<string, number>();
   /** Of this node, durable and perhaps not in the log yet. */
   #kept: { readonly issuer: string; readonly certificatePem: string } | undefined;
   /** When this node has heard the newest word of each, and when the first one that said the same; monotonic. */
@@ -117,11 +133,27 @@ export class CertificateKeeper {
     const primary = primaryOf(state);
     if (own === undefined || own.state === "REMOVED" || primary === undefined) return;
     this.#noteSightings(state);
+    this.#noteFaults(state, own);
     if (store !== undefined && !this.#renewing && this.#isRenewalDue(own, primary.fingerprint))
       this.#once("#renewing", "this node's certificate could not be renewed", () => this.#renew(store));
     if (!this.#saying) this.#say(state, own);
+    // Wherever they are: the one that issues now may be kept elsewhere.
+    for (const key of authority?.keys() ?? [])
+      if (state.formerAuthorities.some((one) => one.fingerprint === key)) authority!.forget(key);
     if (authority?.keys().includes(primary.fingerprint) === true && !this.#keeping) this.#keepLists(state);
-    if (this.#options.isLeader() && !this.#cutting) this.#cutOverWhenDue(state);
+    if (this.#options.isLeader() && !this.#cutting) {
+      this.#extendWhenDue(state);
+      this.#cutOverWhenDue(state);
+    }
+  }
+
+  /** For the others: the leader looks whether it rises. */
+  get faults(): number {
+    return this.#faults;
+  }
+  /** A certificate of a member was refused by this node. */
+  memberRefused(): void {
+    this.#faults++;
   }
 
   #once(
@@ -215,14 +247,96 @@ export class CertificateKeeper {
     );
   }
 
+  /** CA-33: errors of certificates, failures of links, members that are not well. */
+  #noteFaults(state: ClusterState, own: Member): void {
+    const { clock, isLeader, isReachable, faultsOf, self, log } = this.#options;
+    const { rotation } = state;
+    if (rotation === undefined || state.rotationProgress()!.laggards.size > 0) {
+      this.#calm = undefined;
+      this.#faultsHeard.clear();
+      return;
+    }
+    // A pair of two others is theirs to see: the leader hears of it from them.
+    const others = [...state.members.values()].filter((one) => one.uuid !== self && countsForGate(one));
+    const before = this.#faults;
+    if (looksForGate(own))
+      for (const one of others)
+        if (this.#options.seenWith(one.uuid) !== one.certFingerprint) this.#faults = before + 1;
+    if (!isLeader()) {
+      this.#calm = undefined;
+      this.#faultsHeard.clear();
+      return;
+    }
+    let fault = this.#hasRisen(self, this.#faults) ? "this node has trouble with a certificate" : undefined;
+    for (const { uuid, name, state: now } of others) {
+      if (now === "FAILED") fault ??= `node ${name} is FAILED`;
+      if (now !== "ENABLED") continue;
+      const said = faultsOf(uuid);
+      if (!isReachable(uuid)) fault ??= `node ${name} is not reached`;
+      else if (said !== undefined && this.#hasRisen(uuid, said))
+        fault ??= `node ${name} has trouble with a certificate`;
+    }
+    const now = clock.monotonic();
+    if (this.#calm === undefined) this.#calm = { since: now, after: fault ?? "" };
+    else if (fault !== undefined) {
+      if (rotation.windowMs > 0 && now - this.#calm.since >= retryMs)
+        log.warn("the stability window of the exchange of CAs begins anew", { reason: fault });
+      this.#calm = { since: now, after: fault };
+    }
+  }
+  #hasRisen(node: string, faults: number): boolean {
+    const before = this.#faultsHeard.get(node);
+    this.#faultsHeard.set(node, faults);
+    return before !== undefined && before !== faults;
+  }
+
   // --- as the leader -------------------------------------------------------------------------------------------------
+
+  /**
+   * Where too few can do without the older CA its end would be the cluster's: nobody could decide anything any more, not even to
+   * go on with it.
+   */
+  #extendWhenDue(state: ClusterState): void {
+    const { rotation } = state;
+    if (rotation === undefined || rotation.emergency === true) return;
+    const now = this.#options.clock.now();
+    if (overlapEnd(state) - now >= overlapCareMs) return;
+    const voters = [...state.members.values()].filter(isVoting);
+    const able = voters.filter(({ certificate }) => certificate?.issuer === rotation.to);
+    if (able.length >= quorumOf(voters.length)) return;
+    const until = Math.floor(now) + overlapTrustMs;
+    if (until > rotation.startedAt + overlapMaxMs) return;
+    this.#options.log.warn("the older CA goes on being trusted: without it there would be no quorum", {
+      voters: voters.length,
+      able: able.length,
+    });
+    this.#once("#cutting", "the overlap of CAs could not be extended", () =>
+      this.#options.change({ kind: "extendOverlap", id: rotation.id, until }, this.#name()),
+    );
+  }
 
   #cutOverWhenDue(state: ClusterState): void {
     const { rotation } = state;
-    if (rotation?.automatic !== true || this.#cutOverProblem(state, rotation) !== undefined) return;
+    if (rotation?.automatic !== true || this.#cutting) return;
+    const problem = this.#cutOverProblem(state, rotation);
+    const isOver = rotation.emergency === true && this.#isWindowOver(rotation);
+    if (problem !== undefined && !isOver) return;
+    const leaving =
+      problem === undefined ? undefined : leftBehind(rotation, state.members.values()).map((one) => one.uuid);
     this.#once("#cutting", "the older CA could not be dropped yet", () =>
-      this.#options.change({ kind: "cutOver", id: rotation.id, leaving: undefined }, this.#name()),
+      this.#options.change({ kind: "cutOver", id: rotation.id, leaving }, this.#name()),
     );
+  }
+
+  /**
+   * Of an emergency, by the time that the log has, and by how long this node has seen it under way: a clock that is set back
+   * does not make it last for ever. Whoever leads next goes on from there.
+   */
+  #isWindowOver({ id, startedAt, windowMs }: Rotation): boolean {
+    const { clock } = this.#options;
+    const now = clock.monotonic();
+    if (this.#emergency?.id !== id) this.#emergency = { id, since: now };
+    return clock.now() - startedAt >= windowMs || now - this.#emergency.since >= windowMs;
   }
 
   /**
@@ -232,9 +346,35 @@ export class CertificateKeeper {
   refusalOf(change: ClusterChange): DbError | undefined {
     const state = this.#options.cluster();
     const { rotation } = state;
+    if (change.kind === "emergency" && change.leaving !== undefined)
+      return this.#holdersProblem(state, change);
     if (change.kind !== "cutOver" || change.leaving !== undefined || rotation?.id !== change.id)
       return undefined;
     return this.#cutOverProblem(state, rotation);
+  }
+
+  /** CA-39: those who can speak without the older CA, and are there, have to be a quorum of those who are left. */
+  #holdersProblem(
+    state: ClusterState,
+    { certificatePem, leaving }: ClusterChange & { kind: "emergency" },
+  ): DbError | undefined {
+    const to = this.#options.pki.readAuthority(certificatePem)?.fingerprint;
+    const left = [...state.members.values()].filter(
+      (one) => isVoting(one) && leaving?.includes(one.uuid) !== true,
+    );
+    const { self, isReachable } = this.#options;
+    const able = left.filter(
+      ({ uuid, certificate }) => certificate?.issuer === to && (uuid === self || isReachable(uuid)),
+    );
+    if (left.length > 0 && able.length >= quorumOf(left.length)) return undefined;
+    return new DbError(
+      "objectNotInPrerequisiteState",
+      `${able.length} of ${left.length} voters are reached and have a certificate of the replacement`,
+      {
+        detail: "NO_QUORUM: without the older CA the cluster could not decide anything any more.",
+        hint: "Without FORCE IMMEDIATE they get one first.",
+      },
+    );
   }
 
   #noteSightings(state: ClusterState): void {
@@ -252,7 +392,7 @@ export class CertificateKeeper {
   }
 
   /** CA-33, CA-34: the gate is open, each word is fresh, and the stability window is over. */
-  #cutOverProblem(state: ClusterState, { windowMs }: Rotation): DbError | undefined {
+  #cutOverProblem(state: ClusterState, { windowMs, emergency }: Rotation): DbError | undefined {
     this.#noteSightings(state);
     const nameOf = (node: string): string => state.members.get(node)?.name ?? node;
     const problem = gateProblem(state.rotationProgress()!, nameOf);
@@ -268,21 +408,21 @@ export class CertificateKeeper {
         });
       since = Math.max(since, this.#firstHeard.get(member.uuid)?.at ?? heard.at);
     }
-    const left = since + windowMs - now;
-    if (left <= 0) return undefined;
+    const calm = this.#calm ?? { since: now, after: "" };
+    const left = Math.max(since, calm.since) + windowMs - now;
+    if (left <= 0 || emergency === true) return undefined;
+    const why = calm.since > since && calm.after !== "" ? ` It began anew: ${calm.after}.` : "";
     return new DbError("objectNotInPrerequisiteState", "the stability window of the rotation is not over", {
-      detail: `STABILITY_WINDOW: it takes another ${Math.ceil(left / 1000)} s.`,
+      detail: `STABILITY_WINDOW: it takes another ${Math.ceil(left / 1000)} s.${why}`,
     });
   }
 
   // --- where a CA's key is kept --------------------------------------------------------------------------------------
 
-  /** Lists that grow old are made anew; who was removed, its certificates are revoked; keys of CAs that are gone are destroyed. */
+  /** Lists that grow old are made anew; who was removed, its certificates are revoked. */
   #keepLists(state: ClusterState): void {
     const { authority, clock, pki } = this.#options;
     const now = clock.now();
-    for (const key of authority!.keys())
-      if (state.formerAuthorities.some((one) => one.fingerprint === key)) authority!.forget(key);
     // Behind its farewell, in which it is told that it was removed.
     const gone = [...state.members.values()].filter(
       (one) =>
@@ -342,24 +482,52 @@ export class CertificateKeeper {
    */
   async do(request: AuthorityRequest, from: string): Promise<AuthorityAnswer> {
     const { authority, cluster, self, isReachable, keysOf, ask } = this.#options;
-    const primary = primaryOf(cluster())!.fingerprint;
-    if (authority?.keys().includes(primary) === true) return this.#serve(authority, request, from);
+    if (request.kind === "recoverKey" || (request.kind === "createCa" && request.node !== undefined))
+      return this.#atNode(request, request.node!, from);
+    const wanted = this.#keyFor(request);
+    if (authority?.keys().includes(wanted) === true) return this.#serve(authority, request, from);
     if (from === self)
       for (const { uuid } of cluster().members.values())
-        if (uuid !== self && isReachable(uuid) && keysOf(uuid).includes(primary))
+        if (uuid !== self && isReachable(uuid) && keysOf(uuid).includes(wanted))
           return ask(uuid, request).catch(brokenOff);
     throw new DbError(
       "objectNotInPrerequisiteState",
       "no node that keeps the private key of the certificate authority can be reached",
       {
-        detail: `NO_CA_KEY: the key is that of CA ${primary}.`,
-        hint: "Start the node that keeps it, or bring the key back from its shares: RECOVER CA KEY.",
+        detail: `NO_CA_KEY: the key is that of CA ${wanted}.`,
+        hint: "Start the node that keeps it, bring the key back from its shares (RECOVER CA KEY), or exchange the CA for one made by CREATE CA ON NODE.",
       },
     );
   }
 
+  /** Whose key it takes: of a CA that comes in, or of the one that issues now. */
+  #keyFor(request: AuthorityRequest): Hash {
+    const { cluster, pki } = this.#options;
+    const primary = primaryOf(cluster())!.fingerprint;
+    if (request.kind === "beginOverlap" || request.kind === "emergency")
+      return pki.readAuthority(request.certificatePem)?.fingerprint ?? primary;
+    return primary;
+  }
+
+  /** What a node is to do itself, whatever keys it has. */
+  #atNode(
+    request: AuthorityRequest & { readonly kind: "recoverKey" | "createCa" },
+    node: string,
+    from: string,
+  ): Promise<AuthorityAnswer> | AuthorityAnswer {
+    const { self, authority, isReachable, ask } = this.#options;
+    if (node === self) {
+      if (authority !== undefined) return this.#serve(authority, request, from);
+      throw new DbError("objectNotInPrerequisiteState", "keys of certificate authorities are not kept here");
+    }
+    if (from !== self) throw notYours();
+    if (!isReachable(node))
+      throw new DbError("cannotConnectNow", "the node that is to keep the key is not reached");
+    return ask(node, request).catch(brokenOff);
+  }
+
   async #serve(authority: CaService, request: AuthorityRequest, from: string): Promise<AuthorityAnswer> {
-    const { cluster, self, catchUp } = this.#options;
+    const { cluster, self, catchUp, log } = this.#options;
     await catchUp();
     const asking = cluster().members.get(from);
     if (asking === undefined || !isFollowing(asking))
@@ -409,6 +577,22 @@ export class CertificateKeeper {
         return this.#begin(authority, request.certificatePem, request.windowMs, false, request.by);
       case "publishBundle":
         return this.#publishBundle(authority, request);
+      case "splitKey": {
+        const { needed, total, by } = request;
+        const primary = primaryOf(cluster())!;
+        const shares = await authority.split(primary, { needed, total });
+        log.warn("the CA's key was given out in shares", { ca: primary.fingerprint, needed, total, by });
+        return { authorityPem: primary.certificatePem, shares };
+      }
+      case "recoverKey": {
+        const { authorities } = cluster();
+        const fingerprint = await authority.recover(authorities, request.shares);
+        const { certificatePem } = authorities.find((one) => one.fingerprint === fingerprint)!;
+        log.warn("the CA's key was brought back from shares", { ca: fingerprint, by: request.by });
+        return { authorityPem: certificatePem };
+      }
+      case "emergency":
+        return this.#replace(authority, request);
     }
   }
 
@@ -492,6 +676,15 @@ export class CertificateKeeper {
         {
           detail: "UNKNOWN_CERTIFICATE: it was admitted by a release that did not note it.",
           hint: "REMOVE NODE takes the node's access away, or ROTATE CA gives it a certificate that is known.",
+        },
+      );
+    if (state.pinnedAuthorities.some((one) => one.fingerprint === member?.certificate?.issuer))
+      throw new DbError(
+        "objectNotInPrerequisiteState",
+        `the certificate of node ${member!.name} is of a CA that was revoked itself`,
+        {
+          detail: "UNTRUSTED_CA: it counts until the node has another one, or the emergency is over.",
+          hint: "REMOVE NODE takes the node's access away now; FORCE IMMEDIATE ends the emergency.",
         },
       );
     const targets =
@@ -714,14 +907,44 @@ export class CertificateKeeper {
 
   // --- exchange of CAs -----------------------------------------------------------------------------------------------
 
-  async #begin(
+  /** CA-37, CA-38: a new CA, or the one that issues now, in place of one that must not be believed any more. */
+  async #replace(
+    authority: CaService,
+    { authority: revoked, certificatePem, immediate, by }: AuthorityRequest & { kind: "emergency" },
+  ): Promise<AuthorityAnswer> {
+    const { cluster, change, log } = this.#options;
+    const state = cluster();
+    const given = this.#options.pki.readAuthority(certificatePem)?.fingerprint;
+    const standing = state.authorities.find((one) => one.fingerprint === given);
+    const { fingerprint, crlPem } =
+      standing === undefined
+        ? await this.#firstList(authority, certificatePem)
+        : { fingerprint: standing.fingerprint, crlPem: undefined };
+    const id = this.#newId();
+    const windowMs = durationMs(state.setting("ca.emergency_window"));
+    const leaving = immediate
+      ? leftBehind({ to: fingerprint }, state.members.values()).map((one) => one.uuid)
+      : undefined;
+    await change(
+      { kind: "emergency", id, authority: revoked, certificatePem, crlPem, windowMs, leaving },
+      by,
+    );
+    log.error("a certificate authority was revoked in an emergency", {
+      ca: revoked,
+      to: fingerprint,
+      immediate,
+      by,
+    });
+    const { rotation } = cluster();
+    return { id: rotation?.to === fingerprint ? rotation.id : id, authorityPem: certificatePem };
+  }
+
+  /** That it can sign is tried before anybody is to trust it (CA-28). */
+  async #firstList(
     authority: CaService,
     certificatePem: string,
-    windowMs: number,
-    automatic: boolean,
-    by: string,
-  ): Promise<AuthorityAnswer> {
-    const { pki, clock, random, change, log } = this.#options;
+  ): Promise<{ readonly fingerprint: Hash; readonly crlPem: string }> {
+    const { pki, clock } = this.#options;
     const facts = pki.readAuthority(certificatePem);
     if (facts === undefined)
       throw new DbError("invalidParameterValue", "it is no certificate of a certificate authority", {
@@ -735,11 +958,24 @@ export class CertificateKeeper {
       });
     const thisUpdate = Math.floor(clock.now() / 1000) * 1000;
     const list = { number: 1, thisUpdate, nextUpdate: thisUpdate + crlValidMs, revoked: new Map() };
-    // CA-28: that it can sign is tried before anybody is to trust it.
-    const crlPem = await authority.signList({ fingerprint, certificatePem }, list);
+    return { fingerprint, crlPem: await authority.signList({ fingerprint, certificatePem }, list) };
+  }
+  #newId(): string {
     const bytes = new Uint8Array(16);
-    random.fill(bytes);
-    const id = uuidFromBytes(bytes);
+    this.#options.random.fill(bytes);
+    return uuidFromBytes(bytes);
+  }
+
+  async #begin(
+    authority: CaService,
+    certificatePem: string,
+    windowMs: number,
+    automatic: boolean,
+    by: string,
+  ): Promise<AuthorityAnswer> {
+    const { change, log } = this.#options;
+    const { fingerprint, crlPem } = await this.#firstList(authority, certificatePem);
+    const id = this.#newId();
     try {
       await change({ kind: "beginOverlap", id, certificatePem, crlPem, windowMs, automatic }, by);
     } catch (error) {

@@ -7,6 +7,10 @@
  *                          members take certificates of the new CA,
  *                         and see each other with them: then the gate is open
  *
+ *     any  --emergency-->  EMERGENCY  --all have moved, or the time is over-->  EXCLUSIVE
+ *                  new CA; of the others the certificates             new CA; who has not
+ *                  that members are pinned to, and no more            moved is left behind
+ *
  * Trust lies in the part `caPolicy` of the epoch, lists of revocations included, and nowhere else: no security bundle that is
  * brought back, and no older list, revives what was taken back (CA-25, SEC-35).
  *
@@ -87,6 +91,8 @@ export interface Rotation {
   /** The leader cuts over by itself (ROTATE CA). */
   readonly automatic: boolean;
   readonly by: string;
+  /** The older CA is believed no more, but of members that are pinned to its certificates; `windowMs`: for how long. */
+  readonly emergency?: true | undefined;
 }
 /** One that is over. */
 export interface PastRotation extends Rotation {
@@ -113,6 +119,8 @@ export interface CaTrust {
   /** Of the epoch that brought this version (CA-9). */
   readonly authorities: readonly Authority[];
   readonly rotation: Rotation | undefined;
+  /** Of an emergency: CAs of which nothing counts any more but the very certificates by which members are known. */
+  readonly pinned?: readonly Authority[] | undefined;
 }
 
 /** Reads and checks certificates and lists; the simulator has its own. No member throws for whatever text it is given. */
@@ -173,6 +181,10 @@ export interface CaService {
   create(): Promise<string>;
   /** Its key is destroyed. */
   forget(fingerprint: Hash): void;
+  /** Its key in shares, of which `needed` bring it back. */
+  split(by: CaName, plan: { readonly needed: number; readonly total: number }): Promise<string[]>;
+  /** The key of one of these from its shares: it is kept from here on. Answers whose it is. */
+  recover(of: readonly CaName[], shares: readonly string[]): Promise<Hash>;
 }
 export type CaName = Pick<Authority, "fingerprint" | "certificatePem">;
 
@@ -230,6 +242,9 @@ export interface CertificateStore {
 
 /** What the old CA is trusted for at most while both are (spec/03, R2). */
 export const overlapTrustMs = 14 * 86_400_000;
+export const overlapMaxMs = 366 * 86_400_000;
+/** Before the older CA ends, the leader sees to it that a quorum can do without. */
+export const overlapCareMs = 2 * 86_400_000;
 /** Sightings count for so long (CA-31). */
 export const sightingMaxAgeMs = 5 * 60_000;
 /** CRLs are for so long, and made anew at half of it. */
@@ -255,17 +270,10 @@ const fail = (
 ): ErrorRecord => ({ condition, message, ...(detail && { detail }), ...(hint && { hint }) });
 
 /** What the part of the epoch says: the same text on every node. */
-export const trustText = sharedByObject(({ version, authorities, rotation }: CaTrust): string =>
+export const trustText = sharedByObject(({ version, authorities, rotation, pinned }: CaTrust): string =>
   JSON.stringify([
     version,
-    authorities.map((one) => [
-      one.fingerprint,
-      one.certificatePem,
-      one.primary,
-      one.trustedFrom,
-      one.trustedUntil ?? null,
-      one.crlPem ?? null,
-    ]),
+    authorities.map(authorityRow),
     rotation === undefined
       ? null
       : [
@@ -276,9 +284,21 @@ export const trustText = sharedByObject(({ version, authorities, rotation }: CaT
           rotation.windowMs,
           rotation.automatic,
           rotation.by,
+          ...(rotation.emergency ? ["emergency"] : []),
         ],
+    ...(pinned === undefined ? [] : [pinned.map(authorityRow)]),
   ]),
 );
+function authorityRow(one: Authority): unknown {
+  return [
+    one.fingerprint,
+    one.certificatePem,
+    one.primary,
+    one.trustedFrom,
+    one.trustedUntil ?? null,
+    one.crlPem ?? null,
+  ];
+}
 
 export function primaryOf({ authorities }: Pick<CaTrust, "authorities">): Authority | undefined {
   return authorities.find((one) => one.primary);
@@ -299,8 +319,9 @@ function withAuthorities(
   trust: CaTrust,
   authorities: readonly Authority[],
   rotation: Rotation | undefined,
+  pinned?: readonly Authority[] | undefined,
 ): CaTrust {
-  return { version: trust.version + 1, authorities, rotation };
+  return { version: trust.version + 1, authorities, rotation, ...(pinned && { pinned }) };
 }
 
 // --- certificates ----------------------------------------------------------------------------------------------------
@@ -331,7 +352,7 @@ export function recertified(
   if (!pki.verify(key, consentDigest(clusterUuid, member.uuid, certificatePem), consent))
     return refuse("SIGNATURE_INVALID", "the node has not signed for it with the key that it is known by");
   // Whom an administrator has cut off does not help itself to another one.
-  const standing = trust.authorities.find((one) => one.fingerprint === member.certificate?.issuer);
+  const standing = issuerOf(trust, member.certificate?.issuer);
   if (standing !== undefined && listOf(standing, pki)?.revoked.has(member.certificate!.serial) === true)
     return refuse("REVOKED", `the certificate before, ${member.certificate!.serial}, is revoked`);
   if (read.node !== member.uuid) return refuse("WRONG_NODE", `it is a certificate of node ${read.node}`);
@@ -358,6 +379,14 @@ export function recertified(
     },
     former: isSecond ? former : { certFingerprint, publicKey, certificate },
   };
+}
+
+/** A CA whose certificates may be shown: of members that are pinned to them at least. */
+export function issuerOf(
+  { authorities, pinned = [] }: Pick<CaTrust, "authorities" | "pinned">,
+  fingerprint: Hash | undefined,
+): Authority | undefined {
+  return [...authorities, ...pinned].find((one) => one.fingerprint === fingerprint);
 }
 
 /** The certificates that a node has, the newest first. */
@@ -453,7 +482,7 @@ export function withList(
       );
   }
   const authorities = trust.authorities.map((one) => (one === authority ? { ...one, crlPem } : one));
-  return withAuthorities(trust, authorities, trust.rotation);
+  return withAuthorities(trust, authorities, trust.rotation, trust.pinned);
 }
 
 // --- exchange of CAs -------------------------------------------------------------------------------------------------
@@ -535,6 +564,31 @@ export function withOverlap(
   });
 }
 
+/** CA-35: until later, and never until earlier: somebody may count on it. */
+export function withLongerOverlap(
+  trust: CaTrust,
+  rotation: Rotation,
+  until: number,
+  at: number,
+): CaTrust | ErrorRecord {
+  if (rotation.emergency === true)
+    return fail(
+      "objectNotInPrerequisiteState",
+      "a CA that was revoked in an emergency is believed no longer",
+      "UNTRUSTED_CA: nothing was changed.",
+    );
+  if (until > at + overlapMaxMs)
+    return fail("invalidParameterValue", "an overlap lasts for at most 366 days from now");
+  if (until <= overlapEnd(trust))
+    return fail("invalidParameterValue", "the older CA is trusted until then already");
+  const authorities = trust.authorities.map((one) => (one.primary ? one : { ...one, trustedUntil: until }));
+  return withAuthorities(trust, authorities, trust.rotation);
+}
+/** When the last of those that do not issue is believed no more. */
+export function overlapEnd({ authorities }: Pick<CaTrust, "authorities">): number {
+  return Math.max(0, ...authorities.filter((one) => !one.primary).map((one) => one.trustedUntil ?? 0));
+}
+
 export interface CutOver {
   readonly trust: CaTrust;
   readonly former: readonly FormerAuthority[];
@@ -543,18 +597,8 @@ export interface CutOver {
 /** Whatever is not the primary CA is believed no more. */
 export function cutOver(trust: CaTrust, former: readonly FormerAuthority[], at: number): CutOver {
   const kept = trust.authorities.filter((one) => one.primary);
-  const gone = trust.authorities
-    .filter((one) => !one.primary)
-    .map(({ fingerprint, certificatePem, trustedFrom }) => ({
-      fingerprint,
-      certificatePem,
-      trustedFrom,
-      until: at,
-    }));
-  return {
-    trust: withAuthorities(trust, kept, undefined),
-    former: [...former, ...gone].slice(-formerAuthoritiesMax),
-  };
+  const gone = trust.authorities.filter((one) => !one.primary);
+  return { trust: withAuthorities(trust, kept, undefined), former: withFormer(former, gone, at) };
 }
 
 /** The exchange is called off: the older CA issues again, and the newer one is believed no more. */
@@ -572,32 +616,72 @@ export function withoutOverlap(
   return cutOver({ ...trust, authorities }, former, at);
 }
 
-/** A CA that must not be believed any more, and one in its place at once (CA-37). `immediate`: not even by pinned members. */
-export function replacedAuthority(
+/**
+ * A CA that must not be believed any more, and one in its place at once (CA-37, CA-38): a new one, or one that is trusted
+ * already. All others go with it. A pin names one certificate, whose key its node alone has: who has stolen the CA's key cannot make
+ * another of it, so pinned members may still speak, and the cluster can decide who is left behind (CA-39).
+ */
+export function withEmergency(
   trust: CaTrust,
   former: readonly FormerAuthority[],
   pki: Pki,
   fingerprint: Hash,
   added: NewAuthority,
+  rotation: Pick<Rotation, "id" | "windowMs" | "by">,
   at: number,
 ): CutOver | ErrorRecord {
-  if (!trust.authorities.some((one) => one.fingerprint === fingerprint))
+  const { pinned = [], rotation: running } = trust;
+  const to = fingerprintOfPem(added.certificatePem);
+  if (issuerOf(trust, fingerprint) === undefined)
     return fail("undefinedObject", `certificate authority ${fingerprint} is not trusted`);
-  const problem = newAuthorityProblem(trust, former, pki, added, at);
+  if (to === fingerprint)
+    return fail("invalidParameterValue", "a certificate authority is not replaced by itself");
+  const standing = trust.authorities.find((one) => one.fingerprint === to);
+  const problem = standing === undefined ? newAuthorityProblem(trust, former, pki, added, at) : undefined;
   if (problem !== undefined) return problem;
-  const to: Authority = {
-    fingerprint: fingerprintOfPem(added.certificatePem),
-    certificatePem: added.certificatePem,
-    primary: true,
-    trustedFrom: at,
-    trustedUntil: undefined,
-    crlPem: added.crlPem,
+  const dropped = trust.authorities.filter((one) => one !== standing);
+  if (pinned.length + dropped.length > authoritiesMax)
+    return fail("configurationLimitExceeded", "too many CAs are being replaced at once");
+  const { id, windowMs, by } = rotation;
+  // Said once more of the same two: it goes on, or ends now.
+  const isSame = running?.emergency === true && running.to === to && dropped.length === 0;
+  const { crlPem } = added;
+  return {
+    trust: withAuthorities(
+      trust,
+      [
+        standing === undefined
+          ? {
+              fingerprint: to,
+              certificatePem: added.certificatePem,
+              primary: true,
+              trustedFrom: at,
+              trustedUntil: undefined,
+              crlPem,
+            }
+          : { ...standing, primary: true, trustedUntil: undefined },
+      ],
+      isSame
+        ? running
+        : { id, from: fingerprint, to, startedAt: at, windowMs, automatic: true, by, emergency: true },
+      [...pinned, ...dropped.map((one) => ({ ...one, primary: false, trustedUntil: undefined }))],
+    ),
+    former: withFormer(former, dropped, at),
   };
-  return cutOver(
-    { ...trust, authorities: [...trust.authorities.map((one) => ({ ...one, primary: false })), to] },
-    former,
-    at,
-  );
+}
+
+function withFormer(
+  former: readonly FormerAuthority[],
+  gone: readonly Authority[],
+  at: number,
+): readonly FormerAuthority[] {
+  const added = gone.map(({ fingerprint, certificatePem, trustedFrom }) => ({
+    fingerprint,
+    certificatePem,
+    trustedFrom,
+    until: at,
+  }));
+  return [...former, ...added].slice(-formerAuthoritiesMax);
 }
 
 // --- the gate --------------------------------------------------------------------------------------------------------
@@ -623,6 +707,18 @@ export function countsForGate({ state }: Pick<Member, "state">): boolean {
 /** Whose word on the others counts: those who take part. */
 export function looksForGate({ state }: Pick<Member, "state">): boolean {
   return state === "ENABLED" || state === "FAILED";
+}
+/**
+ * Whether a refusal says that something is wrong between members (CA-33). Only what the cluster's CA has signed names a node, so no
+ * stranger holds an exchange up; who was removed, or whose certificate was taken back, may knock as long as he likes.
+ */
+export function isFaultOfMember(
+  { members }: { readonly members: ReadonlyMap<string, Member> },
+  condition: string,
+  node: string | undefined,
+): boolean {
+  const member = node === undefined ? undefined : members.get(node);
+  return member !== undefined && countsForGate(member) && condition !== "REVOKED" && condition !== "REMOVED";
 }
 /** Members that a cut-over would leave behind. */
 export function leftBehind({ to }: Pick<Rotation, "to">, members: Iterable<Member>): Member[] {

@@ -45,6 +45,8 @@ export type ToControl =
       /** By which main shows itself. */
       readonly own: string;
       readonly certificates: ReadonlyMap<string, string | undefined>;
+      /** How many certificates of members main has refused. */
+      readonly refused: number;
     }
   | { readonly kind: "stop" };
 

@@ -24,6 +24,7 @@ import {
   gateProblem,
   genesisTrust,
   type IssuedCertificate,
+  issuerOf,
   leftBehind,
   listOf,
   type PastRotation,
@@ -34,12 +35,15 @@ import {
   rotationProgress,
   sightingDigest,
   trustText,
+  withEmergency,
   withList,
+  withLongerOverlap,
   withOverlap,
   withoutOverlap,
 } from "./certificates.js";
 import { changeProblem, epochEntryProblem, type SavedAdministrator, type SavedCluster } from "./commands.js";
 import type {
+  Authority,
   BundleDraft,
   BundleRules,
   BundleSource,
@@ -99,6 +103,7 @@ import {
   type Member,
   type MemberState,
   mayBecome,
+  quorumOf,
   roleBits,
 } from "./membership.js";
 import {
@@ -257,6 +262,9 @@ export class ClusterState implements ClusterView {
   get formerAuthorities(): readonly FormerAuthority[] {
     return this.#core.former;
   }
+  get pinnedAuthorities(): readonly Authority[] {
+    return this.#core.trust.pinned ?? nobodyPinned;
+  }
   get certificates(): ReadonlyMap<string, IssuedCertificate> {
     return this.#core.certificates;
   }
@@ -274,7 +282,7 @@ export class ClusterState implements ClusterView {
     return rotation && rotationProgress(rotation, this.members.values(), this.#sightings);
   }
   revocations(fingerprint: Hash): RevocationList | undefined {
-    const authority = this.authorities.find((one) => one.fingerprint === fingerprint);
+    const authority = issuerOf(this.#core.trust, fingerprint);
     return authority && listOf(authority, this.#pki);
   }
   isRevoked(issuer: Hash, serial: string): boolean {
@@ -916,6 +924,16 @@ export class ClusterState implements ClusterView {
           crlPem: one.crlPem,
         })),
         rotation: trust.rotation,
+        ...(trust.pinned && {
+          pinned: trust.pinned.map((one) => ({
+            fingerprint: one.fingerprint,
+            certificatePem: one.certificatePem,
+            primary: one.primary,
+            trustedFrom: one.trustedFrom,
+            trustedUntil: one.trustedUntil,
+            crlPem: one.crlPem,
+          })),
+        }),
         former,
         certificates: [...certificates.values()],
         pastRotations,
@@ -995,6 +1013,7 @@ export class ClusterState implements ClusterView {
           version: state.trust.version,
           authorities: state.trust.authorities,
           rotation: state.trust.rotation,
+          ...(state.trust.pinned && { pinned: state.trust.pinned }),
         },
         former: state.trust.former,
         certificates: new Map(state.trust.certificates.map((one) => [certificateKey(one), one])),
@@ -1022,12 +1041,13 @@ export class ClusterState implements ClusterView {
     this.#sightedRotation = state.trust.rotation?.id;
     if (state.epochs.length > 0 && state.trust.authorities.filter((one) => one.primary).length !== 1)
       throw corrupted("the CA policy does not name one CA that issues");
-    for (const one of state.trust.authorities)
+    for (const one of [...state.trust.authorities, ...(state.trust.pinned ?? [])])
       if (one.crlPem !== undefined && listOf(one, this.#pki) === undefined)
         throw corrupted(`the revocation list of CA ${one.fingerprint} cannot be read`);
   }
 }
 
+const nobodyPinned: readonly Authority[] = [];
 const nobodyMissing: ReadonlyMap<string, string> = new Map();
 const noCluster = fail("objectNotInPrerequisiteState", "the cluster has not been founded yet");
 
@@ -1078,7 +1098,7 @@ function maySign({ core, pki }: Base, uuid: string, fingerprint: Hash): boolean 
   if (member === undefined) return true; // nobody has its key
   if (member.state === "REMOVED") return false;
   const isTakenBack = ({ certificate }: Pick<Member, "certificate">): boolean => {
-    const issuer = core.trust.authorities.find((one) => one.fingerprint === certificate?.issuer);
+    const issuer = issuerOf(core.trust, certificate?.issuer);
     return issuer !== undefined && listOf(issuer, pki)?.revoked.has(certificate!.serial) === true;
   };
   const known = certificatesOf(member).find((one) => one.certFingerprint === fingerprint);
@@ -1175,6 +1195,10 @@ function descriptionOf(change: ClusterChange): string {
       return `cut over ${change.id}`;
     case "cancelOverlap":
       return `cancel overlap ${change.id}`;
+    case "extendOverlap":
+      return `extend overlap ${change.id}`;
+    case "emergency":
+      return `emergency ${change.id}: CA ${change.authority} is revoked`;
     case "forceCutover":
       return `force cutover to epoch ${change.epoch}`;
   }
@@ -1251,6 +1275,14 @@ function changed(base: Base, change: ClusterChange, by: string, at: number): Cor
       return withNewCa(base, change, by, at);
     case "cancelOverlap":
       return withoutNewCa(core, change.id, at);
+    case "extendOverlap": {
+      const rotation = runningRotation(core, change.id);
+      if ("condition" in rotation) return rotation;
+      const next = withLongerOverlap(core.trust, rotation, change.until, at);
+      return "condition" in next ? next : withTrust(core, next);
+    }
+    case "emergency":
+      return withEmergencyCa(base, change, by, at);
     case "forceCutover":
       return withCutover(base, change, by, at);
   }
@@ -1488,15 +1520,10 @@ function withNewCa(
         `CONVERGENCE_TIMEOUT: they are ${behind.map((one) => one.name).join(", ") || "none"}.`,
       );
     for (const member of behind) {
-      if (member.state !== "ENABLED") continue;
-      const moved = withMove(
-        { ...base, core: next },
-        member,
-        "DISABLED",
-        `left behind by rotation ${id}`,
-        by,
-        at,
-      );
+      // One that is FAILED would go on counting as a voter, and cannot come back.
+      if (member.state !== "ENABLED" && member.state !== "FAILED") continue;
+      if (member.uuid === base.home) return onlyCopy(member, "they could not be served");
+      const moved = withState(next, member, "DISABLED", `left behind by rotation ${id}`, by, at);
       if ("condition" in moved) return moved;
       next = moved;
     }
@@ -1505,15 +1532,63 @@ function withNewCa(
   // Certificates of the older CA are believed by nobody any more.
   const members = new Map<string, Member>();
   for (const [uuid, { former: _, ...member }] of next.members) members.set(uuid, member);
-  return withParts(withPast({ ...next, trust, former, members }, rotation, "DONE", at), [
+  const outcome = rotation.emergency === true ? "EMERGENCY" : "DONE";
+  return withParts(withPast({ ...next, trust, former, members }, rotation, outcome, at), [
     "caPolicy",
     "capabilityMatrix",
   ]);
 }
 
+/** CA-37, CA-38. At once, without the pins, only where a quorum has certificates of the other CA already (CA-39). */
+function withEmergencyCa(
+  base: Base,
+  change: ClusterChange & { kind: "emergency" },
+  by: string,
+  at: number,
+): Core | ErrorRecord {
+  const { core, pki } = base;
+  const { trust, former } = core;
+  const made = withEmergency(trust, former, pki, change.authority, change, { ...change, by }, at);
+  if ("condition" in made) return made;
+  const rotation = made.trust.rotation!;
+  const running = trust.rotation;
+  let next: Core = { ...core, ...made };
+  if (running !== undefined && running !== rotation) {
+    const outcome = running.emergency === true ? "EMERGENCY" : "CANCELED";
+    next = withPast(next, running, outcome, at);
+  }
+  if (change.leaving === undefined) {
+    if (running === rotation)
+      return fail(
+        "objectInUse",
+        `certificate authority ${change.authority} is being replaced already`,
+        `ROTATION_RUNNING: it has the id ${rotation.id}.`,
+        "See sys.ca_rotation. FORCE IMMEDIATE ends it now.",
+      );
+    return withParts(next, ["caPolicy"]);
+  }
+  const voters = [...core.members.values()].filter(isVoting);
+  const moved = voters.filter((one) => one.certificate?.issuer === rotation.to);
+  if (moved.length < quorumOf(voters.length))
+    return fail(
+      "objectNotInPrerequisiteState",
+      `${moved.length} of ${voters.length} voters have a certificate of the replacement`,
+      "NO_QUORUM: without the older CA the cluster could not decide anything any more.",
+      "Without FORCE IMMEDIATE they get one first.",
+    );
+  return withNewCa(
+    { ...base, core: next },
+    { kind: "cutOver", id: rotation.id, leaving: change.leaving },
+    by,
+    at,
+  );
+}
+
 function withoutNewCa(core: Core, id: string, at: number): Core | ErrorRecord {
   const rotation = runningRotation(core, id);
   if ("condition" in rotation) return rotation;
+  if (rotation.emergency === true)
+    return fail("objectNotInPrerequisiteState", "a CA that was revoked in an emergency does not come back");
   for (const { name, state, certificate } of core.members.values())
     if (state !== "REMOVED" && certificate?.issuer === rotation.to)
       return fail(
@@ -1568,6 +1643,17 @@ function withNewMember(
       refusal === "name" ? "Choose another name with --node-name." : "Join with a new data folder.",
     );
   }
+  // CA-36: its CA may have gone, or be about to go, since it was issued.
+  const { authorities, rotation } = core.trust;
+  const issuer = member.certificate?.issuer;
+  const isGoing = rotation !== undefined && issuer !== rotation.to;
+  if (issuer !== undefined && (isGoing || !authorities.some((one) => one.fingerprint === issuer)))
+    return fail(
+      "invalidAuthorizationSpecification",
+      `the certificate of node ${member.name} is of a CA that has been or is being replaced`,
+      "UNTRUSTED_CA: it would be left behind.",
+      "Ask for another one: join again.",
+    );
   let { tokens } = core;
   if (token !== undefined) {
     const known = tokens.get(token);

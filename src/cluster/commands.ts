@@ -107,7 +107,7 @@ export function whole(min: number, max: number): Check {
       ? undefined
       : wrong(at, value, `a whole number from ${min} to ${max}`);
 }
-const flag: Check = (value, at) =>
+export const flag: Check = (value, at) =>
   typeof value === "boolean" ? undefined : wrong(at, value, "true or false");
 export function oneOf(...words: readonly string[]): Check {
   return (value, at) =>
@@ -332,6 +332,15 @@ const change = union<ClusterChange, "kind">("kind", {
   beginOverlap: { id: uuid, certificatePem: pem, crlPem, windowMs, automatic: flag },
   cutOver: { id: uuid, leaving: optional(list(uuid, 1000)) },
   cancelOverlap: { id: uuid },
+  extendOverlap: { id: uuid, until: time },
+  emergency: {
+    id: uuid,
+    authority: hash,
+    certificatePem: pem,
+    crlPem: optional(crlPem),
+    windowMs,
+    leaving: optional(list(uuid, 1000)),
+  },
   forceCutover: { epoch: count, disabling: list(uuid, 1000) },
 });
 
@@ -647,6 +656,7 @@ export interface SavedBundles {
 export interface SavedTrust {
   readonly version: number;
   readonly authorities: readonly Authority[];
+  readonly pinned?: readonly Authority[] | undefined;
   readonly rotation: Rotation | undefined;
   readonly former: readonly FormerAuthority[];
   readonly certificates: readonly IssuedCertificate[];
@@ -662,20 +672,23 @@ const rotationFields: ChecksOf<Rotation> = {
   windowMs,
   automatic: flag,
   by: who,
+  emergency: optional(flag),
 };
+const savedAuthorities = list(
+  fields<Authority>({
+    fingerprint: hash,
+    certificatePem: pem,
+    primary: flag,
+    trustedFrom: time,
+    trustedUntil: optional(time),
+    crlPem: optional(crlPem),
+  }),
+  authoritiesMax,
+);
 const savedTrust = fields<SavedTrust>({
   version: count,
-  authorities: list(
-    fields<Authority>({
-      fingerprint: hash,
-      certificatePem: pem,
-      primary: flag,
-      trustedFrom: time,
-      trustedUntil: optional(time),
-      crlPem: optional(crlPem),
-    }),
-    authoritiesMax,
-  ),
+  authorities: savedAuthorities,
+  pinned: optional(savedAuthorities),
   rotation: optional(fields<Rotation>(rotationFields)),
   former: list(
     fields<FormerAuthority>({ fingerprint: hash, certificatePem: pem, trustedFrom: time, until: time }),

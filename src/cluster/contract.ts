@@ -151,6 +151,21 @@ export type ClusterChange =
   | { readonly kind: "cutOver"; readonly id: string; readonly leaving: readonly string[] | undefined }
   /** The newer CA goes again: while nobody has a certificate of it (CA-35). */
   | { readonly kind: "cancelOverlap"; readonly id: string }
+  /** The older CA is believed until later (CA-35). */
+  | { readonly kind: "extendOverlap"; readonly id: string; readonly until: number }
+  /**
+   * A CA is believed no more, at once (CA-37, CA-38). `leaving` as of a cut-over: nobody is believed by a pin either, and these are
+   * left behind now; undefined: the pins hold for the window. `crlPem`: of a CA that is not trusted yet.
+   */
+  | {
+      readonly kind: "emergency";
+      readonly id: string;
+      readonly authority: Hash;
+      readonly certificatePem: string;
+      readonly crlPem: string | undefined;
+      readonly windowMs: number;
+      readonly leaving: readonly string[] | undefined;
+    }
   /** The nodes that have not converged become DISABLED, and the epoch effective (CCE-34). */
   | { readonly kind: "forceCutover"; readonly epoch: number; readonly disabling: readonly string[] };
 
@@ -254,6 +269,8 @@ export interface ClusterView {
   /** The CAs that are trusted; one is primary. */
   readonly authorities: readonly Authority[];
   readonly formerAuthorities: readonly FormerAuthority[];
+  /** Of an emergency: believed of members that are pinned to their certificates, and of nobody else. They are former ones too. */
+  readonly pinnedAuthorities: readonly Authority[];
   /** What a CA has revoked; undefined: nothing, or it is none of ours. */
   revocations(authority: Hash): RevocationList | undefined;
   /** By issuer and serial (`certificateKey`). */

@@ -53,6 +53,7 @@ import type {
 import {
   type AuthorityAnswer,
   type AuthorityRequest,
+  caKeysShownMax,
   type Hello,
   type JoinAnswer,
   readMessage,
@@ -226,6 +227,8 @@ interface PeerFacts {
   senseless: boolean;
   /** CA keys that it says it keeps. */
   caKeys: readonly string[];
+  /** What it has counted that is wrong with certificates of members; undefined: nothing heard yet in this start. */
+  faults: number | undefined;
 }
 
 const json = (value: unknown): Uint8Array => Buffer.from(JSON.stringify(value));
@@ -237,9 +240,10 @@ export class ControlActor {
   readonly #counts: RaftCounts;
   readonly #keeper: CertificateKeeper;
   /** Certificates by which main's connections stand. */
-  #seenByMain: Pick<ToControl & { readonly kind: "seen" }, "own" | "certificates"> = {
+  #seenByMain: Pick<ToControl & { readonly kind: "seen" }, "own" | "certificates" | "refused"> = {
     own: "",
     certificates: new Map(),
+    refused: 0,
   };
   /** Of main: number in main's stream; of the actor: in its own. */
   readonly #pending = new Map<string, Pending>();
@@ -354,6 +358,7 @@ export class ControlActor {
       command: (command) => this.#makeCommand(command),
       isReachable: (node) => this.#isReachable(node),
       keysOf: (node) => this.#peers.get(node)?.caKeys ?? [],
+      faultsOf: (node) => this.#peers.get(node)?.faults,
       ask: async (node, request) =>
         readMessage(
           "answer of the CA",
@@ -432,6 +437,7 @@ export class ControlActor {
         void this.#askAuthority(message.ticket, message.request);
         return;
       case "seen":
+        for (let at = this.#seenByMain.refused; at < message.refused; at++) this.#keeper.memberRefused();
         this.#seenByMain = message;
         return;
       case "stop":
@@ -925,6 +931,7 @@ export class ControlActor {
         granted: Number.NEGATIVE_INFINITY,
         senseless: false,
         caKeys: [],
+        faults: undefined,
       };
       this.#peers.set(node, facts);
     }
@@ -1005,6 +1012,11 @@ export class ControlActor {
     );
   }
 
+  /** By the network, of a member: something is wrong with its certificate, or with what is known of it. */
+  memberRefused(): void {
+    this.#keeper.memberRefused();
+  }
+
   #sendStatus(): void {
     this.#noteLeader();
     this.#leasedAt = this.#options.clock.monotonic();
@@ -1019,10 +1031,12 @@ export class ControlActor {
       applied: this.#mainApplied,
       version: self.version,
       control: this.#reachedAt(),
-      // Keys of CAs that nobody trusts yet, or any more, are nobody's business.
+      // Of those too that nobody trusts yet: whoever is to bring one in looks for its keeper.
       caKeys: this.#options.authority
         ?.keys()
-        .filter((key) => this.state.cluster.authorities.some((one) => one.fingerprint === key)),
+        .filter((key) => !this.state.cluster.formerAuthorities.some((one) => one.fingerprint === key))
+        .slice(0, caKeysShownMax),
+      faults: this.#keeper.faults,
       met: this.#met(node),
       members: this.#vouchedFor(node),
       sentAt: clock.monotonic(),
@@ -1055,6 +1069,7 @@ export class ControlActor {
     facts.appliedIndex = Math.max(facts.appliedIndex, status.applied);
     facts.version = status.version;
     facts.caKeys = status.caKeys ?? [];
+    facts.faults = status.faults;
     // A lease is for those who have what clients were told that everybody has.
     if (!this.#raft.isLeader || status.applied >= this.#toldIndex) {
       facts.leasedAt = this.#options.clock.monotonic();
@@ -2256,6 +2271,7 @@ function votesTakenBy(change: ClusterChange): readonly string[] {
     case "forceCutover":
       return change.disabling;
     case "cutOver":
+    case "emergency":
       return change.leaving ?? [];
     default:
       return [];

@@ -19,6 +19,7 @@ import {
   type ChecksOf,
   certificateFacts,
   count,
+  flag,
   hash,
   id,
   list,
@@ -53,6 +54,8 @@ export interface Status {
   readonly met?: readonly (readonly [node: string, from: string, to: string])[] | undefined;
   /** Fingerprints of the CAs whose keys it keeps. */
   readonly caKeys?: readonly Hash[] | undefined;
+  /** What it has counted that is wrong with certificates of members; it says something when it changes. */
+  readonly faults?: number | undefined;
   /** To one whose epoch is behind: the other members, of whom it may not know. */
   readonly members?: readonly FirstPeer[] | undefined;
   /** The receiver's own `sentAt`, as heard last; 0: nothing heard yet. */
@@ -98,7 +101,8 @@ export type AuthorityRequest =
       readonly reason: string;
       readonly by: string;
     }
-  | { readonly kind: "createCa"; readonly by: string }
+  /** `node`: where it is to be made; undefined: where the key of the CA is that issues now. */
+  | { readonly kind: "createCa"; readonly node?: string | undefined; readonly by: string }
   | { readonly kind: "rotate"; readonly windowMs: number; readonly by: string }
   | {
       readonly kind: "beginOverlap";
@@ -115,6 +119,23 @@ export type AuthorityRequest =
       readonly by: string;
       /** UUID of that role. */
       readonly creator: string;
+    }
+  /** A CA is believed no more (CA-37), and another one takes its place, whose key is kept by whoever is asked. */
+  | {
+      readonly kind: "emergency";
+      readonly authority: Hash;
+      readonly certificatePem: string;
+      readonly immediate: boolean;
+      readonly by: string;
+    }
+  /** The key of the CA that issues now, in shares. They are in the answer and nowhere else. */
+  | { readonly kind: "splitKey"; readonly needed: number; readonly total: number; readonly by: string }
+  /** For the node that is named: it keeps the key from here on. */
+  | {
+      readonly kind: "recoverKey";
+      readonly node: string;
+      readonly shares: readonly string[];
+      readonly by: string;
     };
 /** What of it there is depends on what was asked for. */
 export interface AuthorityAnswer {
@@ -130,6 +151,8 @@ export interface AuthorityAnswer {
   readonly id?: string | undefined;
   /** Of a security bundle. */
   readonly version?: number | undefined;
+  /** Of a key: secrets of whoever gets them. */
+  readonly shares?: readonly string[] | undefined;
 }
 
 export interface JoinRequest {
@@ -161,6 +184,8 @@ const termMax = 2 ** 52;
 const clockMax = 2 ** 50;
 /** Longer than any lease is. */
 const leaseMax = 60_000;
+/** A node keeps fewer. */
+export const caKeysShownMax = 16;
 /** Names of earlier starts that a node shows; `identity.ts` keeps 4096. */
 const earlierMax = 10_000;
 const membersMax = 1000;
@@ -194,6 +219,8 @@ interface Messages {
 
 const requestPem = text(requestChars);
 const by = who;
+/** A share of a key: no check that says what it has found. */
+const share = text(4096);
 type Asked<Kind extends AuthorityRequest["kind"]> = ChecksOf<
   Omit<Extract<AuthorityRequest, { kind: Kind }>, "kind">
 >;
@@ -215,7 +242,13 @@ const checks: { readonly [Name in keyof Messages]: Check } = {
       reason: text(100),
       by,
     } satisfies Asked<"revoke">),
-    createCa: atLeast({ by } satisfies Asked<"createCa">),
+    createCa: atLeast({ node: optional(uuid), by } satisfies Asked<"createCa">),
+    emergency: atLeast({
+      authority: hash,
+      certificatePem: pem,
+      immediate: flag,
+      by,
+    } satisfies Asked<"emergency">),
     rotate: atLeast({ windowMs, by } satisfies Asked<"rotate">),
     beginOverlap: atLeast({ certificatePem: pem, windowMs, by } satisfies Asked<"beginOverlap">),
     publishBundle: atLeast({
@@ -224,6 +257,8 @@ const checks: { readonly [Name in keyof Messages]: Check } = {
       by,
       creator: uuid,
     } satisfies Asked<"publishBundle">),
+    splitKey: atLeast({ needed: whole(2, 255), total: whole(2, 255), by } satisfies Asked<"splitKey">),
+    recoverKey: atLeast({ node: uuid, shares: list(share, 255), by } satisfies Asked<"recoverKey">),
   }),
   "answer of the CA": atLeast({
     certificatePem: optional(pem),
@@ -234,6 +269,7 @@ const checks: { readonly [Name in keyof Messages]: Check } = {
     revoked: optional(list(serial, 10_000)),
     id: optional(uuid),
     version: optional(count),
+    shares: optional(list(share, 255)),
   } satisfies ChecksOf<AuthorityAnswer>),
   status: atLeast({
     boot: id,
@@ -242,7 +278,8 @@ const checks: { readonly [Name in keyof Messages]: Check } = {
     version,
     sentAt: clock,
     control: optional(address),
-    caKeys: optional(list(hash, 16)),
+    caKeys: optional(list(hash, caKeysShownMax)),
+    faults: optional(count),
     met: optional(list(tuple(uuid, address, address), membersMax)),
     members: optional(list(firstPeer, membersMax)),
     heard: clock,

@@ -46,7 +46,10 @@ export {
   crlValidMs,
   type FreshCertificate,
   fingerprintOfPem,
+  isFaultOfMember,
   leftBehind,
+  overlapEnd,
+  overlapMaxMs,
   primaryOf,
   serverNamesOf,
 } from "./certificates.js";
@@ -569,9 +572,9 @@ export class ControlPlane implements ClusterAdmin {
     await this.#everywhere(index);
   }
 
-  /** Tells the worker by which certificates main's connections stand. */
-  noteSeen(own: string, certificates: ReadonlyMap<string, string | undefined>): void {
-    this.#options.channel.send({ kind: "seen", own, certificates });
+  /** Tells the worker by which certificates main's connections stand, and how many certificates of members main has refused. */
+  noteSeen(own: string, certificates: ReadonlyMap<string, string | undefined>, refused: number): void {
+    this.#options.channel.send({ kind: "seen", own, certificates, refused });
   }
 
   async createJoinToken(options: Parameters<ClusterAdmin["createJoinToken"]>[0]): Promise<string> {

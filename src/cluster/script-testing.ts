@@ -13,7 +13,8 @@
  *     attest b [at 3] [seeing a,c] [badly]    `badly`: the signature is another's
  *     effective 3, boot b 2 NONCE [version 1.0.0], token t until 100 [roles ...], administrator x KEY or none
  *     recertify b [of CA 2] [serial s]        a node's new certificate; from then on it signs with that key. [for c]: another's; [signed c]: by another
- *     overlap 2 [window 5000], cut over [leaving b,c], cancel overlap
+ *     overlap 2 [window 5000], cut over [leaving b,c], cancel overlap, extend overlap until 100
+ *     emergency 1 for 2 [leaving b,c or none]     CA 1 is revoked, CA 2 takes its place; `leaving`: immediately
  *     revoke 1 b s [number 3] [updated 7]     on the list of CA 1: the certificate of node b, and the serial s; [only]: nothing else
  *     sight b [seeing a,c] [badly]
  *     user u serial s until 100 [of CA 2]     a certificate is noted
@@ -391,6 +392,25 @@ export class ControlScript {
         return { kind: "cutOver", id, leaving: after("leaving")?.split(",").map(uuidOf) };
       case "cancel":
         return { kind: "cancelOverlap", id };
+      case "extend":
+        return { kind: "extendOverlap", id, until: Number(after("until")) };
+      case "emergency": {
+        const [revoked, to] = [Number(words[1]), Number(after("for"))];
+        const list = { number: 1, thisUpdate: at, nextUpdate: at + 1000, revoked: new Map() };
+        const isTrusted = cluster.authorities.some((one) => one.fingerprint === caFingerprint(to));
+        return {
+          kind: "emergency",
+          id: rotationId(String(to)),
+          authority: caFingerprint(revoked),
+          certificatePem: simAuthorityPem(clusterUuid, to),
+          crlPem: isTrusted ? undefined : simListPem(caFingerprint(to), list),
+          windowMs: 1000,
+          leaving: after("leaving")
+            ?.split(",")
+            .filter((name) => name !== "none")
+            .map(uuidOf),
+        };
+      }
       case "revoke": {
         const authority = caFingerprint(Number(words[1]));
         const ca = cluster.authorities.find((one) => one.fingerprint === authority);
@@ -577,10 +597,14 @@ function trustSummary(cluster: ClusterState): string[] {
         (list === undefined ? "" : `; list ${list.number}: ${revoked || "empty"}`),
     );
   }
-  for (const one of cluster.formerAuthorities) lines.push(`${caNames.get(one.fingerprint)} is gone`);
+  const pinnedOnly = new Set(cluster.pinnedAuthorities.map((one) => one.fingerprint));
+  for (const { fingerprint } of cluster.formerAuthorities)
+    lines.push(`${caNames.get(fingerprint)} is gone${pinnedOnly.has(fingerprint) ? ", but for pins" : ""}`);
   if (rotation !== undefined) {
     const behind = [...cluster.rotationProgress()!.laggards].map(([node, why]) => `${node} ${why}`);
-    lines.push(`rotation; ${behind.join(", ") || "the gate is open"}`);
+    lines.push(
+      `${rotation.emergency ? "emergency" : "rotation"}; ${behind.join(", ") || "the gate is open"}`,
+    );
   }
   for (const { uuid, certificate, former } of cluster.members.values()) {
     const named = ({ issuer, serial }: NonNullable<typeof certificate>): string =>

@@ -44,6 +44,7 @@ describe("the table", () => {
       // Not the security bundle: settings are in effect when they are applied (C1).
       authentication: "capabilityMatrix",
       backup: "backupPolicy",
+      ca: "capabilityMatrix",
       cluster: "capabilityMatrix",
       degraded_mode: "capabilityMatrix",
       epoch: "capabilityMatrix",

@@ -126,6 +126,11 @@ const table: readonly (readonly [name: string, facts: Facts, description: string
     `How long a backup set without a policy of its own is kept. ${policyOnly}`,
   ],
   [
+    "ca.emergency_window",
+    duration("10min", [second, 7 * day]),
+    "How long nodes may still show a certificate of a CA that was revoked in an emergency, if it is the one that they are known by.",
+  ],
+  [
     "cluster.min_node_version",
     { type: "version", default: "0.0.0" },
     "Nodes of an older version may not join, and an epoch that asks for it waits for them to go. It never goes down.",

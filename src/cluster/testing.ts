@@ -70,6 +70,7 @@ export class FakeClusterAdmin implements ClusterAdmin {
       home: fakeNodeUuid,
       authorities,
       formerAuthorities: [],
+      pinnedAuthorities: [],
       revocations: () => undefined,
       certificates: new Map(),
       rotation: undefined,

@@ -71,7 +71,7 @@ export class GuestGate {
     const own = this.source.stamp();
     if (own === this.#agreed) return true;
     const theirs = this.#theirs;
-    if (own.hash === theirs.hash && own.version === theirs.version) {
+    if (isSameBundle(own, theirs)) {
       this.#agreed = own;
       this.#settle(undefined);
       return true;
@@ -121,6 +121,9 @@ export function bundleMessage({ version, hash }: BundleStamp): Buffer {
   head[0] = relayTag.bundle;
   head.writeInt32BE(body.length + 4, 1);
   return Buffer.concat([head, body]);
+}
+export function isSameBundle(a: BundleStamp, b: BundleStamp): boolean {
+  return a.hash === b.hash && a.version === b.version;
 }
 /** Undefined: it is none. */
 export function readBundle(body: BodyReader): BundleStamp | undefined {

@@ -653,11 +653,11 @@ export class PgConnection {
   // ---------------------------------------------------------------------------------------------- relaying
 
   /** A client of another node, which has logged it in. */
-  welcomeGuest(head: RelayHead, peer: string, theirs: BundleStamp): void {
+  welcomeGuest(head: RelayHead, theirs: BundleStamp): void {
     this.#isGuest = true;
     const { bundles, clock } = this.server;
     if (bundles !== undefined)
-      this.#guestGate = new GuestGate(bundles, clock, peer, theirs, () => {
+      this.#guestGate = new GuestGate(bundles, clock, head.via ?? "unknown", theirs, () => {
         if (this.#phase !== "messages" || this.#busy || this.#pumping) return;
         this.#pump();
         this.#limitInput();

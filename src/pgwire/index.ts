@@ -37,7 +37,7 @@ import { type Relay, type RelayHead, type RelayStream, StreamConnection } from "
 import { RowFormats, type TypeOutputs } from "./rows.js";
 import { typeOutputs } from "./type-outputs.js";
 
-export { type BundleSource, bundleStamp } from "./bundle-gate.js";
+export { type BundleSource, bundleStamp, isSameBundle } from "./bundle-gate.js";
 export type { WireLimits } from "./connection.js";
 export {
   defaultLoginPolicy,
@@ -203,9 +203,9 @@ export class PgWire {
   /**
    * At the home node: a client of another one, which has logged it in and is trusted in that. Its session opens at once
    * and greets; the host bounds them as all sessions. While this node stops, the stream is closed unanswered.
-   * `theirs`: the security bundle that the other node, `peer`, has opened the stream under.
+   * `theirs`: the security bundle that the other node has opened the stream under.
    */
-  acceptRelayed(stream: RelayStream, head: RelayHead, peer: string, theirs: BundleStamp): void {
+  acceptRelayed(stream: RelayStream, head: RelayHead, theirs: BundleStamp): void {
     if (this.#refusal !== undefined) {
       stream.destroy();
       return;
@@ -215,7 +215,7 @@ export class PgWire {
     guest.onBundle = (stamp) => connection.heardBundle(stamp);
     this.#connections.add(connection);
     this.options.observer.connected(connection.remoteAddress);
-    connection.welcomeGuest(head, peer, theirs);
+    connection.welcomeGuest(head, theirs);
   }
 
   /** At the home node: a CancelRequest that came to another one. Unknown ones are dropped. */

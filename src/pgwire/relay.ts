@@ -68,6 +68,8 @@ export interface RelayHead {
   readonly certificate?: ClientCertificate | undefined;
   /** Milliseconds since 1970. */
   readonly authenticatedAt?: number | undefined;
+  /** Said by who takes the stream: the node at its other end. */
+  readonly via?: string | undefined;
 }
 
 /**

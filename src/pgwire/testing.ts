@@ -575,7 +575,8 @@ export class FakeRelay implements Relay {
     if (!this.isUp) throw new DbError("connectionFailure", "nobody listens there");
     const [here, there] = streamPair(this.slowBytes, this.pieceBytes);
     this.streams.add(here);
-    this.homeWire.acceptRelayed(there, JSON.parse(JSON.stringify(head)) as RelayHead, "here", this.bundle());
+    const sent = JSON.parse(JSON.stringify(head)) as RelayHead;
+    this.homeWire.acceptRelayed(there, { ...sent, via: "here" }, this.bundle());
     return here;
   }
   async cancel(pid: number, key: Uint8Array): Promise<void> {

@@ -102,6 +102,7 @@ export {
   type ScramVerifier,
 } from "./scram.js";
 export {
+  checkShare,
   combineShares,
   readShare,
   type ShareFacts,

@@ -141,6 +141,11 @@ export function readShare(text: string): ShareFacts {
   return { needed, total, index, set, fingerprint };
 }
 
+/** Of a share among others, which one is wrong: `given` is its place, from 1. Throws as `readShare`. */
+export function checkShare(text: string, given: number): void {
+  parseShare(text, given).bytes.fill(0);
+}
+
 /**
  * The key that was split, in PKCS #8: for `CaStore.seal`, which zeroes it. Blank in and around a share does not matter, nor does
  * the case of letters; more shares than needed are checked and not used.

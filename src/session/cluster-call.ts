@@ -4,6 +4,7 @@
  *
  * Invariant: what is asked of the cluster was told to the audit before (AUD-8).
  */
+import type { EventType } from "../audit/index.js";
 import { DbError } from "../base/errors.js";
 import { nearest } from "../base/nearest.js";
 import type {
@@ -143,11 +144,18 @@ export function textOf(value: ClusterValue): string {
   }
 }
 
+export interface Rows {
+  readonly rows: readonly (readonly Value[])[];
+}
+
 /** What is no change by itself, and may answer rows. */
 export interface Errand {
   readonly privilege: ClusterPrivilege;
   readonly columns: readonly OutputColumn[] | undefined;
-  readonly run: (call: Call) => Promise<readonly Value[] | undefined>;
+  /** What tells of it in the audit; by default CLUSTER_ADMIN. */
+  readonly event?: EventType | undefined;
+  /** One row, or several. */
+  readonly run: (call: Call) => Promise<readonly Value[] | Rows | undefined>;
 }
 /** Waits for the control plane; a statement that is cancelled meanwhile may still have been carried out. */
 export async function answered<T>(session: ServerSession, ask: () => Promise<T>): Promise<T> {

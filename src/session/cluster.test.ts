@@ -1,4 +1,5 @@
 /** Administrative statements over both protocols, against a control plane of plain Maps. */
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { DbError } from "../base/errors.js";
 import { ChurnWindow, roleBits } from "../cluster/index.js";
@@ -10,7 +11,13 @@ import { type NodeCore, openCore } from "../node.js";
 import type { Log } from "../observe/index.js";
 import { hostClock, hostRandom } from "../platform/host.js";
 import type { Clock, Platform } from "../platform/index.js";
-import { type KeyAndCertificate, nodeRequest } from "../security/index.js";
+import {
+  fingerprintOf,
+  type KeyAndCertificate,
+  nodeRequest,
+  readShare,
+  splitKey,
+} from "../security/index.js";
 import { createCa, issueNodeCertificate } from "../security/testing.js";
 import { simPlatform } from "../sim/platform.js";
 import { simTrust } from "../sim/trust.js";
@@ -125,13 +132,14 @@ function start(options: ConstructorParameters<typeof FakeClusterAdmin>[0] = {}):
   });
   session = open();
 }
-function open(): Session {
+function open(remoteAddress = "", via?: string): Session {
   return server.openSession({
     user: "admin",
     database: "test",
     settings: new Map([["TimeZone", "UTC"]]),
-    remoteAddress: "",
+    remoteAddress,
     encrypted: false,
+    via,
   });
 }
 
@@ -333,15 +341,27 @@ describe.each([
       "22023 the certificate request cannot be read (It takes PEM, or the base64 of the DER.)",
     ],
     [
+      "ALTER CLUSTER CA POLICY EXTEND OVERLAP BY '1 day'",
+      "55000 no rotation of the certificate authority is under way",
+    ],
+    [
       "ALTER CLUSTER CA POLICY CUTOVER TO NEW CA",
       "55000 no rotation of the certificate authority is under way",
     ],
     [
       "ALTER CLUSTER CA POLICY EMERGENCY REVOKE CA 'x' REPLACE WITH 'y'",
-      "0A000 ALTER CLUSTER CA POLICY EMERGENCY REVOKE CA is not supported yet",
+      '42704 certificate authority "x" is not trusted',
     ],
-    ["BACKUP CA KEY SHARES 3 OF 5", "0A000 BACKUP CA KEY is not supported yet"],
-    ["RECOVER CA KEY SHARES ('a', 'b')", "0A000 RECOVER CA KEY is not supported yet"],
+    [
+      "BACKUP CA KEY SHARES 1 OF 5",
+      "22023 a key is not split into 5 shares of which 1 suffice (SHARES m OF n takes m from 2 to n, and n up to 255.)",
+    ],
+    [
+      "BACKUP CA KEY SHARES 3 OF 256",
+      "22023 a key is not split into 256 shares of which 3 suffice (SHARES m OF n takes m from 2 to n, and n up to 255.)",
+    ],
+    ["BACKUP CA KEY SHARES 3", "42601 syntax error at end of input"],
+    ["RECOVER CA KEY FROM SHARES 'a'", "22023 the share given as number 1 is mistyped"],
     ["ALTER CLUSTER SET replication.factor = $1", '42601 syntax error at or near "$1"'],
     ["DISABLE NODE n3", "42601 syntax error at end of input"],
     ["ALTER CLUSTER REMOVE NODE n3 GRACEFUL FORCE", "42601 GRACEFUL and FORCE exclude each other"],
@@ -394,6 +414,150 @@ describe.each([
     admin.answer = { revoked: [] };
     expect((await run(`REVOKE CERTIFICATE '${serial}'`)).notices.map(({ message }) => message)).toEqual([
       "the certificate is revoked already",
+    ]);
+  });
+
+  it("revokes a CA in an emergency, which the audit tells of as critical", async () => {
+    const ca = await createCa(fakeClusterUuid, hostClock, hostRandom);
+    const { certificatePem } = ca;
+    admin.answer = { id: second, authorityPem: certificatePem };
+    const authority = "ab".repeat(32);
+    const trusted = { certificatePem, primary: true, trustedFrom: 0, trustedUntil: undefined };
+    Object.assign(admin.view, {
+      authorities: [{ ...trusted, fingerprint: authority, crlPem: undefined }],
+    });
+    const spelled = authority.toUpperCase().match(/../g)!.join(":");
+    const urgent = { kind: "emergency", authority, certificatePem, by: "admin" };
+    const row = [second, fingerprintOf(new X509Certificate(certificatePem))];
+    const plain = `ALTER CLUSTER CA POLICY EMERGENCY REVOKE CA '${spelled}' REPLACE WITH '${certificatePem}'`;
+    const sink = await run(plain);
+    expect(admin.asked.at(-1)).toEqual({ ...urgent, immediate: false });
+    expect(sink.rowsSeen).toEqual([row]);
+    expect(sink.notices.map(({ message }) => message)).toEqual([
+      "nodes without a certificate of the new CA are left behind in 10min",
+    ]);
+    expect((await run(`${plain} FORCE IMMEDIATE`)).notices).toEqual([]);
+    expect(admin.asked.at(-1)).toEqual({ ...urgent, immediate: true });
+    for (const uuid of [second, third]) admin.view.members.delete(uuid);
+    const events = "SELECT severity, event_type FROM sys.audit_events ORDER BY event_sequence DESC LIMIT 20";
+    expect((await simple(events)).rowsSeen).toContainEqual(["CRITICAL", "CA_EMERGENCY"]);
+  });
+
+  it("extends an overlap from its end on, or from now if that is over", async () => {
+    const id = "0190a8c0-0000-7000-8000-0000000000aa";
+    const one = { certificatePem: "", trustedFrom: 0, crlPem: undefined };
+    const day = 86_400_000;
+    for (const [end, until] of [
+      [now + day, now + 8 * day],
+      [now - day, now + 7 * day],
+    ] as const) {
+      Object.assign(admin.view, {
+        rotation: { id },
+        authorities: [
+          { ...one, fingerprint: "aa", primary: false, trustedUntil: end },
+          { ...one, fingerprint: "bb", primary: true, trustedUntil: undefined },
+        ],
+      });
+      await run("ALTER CLUSTER CA POLICY EXTEND OVERLAP BY '7 days'");
+      expect(admin.changes.at(-1)!.change).toEqual({ kind: "extendOverlap", id, until });
+    }
+    for (const [text, message] of [
+      ["soon", 'invalid extension: "soon"'],
+      ["0s", "an overlap is extended by more than 0 and at most 366 days"],
+      ["367 days", "an overlap is extended by more than 0 and at most 366 days"],
+    ])
+      await expect(run(`ALTER CLUSTER CA POLICY EXTEND OVERLAP BY '${text}'`)).rejects.toMatchObject({
+        message,
+      });
+  });
+
+  it("makes a CA where it is told", async () => {
+    const ca = await createCa(fakeClusterUuid, hostClock, hostRandom);
+    admin.answer = { authorityPem: ca.certificatePem };
+    await run('CREATE CA ON NODE "node-2"');
+    expect(admin.asked.at(-1)).toEqual({ kind: "createCa", node: second, by: "admin" });
+  });
+
+  it("gives shares of the CA's key out and takes them, and shows them nowhere else", async () => {
+    const ca = await createCa(fakeClusterUuid, hostClock, hostRandom);
+    const pkcs8 = createPrivateKey(ca.keyPem).export({ format: "der", type: "pkcs8" });
+    const split = (needed: number, total: number): Promise<string[]> =>
+      splitKey(pkcs8, ca.certificatePem, hostRandom, { needed, total });
+    const shares = await split(3, 5);
+    const by = "admin";
+    admin.answer = { authorityPem: ca.certificatePem, shares };
+    for (const sql of ["BACKUP CA KEY", "BACKUP CA KEY SHARES 3 OF 5"]) {
+      const sink = await run(sql);
+      expect(admin.asked.at(-1)).toEqual({ kind: "splitKey", needed: 3, total: 5, by });
+      expect(names(sink.described)).toEqual(["number", "share", "share_set", "fingerprint"]);
+      const { set, fingerprint } = readShare(shares[0]!);
+      expect(sink.rowsSeen).toEqual(shares.map((share, at) => [String(at + 1), share, set, fingerprint]));
+    }
+
+    const list = shares.slice(0, 3).map((one) => `'${one}'`);
+    const node = fakeNodeUuid;
+    for (const sql of [
+      `RECOVER CA KEY FROM SHARES ${list.join(", ")}`,
+      `recover /* as told */ ca key from shares (${list.join(", ")})`,
+    ]) {
+      const sink = await run(sql);
+      expect(admin.asked.at(-1)).toEqual({ kind: "recoverKey", node, shares: shares.slice(0, 3), by });
+      expect(sink.rowsSeen).toEqual([[readShare(shares[0]!).fingerprint, "node-1"]]);
+    }
+
+    // What somebody mistypes is a share all the same.
+    const wrong = shares[1]!.replace(/.$/, (last) => (last === "0" ? "1" : "0"));
+    const statements = [
+      [`RECOVER CA KEY FROM SHARES '${shares[0]}', '${wrong}'`, "22023 share 2 is mistyped"],
+      [`RECOVER CA KEY FROM SHARES '${shares[0]}' '${shares[1]}'`, '42601 syntax error at or near "***"'],
+      [`RECOVER CA KEY FROM SHARES ${shares[0]}`, /^42601 /],
+      [`RECOVER CA KEY SHARES '${shares[0]}'`, '42601 syntax error at or near "SHARES"'],
+      [`RECOVER CA KEY FROM SHARES '${shares[0]}`, "42601 unterminated quoted string"],
+      [`SELECT '${shares[0]}'::int`, /^22P02 /],
+    ] as const;
+    const said: string[] = [];
+    const watcher = open();
+    for (const [sql, wanted] of statements) {
+      await simple("SET log_min_duration_statement = 0");
+      const error = await failure(run(sql));
+      if (typeof wanted === "string") expect(shown(error)).toBe(wanted);
+      else expect(shown(error)).toMatch(wanted);
+      if (!sql.startsWith("SELECT")) said.push(shown(error), JSON.stringify(error.fields));
+      for (const view of ["pg_stat_activity", "sys.sessions"])
+        said.push(JSON.stringify((await simple(`SELECT * FROM ${view}`, watcher)).rowsSeen));
+    }
+    watcher.close();
+    said.push(JSON.stringify(logged));
+    // The others' chains are not here.
+    for (const uuid of [second, third]) admin.view.members.delete(uuid);
+    said.push(JSON.stringify((await simple("SELECT * FROM sys.audit_events")).rowsSeen));
+    for (const share of shares) {
+      const secret = share.split("-")[7]!;
+      for (const text of said) expect(text).not.toContain(secret.slice(0, 24));
+    }
+    for (const text of said.slice(-2)) expect(text).toContain("RECOVER CA KEY");
+  });
+
+  it("gives no shares to who can be read along", async () => {
+    session.close();
+    session = open("192.0.2.1:4711");
+    const error = await failure(run("BACKUP CA KEY"));
+    expect(shown(error)).toBe("55000 shares of a key are not sent over a connection without TLS");
+    expect(admin.asked).toEqual([]);
+  });
+
+  it("brings the key to the node that the client is connected to", async () => {
+    const ca = await createCa(fakeClusterUuid, hostClock, hostRandom);
+    const pkcs8 = createPrivateKey(ca.keyPem).export({ format: "der", type: "pkcs8" });
+    const shares = await splitKey(pkcs8, ca.certificatePem, hostRandom, { needed: 2, total: 2 });
+    admin.answer = { authorityPem: ca.certificatePem };
+    session.close();
+    session = open("192.0.2.1:4711", second);
+    const sink = await run(`RECOVER CA KEY FROM SHARES '${shares[0]}', '${shares[1]}'`);
+    expect(admin.asked.at(-1)).toEqual({ kind: "recoverKey", node: second, shares, by: "admin" });
+    expect(sink.rowsSeen).toEqual([[readShare(shares[0]!).fingerprint, "node-2"]]);
+    expect(sink.notices.map(({ message }) => message)).toEqual([
+      "the shares came over a connection without TLS: replace the CA (ROTATE CA)",
     ]);
   });
 

@@ -9,6 +9,7 @@
  * Invariants: a change is handed in once, outside any transaction (SQL-3); neither keys nor tokens reach the log.
  */
 import { X509Certificate } from "node:crypto";
+import type { EventType } from "../audit/index.js";
 import { assert, DbError, notSupported } from "../base/errors.js";
 import { Wait } from "../base/wait.js";
 import type {
@@ -21,13 +22,29 @@ import type {
   Role,
   Rotation,
 } from "../cluster/contract.js";
-import { isVoting, leftBehind, quorumOf, roleBits, roleOf, rolesFrom } from "../cluster/index.js";
+import {
+  isVoting,
+  leftBehind,
+  overlapEnd,
+  overlapMaxMs,
+  quorumOf,
+  roleBits,
+  roleOf,
+  rolesFrom,
+} from "../cluster/index.js";
 import { durationMs, nearestSetting, normalizeSetting, settingDef } from "../cluster/settings.js";
 import type { ObjectId } from "../model/schema.js";
 import { sysSchemaId } from "../model/schema.js";
 import { parseUuid } from "../model/uuid.js";
 import type { Interval, PgArray, Value } from "../model/value.js";
-import { checkPeer, fingerprintOf, publicKeyOf } from "../security/index.js";
+import {
+  checkPeer,
+  checkShare,
+  fingerprintOf,
+  publicKeyOf,
+  readShare,
+  usualShares,
+} from "../security/index.js";
 import type { ClusterStatement } from "../sql/ast.js";
 import type { OutputColumn } from "../sql/plan.js";
 import { statementText } from "./audit.js";
@@ -37,6 +54,7 @@ import {
   Call,
   type ClusterPrivilege,
   type Errand,
+  type Rows,
   requirePrivilege,
   textOf,
 } from "./cluster-call.js";
@@ -78,6 +96,13 @@ const statusColumns: readonly OutputColumn[] = [
 const tokenColumns: readonly OutputColumn[] = [column("join_token", 25), column("command", 25)];
 const rotationColumns: readonly OutputColumn[] = [column("rotation_uuid", 2950), column("fingerprint", 25)];
 const authorityColumns: readonly OutputColumn[] = [column("fingerprint", 25), column("certificate", 25)];
+const shareColumns: readonly OutputColumn[] = [
+  column("number", 23),
+  column("share", 25),
+  column("share_set", 25),
+  column("fingerprint", 25),
+];
+const keyColumns: readonly OutputColumn[] = [column("fingerprint", 25), column("node_name", 25)];
 const issuedColumns: readonly OutputColumn[] = [
   column("serial", 25),
   column("not_after", 1184),
@@ -186,13 +211,14 @@ const actions: Readonly<Record<string, Action>> = {
     privilege: "CLUSTER_CA_ADMIN",
     change: (call) => ({ kind: "cancelOverlap", id: runningRotation(call).id }),
   },
+  "ALTER CLUSTER CA POLICY EXTEND OVERLAP BY": { privilege: "CLUSTER_CA_ADMIN", change: extendOverlap },
 };
 
-const ofCa = (run: Errand["run"], columns?: readonly OutputColumn[]): Errand => ({
-  privilege: "CLUSTER_CA_ADMIN",
-  columns,
-  run,
-});
+const ofCa = (
+  run: Errand["run"],
+  columns?: readonly OutputColumn[],
+  event: EventType = "CLUSTER_ADMIN",
+): Errand => ({ privilege: "CLUSTER_CA_ADMIN", columns, run, event });
 const asked: Readonly<Record<string, Errand>> = {
   "ALTER CLUSTER ADD NODE": { privilege: "CLUSTER_MEMBERSHIP_ADMIN", columns: tokenColumns, run: invite },
   "ROTATE CA": ofCa(rotateCa, rotationColumns),
@@ -201,6 +227,9 @@ const asked: Readonly<Record<string, Errand>> = {
   "ISSUE CERTIFICATE": ofCa(issueCertificate, issuedColumns),
   "ALTER CLUSTER CA POLICY BEGIN OVERLAP WITH NEW CA CERTIFICATE": ofCa(beginOverlap, rotationColumns),
   ...bundleErrands,
+  "ALTER CLUSTER CA POLICY EMERGENCY REVOKE CA": ofCa(replaceCa, rotationColumns, "CA_EMERGENCY"),
+  "BACKUP CA KEY": ofCa(backupKey, shareColumns, "CA_KEY_CUSTODY"),
+  "RECOVER CA KEY": ofCa(recoverKey, keyColumns, "CA_KEY_CUSTODY"),
 };
 
 function headOf({ command, clauses }: ClusterStatement): string {
@@ -216,11 +245,11 @@ export async function runCluster(session: ServerSession, ast: ClusterStatement):
   const action = actions[head];
   const errand = asked[head];
   if (action === undefined && errand === undefined) throw notSupported(head, ast.position);
-  // Not the text of a certificate or a request: it is long, and says nothing to who reads the log.
+  // Not the text of a certificate or a request: it is long, and says nothing to who reads the log. Shares are secrets.
   const target =
     ast.name ??
     ast.clauses
-      .filter(({ name }) => !/csr|certificate$|replace with/.test(name))
+      .filter(({ name }) => !/csr|certificate$|replace with|shares/.test(name))
       .flatMap(({ values }) => values.flatMap((value) => ("text" in value ? [value.text] : [])))[0];
   const fields = { user: session.role.name, target, pid: session.pid, ...session.traceFields };
   const { audit } = session.server;
@@ -231,7 +260,7 @@ export async function runCluster(session: ServerSession, ast: ClusterStatement):
     ...statementText(session.activity.query),
   };
   const call = new Call(session, ast, () =>
-    audit.written("CLUSTER_ADMIN", { ...told, outcome: "begun" }, session),
+    audit.written(errand?.event ?? "CLUSTER_ADMIN", { ...told, outcome: "begun" }, session),
   );
   try {
     session.refuseInBlock(ast.command);
@@ -240,9 +269,9 @@ export async function runCluster(session: ServerSession, ast: ClusterStatement):
     const row = errand === undefined ? await carryOut(call, action!) : await errand.run(call);
     session.server.log(`administration: ${head}`, fields);
     const columns = errand?.columns;
-    return row === undefined || columns === undefined
-      ? { tag: ast.command }
-      : { tag: ast.command, columns, rows: [[...row]] };
+    if (row === undefined || columns === undefined) return { tag: ast.command };
+    const rows = "rows" in row ? row.rows.map((one) => [...one]) : [[...row]];
+    return { tag: ast.command, columns, rows };
   } catch (error) {
     // SQL-8: refused ones are recorded too.
     if (error instanceof DbError) {
@@ -442,21 +471,23 @@ const windowMsMax = 366 * 86_400_000;
 
 function windowOf(call: Call): number {
   if (!call.has("stability window")) return windowMsUsual;
-  const text = call.text("stability window");
-  let ms: number;
+  const ms = durationIn(call, "stability window", "stability window");
+  if (ms >= 0 && ms <= windowMsMax) return ms;
+  throw new DbError("invalidParameterValue", "a stability window lasts from 0 to 366 days");
+}
+function durationIn(call: Call, clause: string, what: string): number {
+  const text = call.text(clause);
   try {
-    ms = durationMs(text);
+    return durationMs(text);
   } catch (error) {
     if (!(error instanceof DbError)) throw error;
     throw new DbError(
       "invalidParameterValue",
-      `invalid stability window: "${text}"`,
+      `invalid ${what}: "${text}"`,
       { hint: "It is a duration, such as '10 s' or '1 hour'." },
       error,
     );
   }
-  if (ms >= 0 && ms <= windowMsMax) return ms;
-  throw new DbError("invalidParameterValue", "a stability window lasts from 0 to 366 days");
 }
 
 async function rotateCa(call: Call): Promise<Value[]> {
@@ -474,16 +505,49 @@ function rotationRow({ id, authorityPem }: AuthorityAnswer): Value[] {
 }
 
 async function createCa(call: Call): Promise<Value[]> {
-  const { authorityPem } = await ask(call, { kind: "createCa", by: call.session.role.name });
+  const by = call.session.role.name;
+  const node = call.has("on node") ? call.member(call.text("on node")).uuid : undefined;
+  const { authorityPem } = await ask(call, { kind: "createCa", by, ...(node !== undefined && { node }) });
   if (authorityPem === undefined)
     throw new DbError("protocolViolation", "the node that keeps the CA's key has made no CA");
   return [fingerprintOf(new X509Certificate(authorityPem)), authorityPem];
+}
+
+/** CA-37, CA-38. */
+async function replaceCa(call: Call): Promise<Value[]> {
+  const { view, session } = call;
+  const clause = "ca policy emergency revoke ca";
+  const authority = call.text(clause).toLowerCase().replaceAll(":", "");
+  if (![...view.authorities, ...view.pinnedAuthorities].some((one) => one.fingerprint === authority))
+    throw new DbError("undefinedObject", `certificate authority "${call.text(clause)}" is not trusted`, {
+      hint: "sys.certificate_authorities lists the fingerprints.",
+    });
+  const certificatePem = pemIn(call, "replace with", "CERTIFICATE");
+  const immediate = call.has("force immediate");
+  const by = session.role.name;
+  const answer = await ask(call, { kind: "emergency", authority, certificatePem, immediate, by });
+  if (!immediate)
+    call.notice(
+      "01000",
+      `nodes without a certificate of the new CA are left behind in ${view.setting("ca.emergency_window")}`,
+    );
+  return rotationRow(answer);
 }
 
 function runningRotation(call: Call): Rotation {
   const { rotation } = call.view;
   if (rotation !== undefined) return rotation;
   throw new DbError("objectNotInPrerequisiteState", "no rotation of the certificate authority is under way");
+}
+
+/** From its end on, or from now if that is over. */
+function extendOverlap(call: Call): ClusterChange {
+  const { id } = runningRotation(call);
+  const ms = durationIn(call, "ca policy extend overlap by", "extension");
+  if (ms <= 0 || ms > overlapMaxMs)
+    throw new DbError("invalidParameterValue", "an overlap is extended by more than 0 and at most 366 days");
+  const now = Math.floor(call.session.clock.now());
+  return { kind: "extendOverlap", id, until: Math.max(now, overlapEnd(call.view)) + ms };
 }
 
 function cutOverCa(call: Call): ClusterChange {
@@ -547,6 +611,68 @@ async function issueCertificate(call: Call): Promise<Value[]> {
   if (certificatePem === undefined || certificate === undefined)
     throw new DbError("protocolViolation", "the node that keeps the CA's key has issued nothing");
   return [certificate.serial, Math.round((certificate.notAfter - postgresEpochMs) * 1000), certificatePem];
+}
+
+/** Of BACKUP CA KEY (spec/03, 15). */
+async function backupKey(call: Call): Promise<Rows> {
+  const { start, role } = call.session;
+  const count = (clause: string, usual: number): number => {
+    const text = call.has("shares") ? call.text(clause) : String(usual);
+    if (/^\d{1,3}$/.test(text)) return Number(text);
+    throw new DbError("invalidParameterValue", `"${text}" is no number of shares`);
+  };
+  const needed = count("shares", usualShares.needed);
+  const total = count("of", usualShares.total);
+  if (needed < 2 || needed > total || total > 255)
+    throw new DbError(
+      "invalidParameterValue",
+      `a key is not split into ${total} shares of which ${needed} suffice`,
+      {
+        detail: "SHARES m OF n takes m from 2 to n, and n up to 255.",
+      },
+    );
+  if (!isPrivate(start))
+    throw new DbError(
+      "objectNotInPrerequisiteState",
+      "shares of a key are not sent over a connection without TLS",
+      {
+        hint: "Connect with sslmode=require.",
+      },
+    );
+  const { shares, authorityPem } = await ask(call, { kind: "splitKey", needed, total, by: role.name });
+  if (shares?.length !== total || authorityPem === undefined)
+    throw new DbError("protocolViolation", "the node that keeps the CA's key has not split it");
+  const facts = shares.map(readShare);
+  call.session.server.log("administration: the CA's key was given out in shares", {
+    user: role.name,
+    needed,
+    total,
+    share_set: facts[0]!.set,
+    fingerprint: facts[0]!.fingerprint,
+  });
+  return { rows: shares.map((share, at) => [at + 1, share, facts[at]!.set, facts[at]!.fingerprint]) };
+}
+
+/** Nobody on the way can read along. */
+function isPrivate({ encrypted, remoteAddress }: ServerSession["start"]): boolean {
+  return encrypted || /^(127\.[\d.]+(:\d+)?|\[?::1\]?(:\d+)?|)$/.test(remoteAddress);
+}
+
+async function recoverKey(call: Call): Promise<Value[]> {
+  const { start, role } = call.session;
+  const shares = call.texts("from shares");
+  if (shares.length > 255) throw new DbError("invalidParameterValue", "no set has more than 255 shares");
+  // Each by itself: what is wrong with them is to be told here, and not to be sent about.
+  for (const [at, text] of shares.entries()) checkShare(text, at + 1);
+  if (!isPrivate(start))
+    call.notice("01000", "the shares came over a connection without TLS: replace the CA (ROTATE CA)");
+  // Where the client is: its session may run at another node.
+  const node = start.via ?? call.self.uuid;
+  const { authorityPem } = await ask(call, { kind: "recoverKey", node, shares, by: role.name });
+  if (authorityPem === undefined)
+    throw new DbError("protocolViolation", "the node has not brought the CA's key back");
+  const name = call.view.members.get(node)?.name ?? node;
+  return [fingerprintOf(new X509Certificate(authorityPem)), name];
 }
 
 function requireRole(call: Call, name: string): void {

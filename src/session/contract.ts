@@ -66,6 +66,8 @@ export interface SessionStart {
   readonly certificate?: ClientCertificate | undefined;
   /** When it logged in, milliseconds since 1970; undefined: now. */
   readonly authenticatedAt?: number | undefined;
+  /** The node that the client is connected to, where it is another one. */
+  readonly via?: string | undefined;
   /** The connection, for what reaches a client outside a statement. Always given by the wire listener. */
   readonly client?: ClientChannel | undefined;
 }

@@ -5,7 +5,7 @@
  * Invariant: what is not sure to be harmless is replaced: a literal behind such a word counts as a secret however it is
  * written, and so do all of a list.
  */
-import { mentionsSecret, secretWord } from "../base/secret-words.js";
+import { mentionsSecret, secretWord, withoutShares } from "../base/secret-words.js";
 
 /** Passed over between such a word and its literal. */
 const between = /^(is|as|to|=|:=|=>|,|\(|encrypted|unencrypted|ca|u&|e|b|x|n)$/i;
@@ -39,7 +39,7 @@ export function redacted(sql: string): string {
     const isDollar = token.length > 1 && token.startsWith("$") && token.endsWith("$");
     if (token === "'" || isDollar) {
       const end = isDollar ? endOfDollar(sql, at, token) : endOfString(sql, at, /^e$/i.test(previous));
-      text += secret ? mark : sql.slice(at, end);
+      text += secret ? mark : withoutShares(sql.slice(at, end));
       piece.lastIndex = end;
       previous = "";
       continue;
@@ -51,7 +51,8 @@ export function redacted(sql: string): string {
     else if (!between.test(token)) secret = false;
     previous = token;
   }
-  return text.trim();
+  // One that was typed without quotes is many words.
+  return withoutShares(text).trim();
 }
 
 function endOfComment(sql: string, at: number): number {

@@ -157,6 +157,8 @@ export class Clients {
         const windowMs = random.below(4) * 1000;
         return this.ask(process, "rotate", () => plane.authority({ kind: "rotate", windowMs, by: "admin" }));
       }
+      case "emergency":
+        return random.below(6) > 0 ? this.setting(process) : this.#emergency(process, plane);
       case "cutover": {
         const { latest } = plane.cluster;
         if (latest?.state !== "CONVERGING") return this.setting(process);
@@ -226,6 +228,29 @@ export class Clients {
       if (opened.outcome !== "done" || !process.isUp || process.stopping) return opened;
     }
     return publish({ kind: "draft", draft });
+  }
+
+  /** The CA is believed no more: a new one takes its place, or the one that is on its way already; or what is under way ends now. */
+  async #emergency(process: ControlProcess, plane: ControlPlane): Promise<Asked> {
+    const { authorities, rotation } = plane.cluster;
+    const by = "admin";
+    const primary = authorities.find((one) => one.primary)!;
+    if (rotation !== undefined && process.random.below(3) > 0) {
+      const { certificatePem } = primary;
+      const immediate = process.random.below(2) === 0;
+      return this.ask(process, "emergency", () =>
+        plane.authority({ kind: "emergency", authority: rotation.from, certificatePem, immediate, by }),
+      );
+    }
+    let certificatePem = "";
+    const made = await this.ask(process, "emergency", async () => {
+      certificatePem = (await plane.authority({ kind: "createCa", by })).authorityPem!;
+    });
+    if (made.outcome !== "done") return made;
+    const authority = primary.fingerprint;
+    return this.ask(process, "emergency", () =>
+      plane.authority({ kind: "emergency", authority, certificatePem, immediate: false, by }),
+    );
   }
 
   #move(

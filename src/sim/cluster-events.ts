@@ -86,6 +86,8 @@ export const sometimes = [
   "CAs exchanged again",
   "security bundle published",
   "security bundle brought back",
+  "CA replaced in an emergency",
+  "member left behind by an emergency",
   "rival epoch refused at apply",
   "wall clock jumped",
   "pause longer than an election",

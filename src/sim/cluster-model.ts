@@ -68,6 +68,7 @@ export class Model {
   #wasDisabled = new Set<string>();
   #someRemoved = false;
   #rotations = 0;
+  #emergencies = 0;
   /** Index of the entry by which a member was removed, and when the model saw it. */
   readonly removedAt = new Map<string, { readonly index: number; readonly atMs: number }>();
 
@@ -173,6 +174,11 @@ export class Model {
         this.#checkConverged(latest.epoch.number, this.#enabled(), attestations);
     }
     this.#noteMembers(index);
+    const urgent = cluster.pastRotations.filter((one) => one.outcome === "EMERGENCY").length;
+    if (urgent > this.#emergencies) {
+      this.#emergencies = urgent;
+      this.#log.sometimes("CA replaced in an emergency");
+    }
     const past = cluster.pastRotations.filter((one) => one.outcome === "DONE").length;
     if (past > this.#rotations) {
       this.#rotations = past;
@@ -311,7 +317,7 @@ export class Model {
     asked.outcome = "done";
     const proposal = asked.origin === undefined ? undefined : this.proposals.get(asked.origin);
     // Whoever keeps the CA's key makes it of its own.
-    if (asked.what === "rotate" || asked.what === "publish") return;
+    if (asked.what === "rotate" || asked.what === "publish" || asked.what === "emergency") return;
     if (proposal?.accepted !== 1)
       this.#log.violated("an answered change is made", `${asked.what} of ${asked.node} (${asked.origin})`);
   }

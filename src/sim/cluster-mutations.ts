@@ -298,6 +298,15 @@ export const mutations: readonly Mutation[] = [
       }),
   },
   {
+    name: "in an emergency the pins do not hold for a moment",
+    swarm: { ...busy, faults: ["kill", "pauseLeader"], operations: ["set", "emergency"] },
+    install: () => {
+      const own = Object.getOwnPropertyDescriptor(ClusterState.prototype, "pinnedAuthorities")!;
+      Object.defineProperty(ClusterState.prototype, "pinnedAuthorities", { ...own, get: () => [] });
+      return () => Object.defineProperty(ClusterState.prototype, "pinnedAuthorities", own);
+    },
+  },
+  {
     name: "storage does not follow what other nodes make",
     swarm: whole,
     fromControl: ({ plane }) => {

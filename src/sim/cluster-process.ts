@@ -485,7 +485,11 @@ export class ControlProcess {
     this.#handler(message);
     // Main has no connections of its own here; that it has gone over to a new certificate it says all the same.
     if (message.kind === "status" && this.plane?.cluster.rotation !== undefined)
-      this.plane.noteSeen(this.plane.cluster.members.get(this.member.uuid)?.certFingerprint ?? "", new Map());
+      this.plane.noteSeen(
+        this.plane.cluster.members.get(this.member.uuid)?.certFingerprint ?? "",
+        new Map(),
+        0,
+      );
     if (message.kind !== "passed") return;
     const barrier = this.#tickets.get(message.ticket);
     this.#tickets.delete(message.ticket);

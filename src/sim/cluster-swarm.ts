@@ -43,11 +43,18 @@ export const operations = [
   "rival",
   "read",
   "nonsense",
+  "emergency",
 ] as const;
 export type Operation = (typeof operations)[number];
 
 /** They leave fewer who decide. */
-export const takesVotes: ReadonlySet<Operation> = new Set(["cutover", "disable", "remove", "roles"]);
+export const takesVotes: ReadonlySet<Operation> = new Set([
+  "cutover",
+  "disable",
+  "remove",
+  "roles",
+  "emergency",
+]);
 
 export interface Swarm {
   readonly seed: number;
@@ -88,7 +95,8 @@ export function swarmOf(seed: number): Swarm {
   const one = <T>(...from: readonly T[]): T => from[random.below(from.length)]!;
   const some = <T>(from: readonly T[], chance: number): T[] => from.filter(() => random.fraction() < chance);
   const chosenFaults = some(faults, 0.45);
-  const chosenOperations = some(operations, 0.6);
+  const usual: readonly Operation[] = operations.filter((one) => one !== "emergency");
+  const chosenOperations = some(usual, 0.6);
   const isWhole = seed % 10 === 0;
   // A folder may be lost only where nothing else takes votes.
   const losesFolder = seed % 5 === 3;
@@ -96,6 +104,9 @@ export function swarmOf(seed: number): Swarm {
   const mayRotate = !losesFolder && !chosenFaults.includes("putBack");
   const isChosen = (one: Operation): boolean =>
     (!losesFolder || !takesVotes.has(one)) && (mayRotate || one !== "rotate");
+  // Drawn from a stream of its own: what other seeds are was known before there were emergencies.
+  const isEmergency = new SimRandom(Math.imul(seed, 0x85ebca6b) ^ 0x1b873593).below(4) === 0;
+  if (isEmergency && mayRotate) chosenOperations.push("emergency");
   if (losesFolder) chosenFaults.push("putBack", "putBack", "putBack");
   const spikes = one([0, 0], [0.01, 20], [0.05, 20], [0.01, 200], [0.001, 1500]);
   return {

@@ -198,6 +198,9 @@ class Cluster implements World, Patients {
     for (const [key, value] of [
       ["membership.failure_timeout", `${failureTimeoutMs}ms`],
       ["membership.removal_grace", `${removalGraceMs}ms`],
+      ...(this.swarm.operations.includes("emergency")
+        ? [["ca.emergency_window", this.swarm.seed % 3 === 0 ? "6s" : "1s"] as const]
+        : []),
     ] as const)
       await this.#clients.change(founder.process!, { kind: "set", key, value });
     while (this.#following().length < this.swarm.nodes && this.log.violation === undefined)
@@ -475,8 +478,27 @@ class Cluster implements World, Patients {
     this.#adding = false;
   }
 
+  /** Whose CA is gone is let in by nobody: an administrator brings it back, or removes it. */
+  #noteLeftBehind(): void {
+    const { cluster } = this.model.state;
+    for (const member of this.members) {
+      const known = cluster.members.get(member.uuid);
+      const issuer = known?.certificate?.issuer;
+      if (member.gone || issuer === undefined || known?.state === "REMOVED") continue;
+      const trusted = [...cluster.authorities, ...cluster.pinnedAuthorities];
+      if (trusted.some((one) => one.fingerprint === issuer)) continue;
+      this.log.sometimes("member left behind by an emergency");
+      this.log.note(`${member.name} is left behind`);
+      if (known?.state === "ENABLED" || member.founder)
+        this.log.violated("who is left behind has no vote", `${member.name} is ${known?.state}`);
+      member.gone = true;
+      this.crash(member, false);
+    }
+  }
+
   /** Newcomers that the log has taken in. */
   #startKnown(): void {
+    this.#noteLeftBehind();
     const { members } = this.model.state.cluster;
     for (const member of this.members) {
       const known = members.get(member.uuid);

@@ -5,6 +5,7 @@
  * What a real node keeps in `tls/` and `ca/` lies in the same folders of its simulated disk, and is lost or put back with it.
  */
 import { hash } from "node:crypto";
+import { DbError } from "../base/errors.js";
 import type { CertificateFacts, Pki, RevocationList, Signer } from "../cluster/contract.js";
 import {
   bundleDigest,
@@ -247,8 +248,15 @@ export function simTrust(
           const refuse = (condition: string): PeerVerdict => ({ condition, message: condition, node });
           const { authorities } = cluster;
           const isNew = !cluster.members.has(nodeUuid);
+          const isPinned =
+            cluster.members.has(node) && cluster.pinnedAuthorities.some((one) => one.fingerprint === issuer);
           const isIssuers = isNew && readShown(current)?.issuer === issuer;
-          if (authorities.length > 0 && !isIssuers && !authorities.some((one) => one.fingerprint === issuer))
+          if (
+            authorities.length > 0 &&
+            !isIssuers &&
+            !isPinned &&
+            !authorities.some((one) => one.fingerprint === issuer)
+          )
             return refuse("UNTRUSTED_CA");
           if (theirs !== clusterUuid) return refuse("WRONG_CLUSTER");
           const member = isNew && told.has(node) ? undefined : cluster.members.get(node);
@@ -312,5 +320,17 @@ function caService(
         keysPath,
         JSON.stringify(numbers().filter((one) => sha256(caText(clusterUuid, one)) !== fingerprint)),
       ),
+    split: async ({ fingerprint }, { needed, total }) =>
+      Array.from({ length: total }, (_, at) => JSON.stringify([fingerprint, needed, at + 1])),
+    recover: async (of, shares) => {
+      const read = shares.map((one) => JSON.parse(one) as [string, number, number]);
+      const [fingerprint, needed] = read[0]!;
+      const authority = of.find((one) => one.fingerprint === fingerprint);
+      if (authority === undefined || new Set(read.map((one) => one[2])).size < needed)
+        throw new DbError("invalidParameterValue", "the shares do not bring a key back");
+      const number = Number(/^CA (\d+) of /.exec(textOf(authority.certificatePem))![1]);
+      write(keysPath, JSON.stringify([...new Set([...numbers(), number])]));
+      return fingerprint;
+    },
   };
 }

@@ -28,7 +28,7 @@ import {
   UnexpectedToken,
 } from "../../grammar/index.js";
 import { type Condition, DbError } from "../base/errors.js";
-import { mentionsSecret } from "../base/secret-words.js";
+import { mentionsSecret, secretWord, withoutShares } from "../base/secret-words.js";
 import type { Expr, Insert, LiteralClass, Statement } from "./ast.js";
 
 /** Longest statement text in UTF-16 units, but for lists of VALUES (M3). */
@@ -372,10 +372,12 @@ export function characterPosition(text: string, offset: number): number {
   return offset - pairs + 1;
 }
 
-/** Typed wrongly, secrets are not repeated: behind a word such as PASSWORD only keywords and signs are. */
+/** Typed wrongly, secrets are not repeated: behind a word such as PASSWORD only keywords, such words and signs are. */
 function nearText(text: string, { tokenType, startOffset, endOffset }: Token): string {
-  const isTold = !mayBeSecret.has(tokenType) || !mentionsSecret(text.slice(0, startOffset));
-  return isTold ? text.slice(startOffset, endOffset) : "***";
+  const near = text.slice(startOffset, endOffset);
+  const isTold =
+    !mayBeSecret.has(tokenType) || secretWord.test(near) || !mentionsSecret(text.slice(0, startOffset));
+  return isTold ? withoutShares(near) : "***";
 }
 const mayBeSecret: ReadonlySet<Token["tokenType"]> = new Set([
   Identifier,
@@ -387,7 +389,9 @@ const mayBeSecret: ReadonlySet<Token["tokenType"]> = new Set([
   Junk,
 ]);
 function messageFor({ message, offset }: GrammarError, text: string): string {
-  return mentionsSecret(text.slice(0, offset)) ? message.replace(/ at or near ".*"$/s, "") : message;
+  return mentionsSecret(text.slice(0, offset))
+    ? message.replace(/ at or near ".*"$/s, "")
+    : withoutShares(message);
 }
 
 /** What went wrong, as the client is told. RangeError is the stack's end: the depth limits make it a last resort. */

@@ -506,19 +506,20 @@ ALTER CLUSTER CA POLICY BEGIN OVERLAP WITH NEW CA CERTIFICATE 'pem';
 ----
 ERROR 55000: no node that keeps the private key of the certificate authority can be reached
 DETAIL: NO_CA_KEY: the key is that of CA b3539f3f3226ecdf934c2c821050686dcb77f9129c4f2613777dc53dec84bd16.
-HINT: Start the node that keeps it, or bring the key back from its shares: RECOVER CA KEY.
+HINT: Start the node that keeps it, bring the key back from its shares (RECOVER CA KEY), or exchange the CA for one made by CREATE CA ON NODE.
 
 -- differs: ScratchBird's own
 ALTER CLUSTER CA POLICY EMERGENCY REVOKE CA 'fp' REPLACE WITH 'pem';
 ----
-ERROR 0A000: ALTER CLUSTER CA POLICY EMERGENCY REVOKE CA is not supported yet
+ERROR 42704: certificate authority "fp" is not trusted
+HINT: sys.certificate_authorities lists the fingerprints.
 
 -- differs: ScratchBird's own
 ROTATE CA;
 ----
 ERROR 55000: no node that keeps the private key of the certificate authority can be reached
 DETAIL: NO_CA_KEY: the key is that of CA b3539f3f3226ecdf934c2c821050686dcb77f9129c4f2613777dc53dec84bd16.
-HINT: Start the node that keeps it, or bring the key back from its shares: RECOVER CA KEY.
+HINT: Start the node that keeps it, bring the key back from its shares (RECOVER CA KEY), or exchange the CA for one made by CREATE CA ON NODE.
 
 -- differs: ScratchBird's own
 REVOKE CERTIFICATE 'serial';

@@ -160,7 +160,9 @@ export const clusterProviders: Readonly<Record<string, Provider>> = {
       yield {
         fingerprint: one.fingerprint,
         is_primary: false,
-        status: "RETIRED",
+        status: view.pinnedAuthorities.some(({ fingerprint }) => fingerprint === one.fingerprint)
+          ? "PINNED_ONLY"
+          : "RETIRED",
         trusted_from: time(one.trustedFrom),
         trusted_until: time(one.until),
         crl_number: null,
@@ -188,7 +190,7 @@ export const clusterProviders: Readonly<Record<string, Provider>> = {
         past.outcome === "DONE" && latest?.state === "CONVERGING" && past === view.pastRotations.at(-1);
       yield {
         ...row(past),
-        phase: isFresh ? "CUTOVER" : past.outcome,
+        phase: isFresh ? "CUTOVER" : past.outcome === "EMERGENCY" ? "EMERGENCY_DONE" : past.outcome,
         ended_at: time(past.endedAt),
         nodes_done: null,
         nodes_left: null,
@@ -201,7 +203,7 @@ export const clusterProviders: Readonly<Record<string, Provider>> = {
     const counted = [...view.members.values()].filter((one) => one.state !== "REMOVED");
     yield {
       ...row(rotation),
-      phase: "OVERLAP",
+      phase: rotation.emergency === true ? "EMERGENCY" : "OVERLAP",
       ended_at: null,
       nodes_done: texts(counted.filter((one) => !progress.laggards.has(one.uuid)).map((one) => one.name)),
       nodes_left: texts([...progress.laggards].map(([node, why]) => `${nameOf(node)} ${why}`)),
