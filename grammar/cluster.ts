@@ -669,7 +669,11 @@ export class SqlParser extends ConnectionRules {
   }
 
   /** ALTER TABLE t MOVE SHARD s TO n | REBALANCE | SPLIT SHARD | MERGE SHARDS | ENABLE/DISABLE AUDIT .. */
-  protected alterTableExtension(table: ast.QualifiedName, position: number): ast.Statement | undefined {
+  protected alterTableExtension(
+    table: ast.QualifiedName,
+    ifExists: boolean,
+    position: number,
+  ): ast.Statement | undefined {
     const base = { kind: "cluster", name: undefined, table, ifExists: false, position } as const;
     const at = this.here();
     const clause = (name: string, ...values: ast.ClusterValue[]): ast.ClusterClause => ({
@@ -693,50 +697,29 @@ export class SqlParser extends ConnectionRules {
       while (!this.isEnd()) this.SKIP_TOKEN();
       return shards(clause(words.join(" ")));
     }
-    if ((this.is("enable") || this.is("disable")) && this.is("audit", 2)) {
-      return { ...base, command: "ALTER TABLE AUDIT", clauses: this.auditClauses() };
-    }
+    if ((this.is("enable") || this.is("disable")) && this.is("audit", 2))
+      return this.alterAudit({ kind: "table", name: table, ifExists }, position);
     return undefined;
   }
 
   /** ENABLE | DISABLE AUDIT { ALL | SELECT [(cols)] | INSERT | UPDATE | DELETE } [WHERE expr] */
-  private auditClauses(): ast.ClusterClause[] {
-    const position = this.here();
-    const mode = this.label();
+  private alterAudit(of: ast.AlterAudit["of"], position: number): ast.AlterAudit {
+    const enable = this.accept("enable");
+    if (!enable) this.eat("disable");
     this.eat("audit");
-    const word = (text: string): ast.ClusterValue => ({ kind: "word", text, position });
-    const what = this.oneOf<ast.ClusterValue[]>({
-      all: () => [word("all")],
-      select: () => [
-        word("select"),
-        { kind: "list", items: this.optionalNameList().map((name) => word(name)), position },
-      ],
-      insert: () => [word("insert")],
-      update: () => [word("update")],
-      delete: () => [word("delete")],
+    const [what, columns] = this.oneOf<[ast.AlterAudit["what"], readonly string[]]>({
+      all: () => ["all", []],
+      select: () => ["select", this.optionalNameList()],
+      insert: () => ["insert", []],
+      update: () => ["update", []],
+      delete: () => ["delete", []],
     });
-    const clauses: ast.ClusterClause[] = [{ name: `${mode} audit`, values: what, position }];
-    if (this.accept("where")) {
-      clauses.push({
-        name: "where",
-        values: [{ kind: "expr", expr: this.expression(), position }],
-        position,
-      });
-    }
-    return clauses;
+    const where = this.accept("where") ? this.expression() : undefined;
+    return { kind: "alterAudit", of, enable, what, columns, where, position };
   }
 
   protected alterUserExtension(role: ast.RoleSpec | undefined, position: number): ast.Statement | undefined {
     if (!(this.is("enable") || this.is("disable")) || !this.is("audit", 2)) return undefined;
-    const name = role === undefined ? undefined : role.kind === "name" ? role.name : role.kind;
-    return {
-      kind: "cluster",
-      command: "ALTER USER AUDIT",
-      name,
-      table: undefined,
-      ifExists: false,
-      clauses: this.auditClauses(),
-      position,
-    };
+    return this.alterAudit({ kind: "role", role }, position);
   }
 }

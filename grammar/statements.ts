@@ -1936,7 +1936,7 @@ export abstract class StatementRules extends TableRules {
       objectType === "table" || objectType === "foreignTable"
         ? this.relationExpr()
         : { name: this.qualifiedName(), only: false };
-    const special = this.alterTableExtension(table.name, position);
+    const special = this.alterTableExtension(table.name, ifExists, position);
     if (special !== undefined) return special;
     const name: ast.ObjectName = { name: table.name };
     const isOwner = this.is("owner");
@@ -1959,6 +1959,7 @@ export abstract class StatementRules extends TableRules {
   /** ALTER TABLE t MOVE SHARD .. and other cluster forms (cluster.ts). */
   protected abstract alterTableExtension(
     table: ast.QualifiedName,
+    ifExists: boolean,
     position: number,
   ): ast.Statement | undefined;
 

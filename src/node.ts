@@ -711,6 +711,7 @@ function metricSources(
     }),
     process: processUsage,
     certificateEnds: () => certificateEnds(core, watched.tls),
+    bundle: () => bundleNumbers(core),
     alerts: () => {
       const counts = new Map<string, number>([
         ["WARNING", 0],
@@ -720,6 +721,18 @@ function metricSources(
         counts.set(rule.severity, counts.get(rule.severity)! + 1);
       return counts;
     },
+  };
+}
+
+function bundleNumbers({ bundles }: NodeCore): ReturnType<MetricSources["bundle"]> {
+  const { version } = bundles.stamp();
+  const others = [...bundles.differing.values()];
+  const inconsistent = others.filter((one) => one.version === version).length;
+  return {
+    version,
+    inconsistent,
+    otherVersions: others.length - inconsistent,
+    mismatches: bundles.mismatches,
   };
 }
 

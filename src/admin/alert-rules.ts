@@ -1,8 +1,5 @@
 /**
  * What is alerted of, as data (OBS-28, CA-45). docs/operations/metrics.md has a line for each, with what to do; a test compares the two.
- *
- * `security_bundle_inconsistent` is a metric that is not there yet: whoever compares the nodes' security bundles shows it, above 0 for a
- * node whose bundle has another hash at the same number, and the rule speaks from then on.
  */
 import type { AlertRule } from "../observe/index.js";
 

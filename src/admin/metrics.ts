@@ -66,6 +66,16 @@ export interface MetricSources {
   readonly process: () => ProcessUsage;
   /** When certificates end, by kind: node, server, ca; milliseconds since 1970. */
   readonly certificateEnds: () => Iterable<readonly [kind: string, end: number]>;
+  /** The security bundle here, and how it compares with those of others. */
+  readonly bundle: () => {
+    readonly version: number;
+    /** Members that hold another one of the same version. */
+    readonly inconsistent: number;
+    /** Members that hold one of another version. */
+    readonly otherVersions: number;
+    /** Statements that were refused for it. */
+    readonly mismatches: number;
+  };
   /** Alerts that fire on this node, by severity. */
   readonly alerts: () => ReadonlyMap<string, number>;
 }
@@ -442,6 +452,28 @@ export const metricTable: readonly MetricRow[] = [
     ({ refusals }) => refusals(),
     "port",
     "reason",
+  ),
+
+  // The security bundle
+  gauge(
+    "security_bundle_version",
+    "Version of the security bundle in force here.",
+    ({ bundle }) => bundle().version,
+  ),
+  gauge(
+    "security_bundle_inconsistent",
+    "Members that hold another bundle of the same version, when they were asked last.",
+    ({ bundle }) => bundle().inconsistent,
+  ),
+  gauge(
+    "security_bundle_other_versions",
+    "Members that held a bundle of another version, when they were asked last.",
+    ({ bundle }) => bundle().otherVersions,
+  ),
+  counter(
+    "security_bundle_mismatches_total",
+    "Statements between nodes that were refused because their bundles differ.",
+    ({ bundle }) => bundle().mismatches,
   ),
 
   // Alerts

@@ -490,6 +490,7 @@ const catalogShape = tagged("kind", {
     persistence: oneOf("permanent", "temporary", "unlogged"),
     rowSecurity: optional(flag),
     forceRowSecurity: optional(flag),
+    audit: optional(anyText),
   }),
   index: atLeast({
     ...inSchema,
@@ -545,6 +546,7 @@ const catalogShape = tagged("kind", {
     bypassRls: flag,
     connectionLimit: whole(-1, Number.MAX_SAFE_INTEGER),
     memberOf: list(atLeast({ roleId: id, admin: flag, grantor: id })),
+    audit: optional(flag),
   }),
   database: atLeast({ ...names, owner: id }),
   statistics: atLeast({ id, tableId: id, columns: list(anything) }),

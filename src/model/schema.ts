@@ -126,6 +126,8 @@ export interface TableDesc {
   readonly rowSecurity?: boolean | undefined;
   /** FORCE ROW LEVEL SECURITY: to its owner too. */
   readonly forceRowSecurity?: boolean | undefined;
+  /** Letters of the privileges whose use is audited: of "rawd". */
+  readonly audit?: string | undefined;
   readonly options?: Readonly<Record<string, string>> | undefined;
   readonly acl?: readonly AclItem[] | undefined;
 }
@@ -206,6 +208,8 @@ export interface RoleDesc {
     readonly grantor: ObjectId;
   }[];
   readonly settings?: Readonly<Record<string, string>> | undefined;
+  /** All that it does is audited. */
+  readonly audit?: boolean | undefined;
 }
 
 export interface DatabaseDesc {

@@ -25,6 +25,12 @@ export function catalogEvent(
       const payload = { ...common, ...what, grantees: ast.grantees.map(roleName), grantor: by };
       return ast.grant ? [`${type}_GRANTED`, payload] : [`${type}_REVOKED`, payload];
     }
+    case "alterAudit": {
+      const { of, enable, what } = ast;
+      const object =
+        of.kind === "table" ? nameOf(of.name) : of.role === undefined ? "all" : roleName(of.role);
+      return ["AUDIT_POLICY_CHANGED", { ...common, object_name: object, object_type: of.kind, enable, what }];
+    }
     default:
       return ["DDL_EXECUTED", { ...common, ddl_type: ast?.kind ?? "other", object_name: objectOf(ast) }];
   }

@@ -313,6 +313,123 @@ describe("audit_all_queries", () => {
   });
 });
 
+describe("a table that is audited", () => {
+  const told = (from: number): unknown[] =>
+    events(from)
+      .filter(({ event_type }) => event_type.endsWith("_EXECUTED") && event_type !== "DDL_EXECUTED")
+      .map(({ event_type, payload }) => [event_type, payload["objects"], payload["actions"]]);
+  const of = async (sql: string): Promise<unknown[]> => {
+    const from = core.server.audit.log.sequence;
+    await run(sql);
+    return told(from);
+  };
+  const reads = [["QUERY_EXECUTED", ["public.pay"], ["SELECT"]]];
+  beforeAll(async () => {
+    await run("CREATE TABLE pay (id int PRIMARY KEY, sum int); INSERT INTO pay VALUES (1, 10), (2, 20)");
+    await run("CREATE VIEW pays AS SELECT sum FROM pay");
+    await run("ALTER TABLE pay ENABLE AUDIT ALL");
+  });
+
+  it("is told of by name, on every way to its rows, before one is read", async () => {
+    for (const sql of [
+      "SELECT sum FROM pay WHERE id = 1",
+      "SELECT * FROM pays",
+      "SELECT 1 WHERE EXISTS (SELECT FROM pay WHERE id = 9)",
+      "WITH p AS (SELECT * FROM pay) SELECT count(*) FROM p",
+      "EXPLAIN (ANALYZE) SELECT * FROM pay",
+      "COPY pay TO STDOUT",
+      "COPY (SELECT sum FROM pays) TO STDOUT",
+      "CREATE TABLE copied AS SELECT * FROM pay",
+      "BEGIN; DECLARE c CURSOR FOR SELECT * FROM pay; COMMIT",
+      "PREPARE p AS SELECT * FROM pay; EXECUTE p; DEALLOCATE p",
+      "INSERT INTO copied SELECT * FROM pay WHERE id > 100",
+    ])
+      expect([sql, (await of(sql)).slice(0, 1).map((one) => (one as unknown[]).slice(1))]).toEqual([
+        sql,
+        reads.map((one) => one.slice(1)),
+      ]);
+    const from = core.server.audit.log.sequence;
+    expect(await refused("SELECT 1 / (sum - 20) FROM pay ORDER BY id")).toBe("22012");
+    expect(told(from)).toEqual(reads);
+    expect(await of("SELECT * FROM t")).toEqual([]);
+    expect(await of("EXPLAIN SELECT * FROM pay")).toEqual([]);
+  });
+
+  it("tells of what changes it", async () => {
+    expect(await of("INSERT INTO pay VALUES (3, 30)")).toEqual([
+      ["DML_EXECUTED", ["public.pay"], ["INSERT"]],
+    ]);
+    expect(await of("DELETE FROM pay WHERE id = 3")).toEqual([
+      ["DML_EXECUTED", ["public.pay"], ["DELETE", "SELECT"]],
+    ]);
+  });
+
+  it("only of what it is audited for, from the change on, also for plans that are kept", async () => {
+    await run("PREPARE kept AS SELECT * FROM pay");
+    expect(await of("EXECUTE kept")).toEqual(reads);
+    await run("ALTER TABLE pay DISABLE AUDIT SELECT");
+    expect(await of("EXECUTE kept")).toEqual([]);
+    expect(await of("UPDATE pay SET sum = 1 WHERE id = 9")).toEqual([
+      ["DML_EXECUTED", ["public.pay"], ["UPDATE"]],
+    ]);
+    expect(await run("SELECT * FROM sys.audited_objects")).toMatchObject([["table", "public", "pay", {}]]);
+    await run("ALTER TABLE pay DISABLE AUDIT ALL");
+    expect(await of("DELETE FROM pay WHERE id = 9")).toEqual([]);
+    expect(await run("SELECT * FROM sys.audited_objects")).toEqual([]);
+    await run("BEGIN; ALTER TABLE pay ENABLE AUDIT SELECT; ROLLBACK");
+    expect(await of("SELECT * FROM pay")).toEqual([]);
+  });
+
+  it("is not its owner's to decide, and a change leaves an event", async () => {
+    await run("CREATE ROLE owner_of_pay LOGIN; ALTER TABLE pay OWNER TO owner_of_pay");
+    const owner = open("owner_of_pay");
+    expect(await refused("ALTER TABLE pay DISABLE AUDIT ALL", owner)).toBe("42501");
+    expect(await run("SELECT * FROM sys.audited_objects", owner)).toEqual([]);
+    owner.close();
+    const from = core.server.audit.log.sequence;
+    await run("ALTER TABLE pay ENABLE AUDIT SELECT; ALTER TABLE pay DISABLE AUDIT SELECT");
+    expect(
+      events(from).map(({ event_type, severity, payload }) => [event_type, severity, payload["enable"]]),
+    ).toEqual([
+      ["AUDIT_POLICY_CHANGED", "CRITICAL", true],
+      ["AUDIT_POLICY_CHANGED", "CRITICAL", false],
+    ]);
+    for (const sql of [
+      "ALTER TABLE pay ENABLE AUDIT SELECT (sum)",
+      "ALTER TABLE pay ENABLE AUDIT SELECT WHERE sum > 1",
+      "ALTER USER eve ENABLE AUDIT SELECT",
+      "ALTER ROLE ALL ENABLE AUDIT ALL",
+    ])
+      expect([sql, await refused(sql)]).toEqual([sql, "0A000"]);
+    expect(await refused("ALTER TABLE pays ENABLE AUDIT ALL")).toBe("42809");
+    expect(await refused("ALTER TABLE pg_class ENABLE AUDIT ALL")).toBe("42501");
+    expect(await refused("ALTER TABLE none ENABLE AUDIT ALL")).toBe("42P01");
+  });
+
+  it("or a user: all that he does is told of, also in another role", async () => {
+    await run(
+      "CREATE ROLE watched LOGIN; CREATE ROLE mask; GRANT mask TO watched; GRANT SELECT ON t TO PUBLIC",
+    );
+    await run("ALTER USER watched ENABLE AUDIT ALL");
+    const watched = open("watched");
+    const of = async (sql: string, client = watched): Promise<unknown[]> => {
+      const from = core.server.audit.log.sequence;
+      await run(sql, client);
+      return told(from);
+    };
+    expect((await of("SELECT * FROM t"))[0]).toEqual(["QUERY_EXECUTED", ["public.t"], ["SELECT"]]);
+    await run("SET ROLE mask", watched);
+    expect((await of("SELECT * FROM t"))[0]).toEqual(["QUERY_EXECUTED", ["public.t"], ["SELECT"]]);
+    const from = core.server.audit.log.sequence;
+    expect(await refused("SELECT 1 / 0", watched)).toBe("22012");
+    expect(told(from).length).toBeGreaterThan(0);
+    expect(await of("SELECT * FROM t", admin)).toEqual([]);
+    await run("ALTER USER watched DISABLE AUDIT ALL");
+    expect(await of("SELECT * FROM t")).toEqual([]);
+    watched.close();
+  });
+});
+
 describe("checkpoints", () => {
   it("follow one another, and verification begins with them", async () => {
     const first = (await core.checkpoints.run())!;

@@ -214,6 +214,15 @@ export class Audit {
     }
   }
 
+  /**
+   * A statement that begins to use what is audited for itself, whatever becomes of it.
+   * @throws DbError 58030, 53100: of a statement that changes something, and so fails
+   */
+  use(modifies: boolean, payload: AuditPayload, who: AuditActor): void {
+    if (modifies) this.event("DML_EXECUTED", payload, who);
+    else this.note("QUERY_EXECUTED", payload, who);
+  }
+
   // --- peers ---------------------------------------------------------------------------------------------------------
 
   /** Connections that were refused. Whoever knocks again and again is counted, not written down each time. */

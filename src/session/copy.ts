@@ -328,6 +328,7 @@ async function copyFrom(session: ServerSession, ast: Copy, sink: ResultSink): Pr
   const plan = planQuery(parsed!.ast, session.bindEnv(parameters), session);
   session.shard.admit(session.catalog, session.currentRoleId, plan.privileges);
   await session.lockTable(relation.id, "RowExclusive", relation.name);
+  session.auditUse(plan);
   const source = findValues(plan);
   const reader = new CopyReader(relation.name, columns, options, session.eval);
   const chunks = sink.copyIn("text", columns.length)[Symbol.asyncIterator]();
@@ -463,6 +464,7 @@ async function copyTo(session: ServerSession, ast: Copy, sink: ResultSink): Prom
     user: session.role.name,
     ...statementText(session.activity.query),
   };
+  session.auditUse(plan);
   const head = await session.server.audit.written("DATA_EXPORT", told, session);
   sink.copyOutBegin("text", columns.length);
   if (options.header !== false)

@@ -44,6 +44,7 @@ export async function runCreateTableAs(session: ServerSession, ast: CreateTableA
     storageOptions(ast.with),
   );
   if (!ast.withData) return { tag: "CREATE TABLE AS" };
+  session.auditUse(plan);
   const rows = session.transaction.rows();
   const into = session.shard.table(ddl.draft, table.id);
   const count = await session.runPlanned(plan, async (batch) => {

@@ -63,6 +63,7 @@ export async function explain(session: ServerSession, ast: Explain): Promise<Uti
   let instrumentation: Instrumentation | undefined;
   let executionMs: number | undefined;
   if (analyze) {
+    session.auditUse(plan);
     instrumentation = { clock: () => session.clock.monotonic(), nodes: new Map() };
     const context = new RunningContext(session, session.workMemory());
     for (const id of plan.objects) {

@@ -56,6 +56,7 @@ import type { OutputColumn } from "../sql/plan.js";
 import type { AdvisoryMark } from "./advisory.js";
 import { statementHash } from "./audit.js";
 import { catalogEvent } from "./audit-statements.js";
+import { auditedUses, isAudited } from "./audited.js";
 import { triedRules } from "./bundle-rules.js";
 import type {
   MaybePromise,
@@ -645,6 +646,7 @@ export class ServerSession implements Session, DdlSession, RunningHost {
       const plan = parts.next(partRows);
       if (plan === undefined) break;
       const planned = this.plannedOf(plan);
+      if (!described) this.auditUse(plan);
       const { context } = planned;
       if (!described && planned.returnsRows) sink.rowDescription(plan.columns);
       described = true;
@@ -1020,7 +1022,7 @@ export class ServerSession implements Session, DdlSession, RunningHost {
     if (portal.state !== "ready") return;
     let planned = portal.planned ?? this.#planned(portal.prepared);
     const { unserved, audit } = this.server;
-    if (audit.queries && audit.log.isPressed && audit.log.problem === undefined)
+    if (this.#audits && audit.log.isPressed && audit.log.problem === undefined)
       throw new Wait("journal", audit.log.progress());
     if (unserved !== undefined && !isStatusQuery(planned.plan, this.catalog)) throw unserved;
     if (planned.modifies && this.transaction.settings.readOnly) {
@@ -1037,6 +1039,7 @@ export class ServerSession implements Session, DdlSession, RunningHost {
       // A table changed while its lock was awaited, or the operators are in another portal.
       planned = this.plan(portal.prepared);
     }
+    this.auditUse(planned.plan, this.#hashOf(portal.prepared));
     const { context } = planned;
     context.reset();
     context.params = portal.params;
@@ -1459,15 +1462,36 @@ export class ServerSession implements Session, DdlSession, RunningHost {
     this.server.audit.query(false, statementHash(text), 0, 0, this);
   }
 
+  /** What a client sends again and again under a name is hashed once. */
+  #hashOf(prepared: Prepared): () => string {
+    return () => {
+      if (prepared.textHash !== undefined) return prepared.textHash;
+      const { query } = this.activity;
+      const hash = statementHash(this.#several || prepared.name !== "" ? prepared.text : query);
+      if (prepared.name !== "") prepared.textHash = hash;
+      return hash;
+    };
+  }
+
+  /** All that this session does is told of: because of its user, or because everybody's is. */
+  get #audits(): boolean {
+    return this.server.audit.queries || this.#isAuditedUser;
+  }
+  get #isAuditedUser(): boolean {
+    return isAudited(this.catalog, this.sessionRoleId, this.currentRoleId);
+  }
+
+  /** Before a row is read: who breaks off has seen some, and so has who never comes to the end. */
+  auditUse(plan: PreparedPlan, hash: () => string = () => statementHash(this.activity.query)): void {
+    const uses = auditedUses(this.catalog, plan.privileges, this.#isAuditedUser);
+    if (uses === undefined) return;
+    const { name } = this.role;
+    this.server.audit.use(plan.modifies, { user: name, query_hash: hash(), ...uses }, this);
+  }
+
   /** In the journal's next group with what it has changed, which is answered behind that. */
   #auditQuery({ planned, prepared, rows }: Portal): void {
-    // What a client sends again and again under a name is hashed once.
-    let hash = prepared.textHash;
-    if (hash === undefined) {
-      const { query } = this.activity;
-      hash = statementHash(this.#several || prepared.name !== "" ? prepared.text : query);
-      if (prepared.name !== "") prepared.textHash = hash;
-    }
+    const hash = this.#hashOf(prepared)();
     this.server.audit.query(planned!.modifies, hash, rows, this.clock.monotonic() - this.#begun, this);
   }
 
@@ -1475,7 +1499,7 @@ export class ServerSession implements Session, DdlSession, RunningHost {
   #auditFailure(error: DbError): void {
     const { audit } = this.server;
     const denied = error.condition === "insufficientPrivilege";
-    if (!denied && !audit.queries) return;
+    if (!denied && !this.#audits) return;
     const query_hash = statementHash(this.activity.query);
     if (denied)
       audit.note(
@@ -1651,7 +1675,7 @@ export class ServerSession implements Session, DdlSession, RunningHost {
   #utility(prepared: Prepared, sink: ResultSink): MaybePromise<UtilityResult> {
     const { ast } = prepared.parsed!;
     this.#refuseUnserved(isStatusStatement(ast));
-    if (this.server.audit.queries && !untold.has(ast.kind)) this.#auditUtility(prepared.text);
+    if (this.#audits && !untold.has(ast.kind)) this.#auditUtility(prepared.text);
     if (isDdl(ast)) {
       return runDdl(this, ast).then((tag) => {
         this.#catalogStatements.push({ ast, text: prepared.text });

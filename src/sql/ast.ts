@@ -1243,6 +1243,21 @@ export interface ConnectionRule {
   readonly position: number;
 }
 
+/** ALTER TABLE t | ALTER USER u ENABLE | DISABLE AUDIT what [WHERE expr]. */
+export interface AlterAudit {
+  readonly kind: "alterAudit";
+  readonly of:
+    | { readonly kind: "table"; readonly name: QualifiedName; readonly ifExists: boolean }
+    /** undefined: ALL. */
+    | { readonly kind: "role"; readonly role: RoleSpec | undefined };
+  readonly enable: boolean;
+  readonly what: "all" | "select" | "insert" | "update" | "delete";
+  /** Of SELECT (a, b); else empty. */
+  readonly columns: readonly string[];
+  readonly where?: Expr | undefined;
+  readonly position: number;
+}
+
 /** What DROP, COMMENT, RENAME, OWNER TO, SET SCHEMA and GRANT can name. */
 export type ObjectType =
   | "table"
@@ -1781,8 +1796,6 @@ export type ClusterCommand =
   | "SHOW JOBS"
   | "SHOW JOB"
   | "SHOW JOB RUNS"
-  | "ALTER TABLE AUDIT"
-  | "ALTER USER AUDIT"
   | "SHOW CLUSTER"
   | "SHOW SHARD MAP"
   | "SHOW REPLICATION LAG";
@@ -1857,6 +1870,7 @@ export type Statement =
   | CreatePolicy
   | AlterPolicy
   | ConnectionRule
+  | AlterAudit
   | Drop
   | Rename
   | AlterOwner

@@ -7,6 +7,7 @@ import { firstUserObjectId, type SchemaDesc, type TableDesc, type ViewDesc } fro
 import type { CreateSchema, CreateView, Statement, Truncate } from "../../sql/ast.js";
 import { retrying } from "../transaction.js";
 import { alterObjectSchema, alterOwner, alterTable, comment, emptyTable, rename } from "./alter.js";
+import { alterAudit } from "./audit.js";
 import { changeConnectionRules } from "./connection-rules.js";
 import { DdlContext, type DdlSession, nameText, wrongKind } from "./context.js";
 import { drop } from "./drop.js";
@@ -68,6 +69,7 @@ export type DdlStatement = Extract<
       | "reassignOwned"
       | "dropOwned"
       | "connectionRule"
+      | "alterAudit"
       | "createPolicy"
       | "alterPolicy";
   }
@@ -95,6 +97,7 @@ const kinds = new Set<string>([
   "reassignOwned",
   "dropOwned",
   "connectionRule",
+  "alterAudit",
   "createPolicy",
   "alterPolicy",
 ] satisfies DdlStatement["kind"][]);
@@ -191,6 +194,9 @@ async function run(ddl: DdlContext, statement: DdlStatement): Promise<string> {
     case "alterPolicy":
       await alterPolicy(ddl, statement);
       return "ALTER POLICY";
+    case "alterAudit":
+      await alterAudit(ddl, statement);
+      return statement.of.kind === "table" ? "ALTER TABLE" : "ALTER ROLE";
     case "connectionRule":
       await changeConnectionRules(ddl, statement);
       return `${statement.verb.toUpperCase()} CONNECTION RULE`;

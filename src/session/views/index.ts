@@ -3,6 +3,7 @@ import { informationSchemaId, type ObjectId, pgCatalogSchemaId, sysSchemaId } fr
 import type { Value } from "../../model/value.js";
 import type { ServerSession } from "../session.js";
 import { auditRelations } from "./audit.js";
+import { auditedProviders } from "./audited.js";
 import { authenticationProviders } from "./authentication.js";
 import { clusterProviders } from "./cluster.js";
 import type { Provider, ViewContext } from "./context.js";
@@ -21,6 +22,7 @@ function providerOf(schemaId: ObjectId, name: string): Provider | undefined {
   if (schemaId === informationSchemaId) return informationSchemaProviders[name];
   return (
     clusterProviders[name] ??
+    auditedProviders[name] ??
     bundleProviders[name] ??
     systemProviders[`sys.${name}`] ??
     authenticationProviders[`sys.${name}`]

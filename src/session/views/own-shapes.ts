@@ -43,4 +43,5 @@ export const ownShapes: readonly (readonly [schema: "sys" | "pg_catalog", name: 
   ["sys", "security_bundle_convergence", "node_uuid 2950!,version 20,hash 25,applied_at 1184,status 25!"],
   ["sys", "security_bundle_rules", "bundle_version 20!,rule_set 25!,rule_name 25!,relation 25,definition 3802!"],
   ["sys", "security_bundle_draft", "opened_by 25!,opened_at 1184!,bundle_version 20,from_version 20!,description 25!,rule_set 25,rule_name 25,relation 25,definition 3802"],
+  ["sys", "audited_objects", "kind 25!,schema_name 25,name 25!,actions 1009!"],
 ];
