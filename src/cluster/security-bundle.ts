@@ -158,7 +158,7 @@ export const keptCharsMax = 64 << 20;
  * Sets whose rules are put into effect by this version. A bundle that holds others is not published, and a node that finds
  * itself with one serves nobody: a rule that nobody keeps would be worse than none.
  */
-export const enforcedSets: ReadonlySet<RuleSet> = new Set<RuleSet>(["rls", "cls", "masking"]);
+export const enforcedSets: ReadonlySet<RuleSet> = new Set<RuleSet>(["rls", "cls", "masking", "audit"]);
 
 const setTitles: Readonly<Record<RuleSet, string>> = {
   rls: "RLS policies",

@@ -146,24 +146,14 @@ describe("PUBLISH SECURITY BUNDLE", () => {
     expect(await value("SELECT max(bundle_version) FROM sys.security_bundle_history")).toBe("5");
   });
 
-  it("does not publish what nobody would keep", async () => {
+  it("is not what anybody else says: the keeper of the key has the draft's name for it", async () => {
     await run("CREATE TABLE t (a int, b text)");
-    await untilNext();
-    await run("CREATE SECURITY BUNDLE");
-    await run("CREATE AUDIT RULE r LEVEL 'STATEMENT' SCOPE 'DML' ON t");
-    expect(await refused("PUBLISH SECURITY BUNDLE")).toMatch(
-      /^0A000 publishing audit rules is not supported yet BUNDLE_NOT_ENFORCED/,
-    );
-    // Whoever asks the keeper of the key without this node's checks is told the same.
-    const from = { kind: "draft", draft: core.control.cluster.bundleDraft!.id } as const;
+    const from = { kind: "draft", draft: "00000000-0000-4000-8000-00000000beef" } as const;
     const creator = core.server.audit.userUuid(10);
     await expect(
       core.control.authority({ kind: "publishBundle", from, by: "x", creator }),
-    ).rejects.toMatchObject({
-      sqlstate: "0A000",
-    });
+    ).rejects.toMatchObject({ sqlstate: "55000" });
     expect(core.control.cluster.bundle.version).toBe(5);
-    await run("DROP SECURITY BUNDLE DRAFT");
   });
 
   it("leaves an event for each statement, done or refused", async () => {
@@ -315,5 +305,72 @@ describe("the rules of a bundle", () => {
       '55000 RLS policy "broken" cannot be put into effect column "a" does not exist.',
     );
     await run("DROP SECURITY BUNDLE DRAFT");
+  });
+});
+
+describe("audit rules of a bundle", () => {
+  const told = async (sql: string, role = "NONE"): Promise<unknown[]> => {
+    const from = await value("SELECT max(event_sequence) FROM sys.audit_events");
+    await run(`SET ROLE ${role}`);
+    await run(sql).catch((error: unknown) => {
+      if (!(error instanceof DbError)) throw error;
+      session.failed(error);
+    });
+    await run("RESET ROLE");
+    const { rows } = await run(
+      `SELECT event_type, payload FROM sys.audit_events WHERE event_sequence > ${from} AND event_type IN ('QUERY_EXECUTED', 'DML_EXECUTED') ORDER BY event_sequence`,
+    );
+    return rows.map(([type, payload]) => {
+      const {
+        query_hash: _,
+        duration_ms: __,
+        user: ___,
+        ...rest
+      } = JSON.parse(payload!) as Record<string, unknown>;
+      return [type, rest];
+    });
+  };
+
+  it("tell of what they name, in the detail that they ask for", async () => {
+    await run(
+      "CREATE ROLE spy; CREATE TABLE logged (a int, b text); CREATE TABLE quiet (a int); GRANT ALL ON logged, quiet TO spy",
+    );
+    await run("CREATE SECURITY BUNDLE");
+    await run("CREATE AUDIT RULE reads LEVEL 'COLUMN' SCOPE 'DML' ON logged LOG (success, parameters)");
+    await run("CREATE AUDIT RULE counts LEVEL 'STATEMENT' SCOPE 'DML' ON logged LOG (row_count)");
+    await run("CREATE AUDIT RULE errors LEVEL 'STATEMENT' SCOPE 'ALL' FOR spy LOG (failure)");
+    await untilNext();
+    await run("PUBLISH SECURITY BUNDLE");
+    const rules = ["counts", "reads"];
+    const objects = ["public.logged"];
+    expect(await told("INSERT INTO logged VALUES (1, 'x'), (2, 'y')")).toEqual([
+      [
+        "DML_EXECUTED",
+        {
+          objects,
+          actions: ["INSERT"],
+          columns: ["public.logged.a", "public.logged.b"],
+          rules,
+          parameters: [],
+        },
+      ],
+      ["DML_EXECUTED", { rows_affected: 2 }],
+    ]);
+    expect(await told("PREPARE p AS SELECT a FROM logged WHERE b = $1; EXECUTE p('y')")).toMatchObject([
+      [
+        "QUERY_EXECUTED",
+        { actions: ["SELECT"], columns: ["public.logged.a", "public.logged.b"], parameters: ["y"] },
+      ],
+      ["QUERY_EXECUTED", { rows_affected: 1 }],
+    ]);
+    expect(await told("SELECT * FROM quiet")).toEqual([]);
+    expect(await told("SELECT 1 / 0")).toEqual([]);
+    expect(await told("SELECT 1 / 0", "spy")).toEqual([
+      ["QUERY_EXECUTED", { rows_affected: 0, sqlstate: "22012" }],
+    ]);
+    expect(await told("SELECT * FROM nowhere", "spy")).toEqual([
+      ["QUERY_EXECUTED", { rows_affected: 0, sqlstate: "42P01" }],
+    ]);
+    expect(await told("SELECT * FROM quiet", "spy")).toEqual([]);
   });
 });

@@ -20,6 +20,7 @@ import type { Expr } from "../sql/expr.js";
 import { viewText } from "../sql/index.js";
 import { AdvisoryLocks } from "./advisory.js";
 import type { Audit, AuditPayload } from "./audit.js";
+import { BundleAuditRules } from "./audit-rules.js";
 import { BundleSecurityRules, TriedBundles } from "./bundle-rules.js";
 import type { Session, SessionHost, SessionStart } from "./contract.js";
 import { microsNow } from "./eval-context.js";
@@ -85,6 +86,7 @@ export class Server implements SessionHost {
   /** Row and column rules of the cluster's security bundle. Their version only rises. */
   securityRules: SecurityRules;
   readonly triedBundles = new TriedBundles();
+  readonly auditRules: BundleAuditRules;
   /** Those that fire on this node; replaced by whoever looks for them. */
   alerts: () => Iterable<Alert> = () => [];
   readonly #sessions = new Map<number, ServerSession>();
@@ -106,6 +108,7 @@ export class Server implements SessionHost {
     this.workMemory = new WorkMemoryPool(options.workMemory);
     this.heavy = new HeavyGate(options.heavyStatements);
     this.securityRules = new BundleSecurityRules(options.admin);
+    this.auditRules = new BundleAuditRules(options.admin);
   }
 
   get admin(): ClusterAdmin {

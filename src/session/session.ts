@@ -38,7 +38,7 @@ import {
   type TableDesc,
 } from "../model/schema.js";
 import type { SecurityRules } from "../model/security-rules.js";
-import { typeInput, typeReceive } from "../model/types.js";
+import { defaultSettings, oids, typeInput, typeOutput, typeReceive } from "../model/types.js";
 import type { Value } from "../model/value.js";
 import type { Clock, Random, Timer } from "../platform/index.js";
 import { RowSecurity } from "../security/row-security.js";
@@ -55,6 +55,7 @@ import {
 import type { OutputColumn } from "../sql/plan.js";
 import type { AdvisoryMark } from "./advisory.js";
 import { statementHash } from "./audit.js";
+import { type RuledUse, usesOf } from "./audit-rules.js";
 import { catalogEvent } from "./audit-statements.js";
 import { auditedUses, isAudited } from "./audited.js";
 import { triedRules } from "./bundle-rules.js";
@@ -184,6 +185,8 @@ export class ServerSession implements Session, DdlSession, RunningHost {
   #heavyRunning = false;
   /** When the client's call began: `clock.monotonic`. */
   #begun = 0;
+  /** What the security bundle's audit rules ask of the plan that runs. */
+  #ruled: RuledUse | undefined;
   #closed = false;
   /** It has lived long enough, and ends when no transaction is open. */
   #isExpired = false;
@@ -475,6 +478,7 @@ export class ServerSession implements Session, DdlSession, RunningHost {
       );
     }
     this.#begun = this.clock.monotonic();
+    this.#ruled = undefined;
     this.#running = true;
     this.calls++;
   }
@@ -1022,7 +1026,8 @@ export class ServerSession implements Session, DdlSession, RunningHost {
     if (portal.state !== "ready") return;
     let planned = portal.planned ?? this.#planned(portal.prepared);
     const { unserved, audit } = this.server;
-    if (this.#audits && audit.log.isPressed && audit.log.problem === undefined)
+    const isTold = this.#audits || !this.server.auditRules.isEmpty;
+    if (isTold && audit.log.isPressed && audit.log.problem === undefined)
       throw new Wait("journal", audit.log.progress());
     if (unserved !== undefined && !isStatusQuery(planned.plan, this.catalog)) throw unserved;
     if (planned.modifies && this.transaction.settings.readOnly) {
@@ -1039,7 +1044,7 @@ export class ServerSession implements Session, DdlSession, RunningHost {
       // A table changed while its lock was awaited, or the operators are in another portal.
       planned = this.plan(portal.prepared);
     }
-    this.auditUse(planned.plan, this.#hashOf(portal.prepared));
+    this.auditUse(planned.plan, this.#hashOf(portal.prepared), portal);
     const { context } = planned;
     context.reset();
     context.params = portal.params;
@@ -1104,7 +1109,7 @@ export class ServerSession implements Session, DdlSession, RunningHost {
     const finished = portal.execution!.ended;
     if (finished) {
       if (portal.planned!.modifies) portal.rows = portal.planned!.context.rowsAffected;
-      if (this.server.audit.queries) this.#auditQuery(portal);
+      if (this.server.audit.queries || this.#ruled?.rowCounts === true) this.#auditQuery(portal);
       this.#closePortal(portal);
     }
     return finished;
@@ -1482,11 +1487,26 @@ export class ServerSession implements Session, DdlSession, RunningHost {
   }
 
   /** Before a row is read: who breaks off has seen some, and so has who never comes to the end. */
-  auditUse(plan: PreparedPlan, hash: () => string = () => statementHash(this.activity.query)): void {
+  auditUse(
+    plan: PreparedPlan,
+    hash: () => string = () => statementHash(this.activity.query),
+    portal?: Portal,
+  ): void {
+    const { audit, auditRules } = this.server;
+    const ruled = auditRules.isEmpty ? undefined : auditRules.ofPlan(plan.privileges, this.#auditedRoles);
+    this.#ruled = ruled;
     const uses = auditedUses(this.catalog, plan.privileges, this.#isAuditedUser);
-    if (uses === undefined) return;
+    if (uses === undefined && ruled?.success !== true) return;
     const { name } = this.role;
-    this.server.audit.use(plan.modifies, { user: name, query_hash: hash(), ...uses }, this);
+    const asked = ruled && {
+      ...usesOf(this.catalog, plan.privileges, ruled.detail),
+      rules: ruled.rules,
+      ...(ruled.parameters && portal !== undefined && { parameters: parameterTexts(portal) }),
+    };
+    audit.use(plan.modifies, { user: name, query_hash: hash(), ...uses, ...asked }, this);
+  }
+  get #auditedRoles(): readonly ObjectId[] {
+    return [this.sessionRoleId, this.currentRoleId];
   }
 
   /** In the journal's next group with what it has changed, which is answered behind that. */
@@ -1495,11 +1515,17 @@ export class ServerSession implements Session, DdlSession, RunningHost {
     this.server.audit.query(planned!.modifies, hash, rows, this.clock.monotonic() - this.#begun, this);
   }
 
-  /** What was refused is told of, and with audit_all_queries whatever else failed. */
+  get #isRuledFailure(): boolean {
+    const { auditRules } = this.server;
+    if (auditRules.isEmpty) return false;
+    return (this.#ruled ?? auditRules.ofFailed(this.#auditedRoles))?.failure === true;
+  }
+
+  /** What was refused is told of, and with audit_all_queries or by a rule whatever else failed. */
   #auditFailure(error: DbError): void {
     const { audit } = this.server;
     const denied = error.condition === "insufficientPrivilege";
-    if (!denied && !this.#audits) return;
+    if (!denied && !this.#audits && !this.#isRuledFailure) return;
     const query_hash = statementHash(this.activity.query);
     if (denied)
       audit.note(
@@ -1778,3 +1804,10 @@ function locksOf(
 }
 
 export { notSupported };
+
+/** Of a statement's parameters, as they are written; NULL as null. */
+function parameterTexts({ params, prepared }: Portal): (string | null)[] {
+  return params.map((value, at) =>
+    value === null ? null : typeOutput(prepared.parameterTypes[at] ?? oids.text, value, defaultSettings),
+  );
+}

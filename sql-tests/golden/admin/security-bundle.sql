@@ -182,8 +182,9 @@ admin	9	1	for a test	AUDIT	people	\N	{"level": "OBJECT", "scope": "DML", "users"
 -- differs: ScratchBird's own
 PUBLISH SECURITY BUNDLE VERSION 9;
 ----
-ERROR 0A000: publishing audit rules is not supported yet
-DETAIL: BUNDLE_NOT_ENFORCED: nobody would put them into effect, and a rule that is not kept is worse than none.
+ERROR 55000: no node that keeps the private key of the certificate authority can be reached
+DETAIL: NO_CA_KEY: the key is that of CA b3539f3f3226ecdf934c2c821050686dcb77f9129c4f2613777dc53dec84bd16.
+HINT: Start the node that keeps it, bring the key back from its shares (RECOVER CA KEY), or exchange the CA for one made by CREATE CA ON NODE.
 
 -- differs: ScratchBird's own
 DROP MASKING FUNCTION last4;
