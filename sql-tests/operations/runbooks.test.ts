@@ -223,6 +223,11 @@ describe.skipIf(!isBuilt)("docs/operations", () => {
   it.skipIf(!all)("join.md", async () => execute(await deskWithCluster(), "join.md"), 90_000);
   it.skipIf(!all)("audit.md", async () => execute(await deskWithCluster(), "audit.md"), 90_000);
   it.skipIf(!all)(
+    "security-bundle.md",
+    async () => execute(await deskWithCluster(), "security-bundle.md"),
+    90_000,
+  );
+  it.skipIf(!all)(
     "ca-key.md",
     async () => {
       const desk = await deskWithCluster();
