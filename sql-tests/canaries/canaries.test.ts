@@ -80,7 +80,7 @@ describe.skipIf(!isBuilt)("a cluster with canaries", () => {
         `ALTER ROLE ${readers.auditor} PASSWORD 'auditor''s'`,
     );
     for (const source of sources) await source.plant(world, canaries);
-  }, 120_000);
+  }, 240_000);
   afterAll(async () => {
     delete process.env[passphrase.variable];
     await world?.cluster.remove();
@@ -89,9 +89,13 @@ describe.skipIf(!isBuilt)("a cluster with canaries", () => {
   it("shows none of them anywhere", async () => {
     expect(canaries.names.length).toBeGreaterThan(60);
     expect(shown(await world.leaks(roles))).toEqual([]);
+    // Of the program with a password in its URL, and of each node.
+    expect(world.titles.filter((title) => title.includes("scratchbird")).length).toBeGreaterThanOrEqual(4);
+    expect(world.titles.join("\n")).toContain("postgres://canary:***@");
+    expect(world.titles.join("\n")).toContain("--token ***");
     // What an administrator cannot read was not searched.
     expect([...world.unread].filter((one) => one.includes(" as admin"))).toEqual([]);
-  }, 120_000);
+  }, 240_000);
 
   it("is searched where they could be: a leak of each kind is found", async () => {
     const leaked = canaries.text("a leak");
@@ -120,5 +124,5 @@ describe.skipIf(!isBuilt)("a cluster with canaries", () => {
     ])
       expect(places).toMatch(place);
     await client.end();
-  }, 120_000);
+  }, 240_000);
 });

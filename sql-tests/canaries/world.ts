@@ -19,9 +19,6 @@ export class World {
   /** What clients were told: errors, notices, and what programs have written. */
   readonly said: { readonly place: string; readonly text: string }[] = [];
   readonly titles: string[] = [];
-  /** Of what is not there in this version. */
-  readonly notThere: string[] = [];
-
   /** Relations that could not be read. */
   readonly unread = new Set<string>();
 
@@ -44,11 +41,15 @@ export class World {
     return this.cluster.node(1);
   }
 
-  async client(node = this.first, user?: string, password?: string): Promise<pg.Client> {
+  async client(node = this.first, user?: string, password?: string, tls = false): Promise<pg.Client> {
     const url = new URL(node.url);
     if (user !== undefined) url.username = user;
     if (password !== undefined) url.password = password;
-    const client = new pg.Client({ connectionString: url.href, query_timeout: 20_000 });
+    const client = new pg.Client({
+      connectionString: url.href,
+      query_timeout: 20_000,
+      ...(tls ? { ssl: { rejectUnauthorized: false } } : {}),
+    });
     client.on("error", () => undefined);
     client.on("notice", (notice) => this.hear("a notice", notice));
     await client.connect();
@@ -70,20 +71,15 @@ export class World {
     this.said.push({ place, text: typeof fields === "string" ? fields : JSON.stringify(fields) });
   }
 
-  /** The program itself; its title is looked at while it runs. */
-  program(args: readonly string[]): Promise<Run> {
-    return new Promise((resolve) => {
+  /** The program itself. `whenUp` resolves once it is known to run: its title is looked at then, the runtime's start is not it. */
+  program(args: readonly string[], whenUp?: () => Promise<unknown>): Promise<Run> {
+    return new Promise((resolve, reject) => {
       const child = execFile(process.execPath, [executable, ...args], (error, out, errors) => {
-        clearInterval(looking);
         const said = `${out}${errors}`;
         this.hear(`output of scratchbird ${args[0]}`, said);
         resolve({ code: error === null ? 0 : Number(error.code ?? 1), said });
       });
-      // The runtime takes a moment until the program can do anything about it.
-      const since = performance.now();
-      const looking = setInterval(() => {
-        if (performance.now() - since > titleMs) this.look(child.pid!);
-      }, 50);
+      whenUp?.().then(() => this.look(child.pid!), reject);
     });
   }
   look(pid: number): void {
@@ -150,8 +146,6 @@ export class World {
     return found;
   }
 }
-
-const titleMs = 1_500;
 
 function filesIn(folder: string): string[] {
   return readdirSync(folder, { recursive: true, encoding: "utf8" })
