@@ -32,6 +32,7 @@ import {
   type RevocationReason,
   readFormerMaterial,
   readNodeMaterials,
+  readReturned,
   readShare,
   revocationList,
   revocationReasons,
@@ -39,6 +40,7 @@ import {
   splitKey,
   storeNextMaterial,
   storeNodeMaterial,
+  storeReturned,
   type TrustedCa,
   verifySignature,
 } from "./security/index.js";
@@ -102,6 +104,7 @@ export function hostTrust(options: HostTrustOptions): NodeTrust {
   let current = first;
   checkOwn(current, clusterUuid, nodeUuid);
   let former = readFormerMaterial(disk);
+  let returned = readReturned(disk);
   let signer = signerOf(current);
   const use = (material: NodeMaterial): void => {
     current = material;
@@ -109,6 +112,10 @@ export function hostTrust(options: HostTrustOptions): NodeTrust {
   };
   const follow = (cluster: ClusterState): void => {
     const wanted = cluster.members.get(nodeUuid)?.certFingerprint;
+    if (wanted === current.certFingerprint && returned !== undefined) {
+      returned = undefined;
+      if (writes) storeReturned(disk, undefined);
+    }
     if (wanted === undefined || wanted === current.certFingerprint) return;
     let next = materials.find((one) => one.certFingerprint === wanted);
     // The other half has written it meanwhile.
@@ -167,8 +174,10 @@ export function hostTrust(options: HostTrustOptions): NodeTrust {
     credentials: (cluster, { leaving, told }) => {
       follow(cluster);
       const { own, authorityPem } = current;
-      // Of one that its log does not name yet, what it was told when it joined is newer than that log.
-      const isNew = !cluster.members.has(nodeUuid);
+      // Of one that its log does not name yet, or not by this certificate, what it was told when it joined, or came back, is newer.
+      const known = cluster.members.get(nodeUuid);
+      const isAhead = known !== undefined && told.size > 0 && returned === current.certFingerprint;
+      const isNew = known === undefined || isAhead;
       const pinned = cluster.pinnedAuthorities.flatMap(trustedAuthority);
       const authorities = [...cluster.authorities.flatMap(trustedAuthority), ...pinned];
       const issuer = isNew ? untried(authorityPem) : undefined;

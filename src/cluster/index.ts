@@ -42,6 +42,7 @@ export {
   certificateKey,
   certificateKinds,
   certificatesOf,
+  consentDigest,
   crlValidMs,
   type FreshCertificate,
   isFaultOfMember,
@@ -49,6 +50,7 @@ export {
   overlapEnd,
   overlapMaxMs,
   primaryOf,
+  returnDigest,
 } from "./certificates.js";
 export type { ControlChannel, FromControl, ToControl } from "./channel.js";
 export { type ChurnHour, type ChurnTotals, ChurnWindow, leaveReasons } from "./churn.js";
@@ -67,7 +69,9 @@ export {
   type AuthorityRequest,
   type JoinAnswer,
   type JoinRequest,
+  type Return,
   readMessage,
+  returnKeysMax,
 } from "./control-messages.js";
 export { ControlState } from "./control-state.js";
 export { brokenLink, convergence, epochStates, packVersion, versionText } from "./epochs.js";

@@ -72,9 +72,11 @@ export {
   readFormerMaterial,
   readNodeMaterial,
   readNodeMaterials,
+  readReturned,
   signerOf,
   storeNextMaterial,
   storeNodeMaterial,
+  storeReturned,
   verifySignature,
 } from "./node-material.js";
 export { Pkcs11Token, type TokenConfig } from "./pkcs11.js";
