@@ -61,6 +61,8 @@ const flags: ReadonlySet<string> = new Set([
   "epochs",
   "certificates",
   "settings",
+  "from current",
+  "draft",
 ]);
 
 const removal = ["reason", "graceful", "force", "allow data loss"];
@@ -96,6 +98,8 @@ const scheduleClauses = [
   "target",
   "retention_policy",
 ];
+
+const auditRuleClauses = ["level", "scope", "on", "for", "log"];
 
 const forms: readonly StatementForm[] = [
   {
@@ -186,9 +190,27 @@ const forms: readonly StatementForm[] = [
     command: "CREATE SECURITY BUNDLE",
     object: "none",
     clauses: ["version", "description", "from current", "from version"],
+    order: {
+      "": {},
+      version: { may: ["description", "from current", "from version"] },
+      description: { may: ["from current", "from version"] },
+      "from current": {},
+      "from version": {},
+    },
   },
-  { command: "PUBLISH SECURITY BUNDLE", object: "none", clauses: ["version"] },
-  { command: "ROLLBACK SECURITY BUNDLE", object: "none", clauses: ["to version"] },
+  {
+    command: "PUBLISH SECURITY BUNDLE",
+    object: "none",
+    clauses: ["version"],
+    order: { "": {}, version: {} },
+  },
+  {
+    command: "ROLLBACK SECURITY BUNDLE",
+    object: "none",
+    clauses: ["to version"],
+    order: { "to version": {} },
+  },
+  { command: "DROP SECURITY BUNDLE", object: "none", clauses: ["draft"], order: { draft: {} } },
   {
     command: "CREATE SHARD MAP",
     object: "none",
@@ -274,6 +296,21 @@ const forms: readonly StatementForm[] = [
     object: "name",
     clauses: ["arguments", "returns", "as", "classification"],
   },
+  { command: "DROP MASKING FUNCTION", object: "name", clauses: [], order: { "": {} } },
+  {
+    command: "CREATE AUDIT RULE",
+    object: "name",
+    clauses: ["level", "scope", "on*", "for*", "log*"],
+    order: {
+      "": {},
+      level: { may: auditRuleClauses },
+      scope: { may: auditRuleClauses },
+      on: { may: auditRuleClauses },
+      for: { may: auditRuleClauses },
+      log: { may: auditRuleClauses },
+    },
+  },
+  { command: "DROP AUDIT RULE", object: "name", clauses: [], order: { "": {} } },
 ];
 
 /** Forms by their first word, longer leading words first. */
@@ -314,6 +351,11 @@ function mayStand({ order }: StatementForm, first: string | undefined, name: str
 
 const rowPolicyWords = ["rls", "policy"] as const;
 
+/** A role's name; of PUBLIC, CURRENT_USER and the like their kind. */
+function roleWord(role: ast.RoleSpec): ast.ClusterValue {
+  return { kind: "word", text: role.kind === "name" ? role.name : role.kind, position: role.position };
+}
+
 export class SqlParser extends ConnectionRules {
   constructor() {
     super();
@@ -326,7 +368,7 @@ export class SqlParser extends ConnectionRules {
     if (token.quoted) return undefined;
     const candidates = formsByWord.get(token.value);
     if (candidates === undefined) return undefined;
-    const policy = this.rowPolicy() ?? this.connectionRule();
+    const policy = this.rowPolicy() ?? this.columnPolicy() ?? this.connectionRule();
     if (policy !== undefined) return policy;
     for (const { words, form } of candidates) {
       if (!words.every((word, index) => this.is(word, index + 1))) continue;
@@ -556,7 +598,7 @@ export class SqlParser extends ConnectionRules {
       this.eat("on");
       return { ...base, command: "DROP RLS POLICY", name, table: this.qualifiedName(), ifExists, clauses };
     }
-    const policy = verb === "create" ? this.createPolicy(position) : this.alterPolicy(position);
+    const policy = verb === "create" ? this.createPolicy(position) : this.alterPolicy(position, true);
     if (policy.kind === "rename") {
       add("rename to", { kind: "word", text: policy.newName, position });
       return {
@@ -568,21 +610,50 @@ export class SqlParser extends ConnectionRules {
       };
     }
     if (policy.kind !== "createPolicy" && policy.kind !== "alterPolicy") return this.fail();
-    if (policy.kind === "createPolicy") add("for", { kind: "word", text: policy.command, position });
+    if (policy.kind === "createPolicy") {
+      if (!policy.permissive) add("as", { kind: "word", text: "restrictive", position });
+      add("for", { kind: "word", text: policy.command, position });
+    }
     if (policy.roles !== undefined) {
-      const items = policy.roles.map(
-        (role): ast.ClusterValue => ({
-          kind: "word",
-          text: role.kind === "name" ? role.name : role.kind,
-          position: role.position,
-        }),
-      );
-      add("to", ...items);
+      add("to", ...policy.roles.map(roleWord));
     }
     if (policy.using !== undefined) add("using", { kind: "expr", expr: policy.using, position });
     if (policy.withCheck !== undefined) add("with check", { kind: "expr", expr: policy.withCheck, position });
     const command = verb === "create" ? "CREATE RLS POLICY" : "ALTER RLS POLICY";
     return { ...base, command, name: policy.name, table: policy.table, clauses };
+  }
+
+  /** CREATE CLS POLICY p ON t (c) DENY | REDACT | MASK WITH f [TO role, ..]; DROP CLS POLICY [IF EXISTS] p ON t */
+  private columnPolicy(): ast.Statement | undefined {
+    if (!this.is("cls", 2) || !this.is("policy", 3)) return undefined;
+    if (!this.is("create") && !this.is("drop")) return undefined;
+    const position = this.here();
+    const drops = this.is("drop");
+    this.SKIP_TOKEN();
+    this.eat("cls", "policy");
+    const ifExists = drops && this.ifExists();
+    const name = this.name();
+    this.eat("on");
+    const base = { kind: "cluster", name, table: this.qualifiedName(), ifExists, position } as const;
+    if (drops) return { ...base, command: "DROP CLS POLICY", clauses: [] };
+    const clauses: ast.ClusterClause[] = [];
+    const add = (clause: string, ...values: ast.ClusterValue[]): void => {
+      clauses.push({ name: clause, values, position });
+    };
+    const word = (text: string): ast.ClusterValue => ({ kind: "word", text, position });
+    add("column", word(this.parens(() => this.name())));
+    const action = this.oneOf<"deny" | "redact" | "mask">({
+      deny: () => "deny",
+      redact: () => "redact",
+      mask: () => "mask",
+    });
+    add("action", word(action));
+    if (action === "mask") {
+      this.eat("with");
+      add("with", word(this.name()));
+    }
+    if (this.accept("to")) add("to", ...this.roleSpecs().map(roleWord));
+    return { ...base, command: "CREATE CLS POLICY", clauses };
   }
 
   /** SWEEP [DATABASE] [VERBOSE] [ANALYZE [TABLES]] | SWEEP STATUS [VERBOSE] */

@@ -2150,7 +2150,8 @@ export abstract class StatementRules extends TableRules {
     return { kind: "alterDatabase", name, action, position };
   }
 
-  protected alterPolicy(position: number): ast.Statement {
+  /** `set`: that word may stand before what is changed. */
+  protected alterPolicy(position: number, set = false): ast.Statement {
     const ifExists = this.ifExists();
     const name = this.name();
     const at = this.here();
@@ -2161,6 +2162,7 @@ export abstract class StatementRules extends TableRules {
       const renamed = this.commonAlter("policy", object, ifExists, false, position);
       if (renamed !== undefined) return renamed;
     }
+    if (set) this.accept("set");
     const roles = this.accept("to") ? this.roleSpecs() : undefined;
     const using = this.accept("using") ? this.parens(() => this.expression()) : undefined;
     const withCheck = this.accept("with", "check") ? this.parens(() => this.expression()) : undefined;

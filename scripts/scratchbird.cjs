@@ -2,7 +2,10 @@
 // The executable. On a checkout that was never built it builds first.
 const { existsSync } = require("node:fs");
 const { join } = require("node:path");
+const { hideSecrets } = require("./hide-secrets.cjs");
 const { launch, programOf } = require("./launch.cjs");
+
+hideSecrets();
 
 if (!existsSync(programOf("scratchbird"))) {
   const { spawnSync } = require("node:child_process");

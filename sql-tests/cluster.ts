@@ -12,6 +12,7 @@ import { runFailover } from "./cluster/failover.js";
 import { runLoad } from "./cluster/load.js";
 import { runPartitions } from "./cluster/partitions.js";
 import { runRefusals } from "./cluster/refusals.js";
+import { runTrust } from "./cluster/trust.js";
 
 const { values } = parseArgs({
   options: {
@@ -83,6 +84,12 @@ async function refusals(): Promise<void> {
   say(`refusals: ${report.cases} cases`);
 }
 
+async function trust(): Promise<void> {
+  const report = await runTrust({ progress: say, only: values.only, scale, ...place });
+  fail(report.failures);
+  say(`trust: ${report.cases} cases`);
+}
+
 /** Committed changes in a second, of 32 sessions, on three nodes of one machine. */
 const loadFloor = 500;
 
@@ -101,7 +108,7 @@ async function load(): Promise<void> {
 
 if (values.network !== undefined && !networks.some((one) => one === values.network))
   throw new Error(`unknown network ${values.network}; there are ${networks.join(", ")}`);
-const parts: Readonly<Record<string, () => Promise<void>>> = { failover, partitions, refusals, load };
+const parts: Readonly<Record<string, () => Promise<void>>> = { failover, partitions, refusals, trust, load };
 if (values.part !== undefined && parts[values.part] === undefined)
   throw new Error(`unknown part ${values.part}; there are ${Object.keys(parts).join(", ")}`);
 for (const [name, part] of Object.entries(parts)) {

@@ -21,6 +21,7 @@ import {
 } from "./cluster/index.js";
 import type { NodeTrust, TrustOptions } from "./node-trust.js";
 import type { Log } from "./observe/index.js";
+import { watchRefusals } from "./peer-refusals.js";
 import type { Clock, Disk, Random } from "./platform/index.js";
 import { RaftStorage } from "./raft/index.js";
 import type { PeerNetwork } from "./rpc/contract.js";
@@ -44,7 +45,13 @@ export interface ControlStart {
   readonly anyPort: boolean;
   /** Of who founds the cluster in this start. */
   readonly founds:
-    | { readonly clusterName: string; readonly member: NewMember; readonly crl: string | undefined }
+    | {
+        readonly clusterName: string;
+        readonly member: NewMember;
+        readonly crl: string | undefined;
+        /** Undefined: none was signed, which only a simulated node does without. */
+        readonly bundle?: string | undefined;
+      }
     | undefined;
   /** The log must be there: the node has promised things. */
   readonly established: boolean;
@@ -110,11 +117,18 @@ export async function startControl(start: ControlStart, parts: ControlParts): Pr
   const links =
     network === undefined ? undefined : new PeerLinks({ network, clock, random, hash, log, limits });
   const { firstPeers } = start;
-  network?.onRefusal(({ condition, message, node, remoteAddress: address }) => {
-    log.warn("a peer was refused", { condition, reason: message, peer: node, address });
-    toMain({ kind: "peerRefused", condition, message, node, address });
-    if (isFaultOfMember(actor.state.cluster, condition, node)) actor.memberRefused();
-  });
+  const refusals =
+    network &&
+    watchRefusals({
+      network,
+      port: "control",
+      clock,
+      log,
+      tell: (refusal) => {
+        toMain({ kind: "peerRefused", ...refusal });
+        if (isFaultOfMember(actor.state.cluster, refusal.condition, refusal.node)) actor.memberRefused();
+      },
+    });
   const follow = network === undefined ? undefined : trustFollower(network, trust);
   const told = new Map(firstPeers.map((one) => [one.uuid, one.certFingerprint]));
   follow?.(new ClusterState(trust.pki), new Map(), told);
@@ -185,6 +199,7 @@ export async function startControl(start: ControlStart, parts: ControlParts): Pr
     close: () => {
       links?.close();
       network?.close();
+      refusals?.stop();
     },
   };
 }
@@ -211,6 +226,7 @@ function genesisOf(start: ControlStart, trust: NodeTrust, clock: Clock): Genesis
       boot: { count: self.boot.count, nonce: self.boot.nonce },
       authority: trust.authorityPem,
       crl: founds.crl,
+      bundle: founds.bundle,
       at: Math.floor(clock.now()),
     },
     trust.signer,

@@ -10,7 +10,14 @@
 import { X509Certificate } from "node:crypto";
 import { DbError } from "./base/errors.js";
 import type { CertificateFacts, Pki, Signer, Authority as TrustedAuthority } from "./cluster/contract.js";
-import { type CaService, type CertificateStore, type ClusterState, crlValidMs } from "./cluster/index.js";
+import {
+  type CaService,
+  type CertificateStore,
+  type ClusterState,
+  crlValidMs,
+  firstBundle,
+  signBundle,
+} from "./cluster/index.js";
 import type { Clock, Disk, Random } from "./platform/index.js";
 import type { PeerCredentials, PeerVerdict } from "./rpc/contract.js";
 import {
@@ -42,6 +49,7 @@ import {
   storeNodeMaterial,
   storeReturned,
   type TrustedCa,
+  verifyAuthoritySignature,
   verifySignature,
 } from "./security/index.js";
 
@@ -77,11 +85,15 @@ export interface TrustOptions {
 /** CA-10, spec/03 R13: of the beginning of a certificate. */
 export const clockToleranceMs = 60_000;
 
+/** Of new CAs. Signatures of Ed25519 name no hash, so libpq could not bind SCRAM to a port's certificate (RFC 5929, 4.1). */
+const caAlgorithm = "ECDSA-P256";
+
 export const hostPki: Pki = {
   verify: verifySignature,
   readAuthority: authorityFacts,
   readNode: nodeFacts,
   readCrl: revocationList,
+  verifyAuthority: verifyAuthoritySignature,
 };
 
 export interface HostTrustOptions {
@@ -334,6 +346,19 @@ function caService(store: CaStore, { clock, random, subject: { clusterUuid } }: 
       (await open(authority)).issueUser(requestPem, { clusterUuid, role }, years),
     issueService: async (authority, requestPem, service) =>
       (await open(authority)).issueService(requestPem, { clusterUuid, service }, years),
+    issueServer: async (by, requestPem, names) => {
+      const authority = await open(by);
+      if (authority.certificate.publicKey.asymmetricKeyType !== "ec")
+        throw new DbError(
+          "objectNotInPrerequisiteState",
+          "the CA signs with Ed25519, and clients of Postgres cannot bind passwords to what it signs",
+          {
+            detail: "CA_ALGORITHM: ports go on with certificates of their own.",
+            hint: "ROTATE CA makes one on P-256.",
+          },
+        );
+      return authority.issueServer(requestPem, names, years);
+    },
     signList: async (authority, { number, thisUpdate, nextUpdate, revoked }) =>
       (await open(authority)).crl({
         number,
@@ -345,8 +370,15 @@ function caService(store: CaStore, { clock, random, subject: { clusterUuid } }: 
           reason: reason in revocationReasons ? (reason as RevocationReason) : "cessationOfOperation",
         })),
       }),
+    signBundle: async (authority, digest) =>
+      Buffer.from(await (await open(authority)).sign(digest)).toString("base64"),
     create: async () => {
-      const { certificatePem, pkcs8 } = await createAuthority({ clock, random, clusterUuid });
+      const { certificatePem, pkcs8 } = await createAuthority({
+        clock,
+        random,
+        clusterUuid,
+        algorithm: caAlgorithm,
+      });
       await store.seal(certificatePem, pkcs8!);
       return certificatePem;
     },
@@ -379,10 +411,15 @@ function factsOf({ own, authorityPem }: NodeMaterial): CertificateFacts {
   };
 }
 
-/**
- * What a founder begins with: a CA, whose key is sealed, and a certificate of it; a start that was broken off goes on. Answers the
- * CA's first list of revocations, which is empty.
- */
+/** What a founder begins with, beside its certificate. */
+export interface FoundedTrust {
+  /** The CA's first list of revocations, which is empty. */
+  readonly crl: string | undefined;
+  /** The first security bundle, which holds no rule. */
+  readonly bundle: string;
+}
+
+/** What a founder begins with: a CA, whose key is sealed, and a certificate of it; a start that was broken off goes on. */
 export async function foundTrust({
   disk,
   clock,
@@ -391,27 +428,33 @@ export async function foundTrust({
   caStore,
 }: Pick<HostTrustOptions, "disk" | "clock" | "random" | "subject"> & {
   readonly caStore: CaStore;
-}): Promise<string> {
+}): Promise<FoundedTrust> {
   const { clusterUuid } = subject;
   const thisUpdate = Math.floor(clock.now() / 1000) * 1000;
   const list = { number: 1, thisUpdate, nextUpdate: thisUpdate + crlValidMs, revoked: [] };
+  const signedBy = async (authority: Authority): Promise<FoundedTrust> => ({
+    crl: await authority.crl(list),
+    bundle: await signBundle(firstBundle(clusterUuid, thisUpdate), authority.certificatePem, async (digest) =>
+      Buffer.from(await authority.sign(digest)).toString("base64"),
+    ),
+  });
   const [known] = readNodeMaterials(disk);
   if (known !== undefined) {
     const fingerprint = fingerprintOf(new X509Certificate(known.authorityPem));
     await caStore.adoptPlain(disk);
     const signer = await caStore.open(fingerprint);
-    return new Authority(known.authorityPem, signer, { clock, random }).crl(list);
+    return signedBy(new Authority(known.authorityPem, signer, { clock, random }));
   }
   const {
     certificatePem: authorityPem,
     authority,
     pkcs8,
-  } = await createAuthority({ clock, random, clusterUuid });
-  const crl = await authority.crl(list);
+  } = await createAuthority({ clock, random, clusterUuid, algorithm: caAlgorithm });
+  const first = await signedBy(authority);
   const { requestPem, keyPem } = nodeRequest(subject);
   const { certificatePem } = await authority.issueNode(requestPem, subject, { days: nodeCertificateDays });
   // The CA's key first: a node whose CA has none could admit nobody.
   await caStore.seal(authorityPem, pkcs8!);
   storeNodeMaterial(disk, { certificatePem, keyPem }, authorityPem);
-  return crl;
+  return first;
 }

@@ -11,7 +11,14 @@
  * transactions in limbo end as the catalog says (C4).
  */
 import xxhash from "xxhash-wasm";
-import { type Admin, startAdmin } from "./admin/index.js";
+import {
+  type Admin,
+  type Alerts,
+  type MetricSources,
+  type Readiness,
+  startAdmin,
+  startAlerts,
+} from "./admin/index.js";
 import {
   AuditLog,
   type ChainPiece,
@@ -24,7 +31,7 @@ import { exportLines, offlineFault } from "./audit-tools.js";
 import { assert, DbError } from "./base/errors.js";
 import { productVersion } from "./base/version.js";
 import { isWait } from "./base/wait.js";
-import type { ClusterView, ControlStatus } from "./cluster/contract.js";
+import type { BundleStamp, ClusterView, ControlStatus, Member } from "./cluster/contract.js";
 import {
   type CatalogFollower,
   type CatalogState,
@@ -32,10 +39,13 @@ import {
   type ControlChannel,
   ControlPlane,
   ControlState,
+  firstBundle,
   isFaultOfMember,
   packVersion,
+  primaryOf,
   roleBits,
   settingDef,
+  signBundle,
 } from "./cluster/index.js";
 import type { Config } from "./config.js";
 import { type ControlStart, controlInLoop, type NodeTrust, trustFollower } from "./control-host.js";
@@ -67,10 +77,14 @@ import {
   type SchemaDesc,
   sysSchemaId,
 } from "./model/schema.js";
+import { bundleSweepMs, NodeBundles } from "./node-bundles.js";
 import type { OpenNode, RunningNode, VerifyFinding, VerifyNode } from "./node-contract.js";
-import { clientTrustOf, foundTrust, hostPki, hostTrust } from "./node-trust.js";
+import { clientTrustOf, type FoundedTrust, foundTrust, hostPki, hostTrust } from "./node-trust.js";
 import { type Log, LoopDelay } from "./observe/index.js";
+import { RefusalCounts, watchRefusals } from "./peer-refusals.js";
 import {
+  bundleStamp,
+  isSameBundle,
   type LoginPolicy,
   LoginRefused,
   PgWire,
@@ -82,6 +96,7 @@ import { reserveHttp } from "./platform/http.js";
 import type { Listener, Platform } from "./platform/index.js";
 import { readKernels } from "./platform/kernels-file.js";
 import { processUsage } from "./platform/usage.js";
+import { PortCertificate } from "./port-certificate.js";
 import { RaftStorage } from "./raft/index.js";
 import type { PeerNetwork, PeerStream } from "./rpc/contract.js";
 import { acceptStreams, openStream } from "./rpc/index.js";
@@ -166,8 +181,11 @@ export interface NodeCore {
   establish(): void;
   /** Whom client certificates are believed, by the cluster's state of now. */
   clientTrust(): ClientTrust;
+  /** Certificates that were refused, on whichever port. */
+  readonly refusals: RefusalCounts;
   /** Called whenever that may have changed. */
   readonly watchTrust: Set<() => void>;
+  readonly bundles: NodeBundles;
   readonly checkpoints: AuditCheckpoints;
   /** The port between main loops; undefined where there is none. */
   readonly rpc: RpcPort | undefined;
@@ -193,16 +211,17 @@ export async function openCore(
 
   // Control plane: its other half begins to read the log while storage is opened here.
   const simulated = doors.trust?.(identity);
-  const { trust, crl } =
+  const { trust, founded } =
     simulated === undefined
       ? await trustOf(platform, identity, config)
-      : { trust: simulated, crl: undefined };
-  const start = controlStart(config, identity, boot, known, trust, crl);
+      : { trust: simulated, founded: await foundedBy(simulated, identity) };
+  const start = controlStart(config, identity, boot, known, trust, founded);
   const started = doors.startControl?.(start) ?? (await inLoop(start, platform, log, trust, doors));
   let closing = false;
   let controlPort = 0;
   const watchTrust = new Set<() => void>();
   const watchStatus = new Set<(status: ControlStatus) => void>();
+  const refusals = new RefusalCounts();
   const refusedPeer: { tell: Audit["peerRefused"] | undefined } = { tell: undefined };
   const churn = new ChurnWindow(clock.now());
   const control = new ControlPlane({
@@ -218,8 +237,10 @@ export async function openCore(
     onListening: (port) => {
       controlPort = port;
     },
-    onPeerRefused: ({ condition, message, node, address }) =>
-      refusedPeer.tell?.(condition, message, node, address),
+    onPeerRefused: (refusal) => {
+      refusals.add("control", refusal.condition, refusal.count);
+      refusedPeer.tell?.("control", refusal);
+    },
     onCluster: (cluster) => {
       if (cluster.members.has(identity.nodeId)) churn.noteMembers(cluster.members, clock.now());
       for (const changed of watchTrust) changed();
@@ -312,6 +333,8 @@ export async function openCore(
   const clusterAudit = new ClusterAudit(audit, control.view, control.status);
   watchTrust.add(() => clusterAudit.cluster(control.view));
   watchStatus.add((status) => clusterAudit.status(status));
+  const bundles = new NodeBundles({ control, node: identity.nodeId, audit, clock, log });
+  watchTrust.add(() => bundles.look());
   refusedPeer.tell = (...refusal) => audit.peerRefused(...refusal);
   const checkpoints = new AuditCheckpoints({
     audit,
@@ -355,6 +378,8 @@ export async function openCore(
       watchTrust,
       watchStatus,
       audit,
+      bundles,
+      refusals,
       piece: (from) => ownPiece(disk, auditLog, from),
       clock,
       hash: await xxhash(),
@@ -378,7 +403,9 @@ export async function openCore(
     },
     establish,
     clientTrust: () => clientTrustOf(control.cluster, clock),
+    refusals,
     watchTrust,
+    bundles,
     checkpoints,
     rpc: others.rpc,
     watchLoop: () => {
@@ -425,9 +452,7 @@ async function open(
   }
 
   // The wire.
-  const tls = config.tls
-    ? await serverCertificate(disk, certificateNames(identity.nodeName, config.host), clock, random)
-    : undefined;
+  const tls = config.tls ? await portCertificate(core, config, platform, log) : undefined;
   const wire = new PgWire({
     host: server,
     clock,
@@ -440,9 +465,10 @@ async function open(
     // Sessions, log-ins, those refused that wait to hear of it, and some that are told there is no room.
     socketsMax: config.maxConnections + 2200,
     mockSecret: Buffer.from(identity.mockSecret, "base64"),
+    bundles: core.bundles,
     relay: identity.founder ? undefined : rpc?.relay(),
     policy: () => loginPolicyOf(core.control.view),
-    trust: () => core.clientTrust(),
+    trust: () => core.refusals.ofClients(core.clientTrust()),
     limits: {
       messageBytesMax: config.maxMessageSize,
       inputBytesMax: config.connectionInputBuffer,
@@ -459,6 +485,8 @@ async function open(
           username: user,
           ip_address: address.replace(/:\d+$/, ""),
           failure_reason: error.message,
+          reason,
+          why: whyOf(error),
           sqlstate: error.sqlstate,
         });
       },
@@ -471,7 +499,13 @@ async function open(
   core.watchTrust.add(sweepCertificates);
   core.watchLoop();
   let stops: string | undefined;
-  const admin = await startHttp(config, core, wire, clock, log, () => stops);
+  const watched: Watched = { tls, alerts: undefined };
+  const sources = metricSources(core, wire, clock, watched);
+  const facts = { ...sources, ...aboutNode(core, clock, () => stops) };
+  const alerts = startAlerts(facts, clock, log);
+  watched.alerts = alerts;
+  server.alerts = () => alerts.firing;
+  const admin = await startHttp(config, core, sources, clock, log, () => stops);
   const port = await wire.listen();
   server.address = { address: config.host, port };
   const rpcPort = await rpc?.listen(config, wire);
@@ -482,6 +516,7 @@ async function open(
     const addresses = addressesOf(identity, { control, rpc: rpcPort, pg: port });
     core.control.announce(addresses, noteAnnounced(disk, addresses));
   }
+  tls?.start();
   // A newcomer is ready when the cluster says so.
   if (!identity.established)
     await core.control.until(() => core.control.cluster.members.get(identity.nodeId)?.state !== "JOINING");
@@ -490,6 +525,7 @@ async function open(
   if (unserved !== undefined) log.warn(unserved.message, { hint: unserved.fields.hint });
   const sweeping = sweepInBackground(platform, server, log);
   const ending = endOldSessions(clock, server);
+  const asking = rpc?.sweepBundles();
   void reverifyAudit(core, log);
   clock.after(0, () => {
     makeParser();
@@ -515,6 +551,9 @@ async function open(
     stops = "the node is stopping";
     sweeping.cancel();
     ending.cancel();
+    asking?.cancel();
+    tls?.stop();
+    alerts.stop();
     core.watchTrust.delete(sweepCertificates);
     await wire.stopAccepting();
     const deadline = clock.monotonic() + config.stopTimeout;
@@ -528,6 +567,27 @@ async function open(
     await admin.close();
     unlock();
   }
+}
+
+/** What the Postgres port shows, from here on and until the node stops. */
+async function portCertificate(
+  { control, identity, server }: NodeCore,
+  config: Config,
+  { disk, clock, random }: Platform,
+  log: Log,
+): Promise<PortCertificate> {
+  const names = certificateNames(identity.nodeName, config.host);
+  return new PortCertificate({
+    disk,
+    clock,
+    log,
+    node: identity.nodeId,
+    first: await serverCertificate(disk, names, clock, random),
+    cluster: () => control.cluster,
+    ask: (request) => control.authority(request),
+    issued: ({ serial, issuer }) =>
+      server.audit.note("CERTIFICATE_ISSUED", { kind: "server", node: identity.nodeId, serial, issuer }),
+  });
 }
 
 /** What ALTER CLUSTER SET authentication.* asks of log-ins. */
@@ -566,12 +626,12 @@ function whyOf(error: DbError): string | undefined {
 async function startHttp(
   config: Config,
   core: NodeCore,
-  wire: PgWire,
+  sources: MetricSources,
   clock: Platform["clock"],
   log: Log,
   stopping: () => string | undefined,
 ): Promise<Admin> {
-  const { control, server, storage, identity } = core;
+  const { identity } = core;
   const insisted = identity.established || config.explicit.has("http-port");
   let door: Awaited<ReturnType<typeof reserveHttp>>;
   try {
@@ -586,41 +646,99 @@ async function startHttp(
     node: identity.nodeName,
     version: productVersion,
     clock,
-    ready: () => {
-      const reasons: string[] = [];
-      const why = stopping() ?? core.fencedBy;
-      if (why !== undefined) reasons.push(why);
-      const problem = servingProblem(control.cluster.members.get(identity.nodeId));
-      if (problem !== undefined) reasons.push(problem.message);
-      return { ready: reasons.length === 0, reasons };
-    },
+    ready: () => readiness(core, stopping),
     onTrouble: (what, error) => log.error(what, { error }),
-    sources: {
-      control: () => control.status,
-      view: () => control.view,
-      raft: () => control.raftNumbers,
-      churn: () => ({ totals: core.churn.totals, score: core.churn.score(clock.now()) }),
-      storage: () => storage.counters,
-      audit: () => {
-        const { log } = server.audit;
-        return {
-          appended: log.appended,
-          failures: log.failures,
-          unsigned: log.unsigned,
-          broken: log.problem !== undefined,
-          checkpointAgeSeconds: (clock.now() - (control.audit.lastOf(identity.nodeId)?.at ?? 0)) / 1000,
-        };
-      },
-      loopDelay: (seconds) => core.loopDelay(seconds),
-      sessions: () => server.loadNumbers(),
-      authentication: () => ({
-        outcomes: wire.authentications,
-        failures: wire.authenticationFailures,
-        unauthenticated: wire.unauthenticatedCount,
-      }),
-      process: processUsage,
-    },
+    sources,
   });
+}
+
+function readiness(core: NodeCore, stopping: () => string | undefined): Readiness {
+  const { control, identity } = core;
+  const reasons: string[] = [];
+  const why = stopping() ?? core.fencedBy;
+  if (why !== undefined) reasons.push(why);
+  const problem = servingProblem(control.cluster.members.get(identity.nodeId));
+  if (problem !== undefined) reasons.push(problem.message);
+  return { ready: reasons.length === 0, reasons };
+}
+
+/** What metrics and alerts are made of, beside the numbers. */
+function aboutNode(core: NodeCore, clock: Platform["clock"], stopping: () => string | undefined) {
+  return {
+    node: core.identity.nodeName,
+    version: productVersion,
+    isReady: () => readiness(core, stopping).ready,
+    now: () => clock.now(),
+  };
+}
+
+/** What else is looked at; alerts are made of the metrics that count them. */
+interface Watched {
+  readonly tls: PortCertificate | undefined;
+  alerts: Alerts | undefined;
+}
+
+function metricSources(
+  core: NodeCore,
+  wire: PgWire,
+  clock: Platform["clock"],
+  watched: Watched,
+): MetricSources {
+  const { control, server, storage, identity } = core;
+  return {
+    control: () => control.status,
+    view: () => control.view,
+    raft: () => control.raftNumbers,
+    churn: () => ({ totals: core.churn.totals, score: core.churn.score(clock.now()) }),
+    storage: () => storage.counters,
+    audit: () => {
+      const { log } = server.audit;
+      return {
+        appended: log.appended,
+        failures: log.failures,
+        unsigned: log.unsigned,
+        broken: log.problem !== undefined,
+        checkpointAgeSeconds: (clock.now() - (control.audit.lastOf(identity.nodeId)?.at ?? 0)) / 1000,
+      };
+    },
+    loopDelay: (seconds) => core.loopDelay(seconds),
+    sessions: () => server.loadNumbers(),
+    refusals: () => core.refusals.read(),
+    authentication: () => ({
+      outcomes: wire.authentications,
+      failures: wire.authenticationFailures,
+      unauthenticated: wire.unauthenticatedCount,
+    }),
+    process: processUsage,
+    certificateEnds: () => certificateEnds(core, watched.tls),
+    alerts: () => {
+      const counts = new Map<string, number>([
+        ["WARNING", 0],
+        ["CRITICAL", 0],
+      ]);
+      for (const { rule } of watched.alerts?.firing ?? [])
+        counts.set(rule.severity, counts.get(rule.severity)! + 1);
+      return counts;
+    },
+  };
+}
+
+const authorityEnds = new Map<string, number | undefined>();
+/** By kind, milliseconds since 1970. */
+function* certificateEnds(
+  { control, identity }: NodeCore,
+  tls: PortCertificate | undefined,
+): Iterable<readonly [string, number]> {
+  const own = control.cluster.members.get(identity.nodeId)?.certificate;
+  if (own !== undefined) yield ["node", own.notAfter];
+  if (tls !== undefined) yield ["server", tls.facts.notAfter];
+  const primary = primaryOf(control.cluster);
+  if (primary === undefined) return;
+  const { fingerprint, certificatePem } = primary;
+  if (!authorityEnds.has(fingerprint))
+    authorityEnds.set(fingerprint, hostPki.readAuthority(certificatePem)?.notAfter);
+  const end = authorityEnds.get(fingerprint);
+  if (end !== undefined) yield ["ca", end];
 }
 
 /** A member is found where it was: ports that the system chose stay, but for the clients'. */
@@ -634,15 +752,18 @@ function rememberPorts(disk: Platform["disk"], ports: Pick<NodeIdentity["ports"]
 
 /** What a stream to the home node's main loop is for. */
 type StreamHead =
-  | { readonly kind: "session"; readonly head: RelayHead }
+  | { readonly kind: "session"; readonly head: RelayHead; readonly bundle: BundleStamp }
   | { readonly kind: "cancel"; readonly pid: number; readonly key: string }
   /** Answered by a piece of this node's audit chain, as JSON. */
-  | { readonly kind: "audit"; readonly from: ChainPlace | number };
+  | { readonly kind: "audit"; readonly from: ChainPlace | number }
+  /** Answered by which security bundle this node holds, as JSON. */
+  | { readonly kind: "bundle" };
 
 const relayOpenMs = 1_000;
-/** Of one piece of an audit chain: how long it may take, and how large it may be with its JSON. */
-const auditPieceMs = 10_000;
+/** How long an answer may take, and how large a piece of an audit chain may be with its JSON. */
+const answerMs = 10_000;
 const auditPieceMax = 16 << 20;
+const bundleAnswerMax = 1_000;
 /** A peer whose control link has been down for so long is out of reach for its streams too. */
 const lostMs = 1_000;
 
@@ -650,6 +771,7 @@ const lostMs = 1_000;
 class RpcPort {
   readonly #unwatch: () => void;
   readonly #downSince = new Map<string, number>();
+  readonly #refusals: { stop(): void };
   #membersRefused = 0;
   #listener: Listener | undefined;
 
@@ -662,6 +784,8 @@ class RpcPort {
       readonly watchTrust: Set<() => void>;
       readonly watchStatus: Set<(status: ControlStatus) => void>;
       readonly audit: Audit;
+      readonly bundles: NodeBundles;
+      readonly refusals: RefusalCounts;
       /** Of this node's chain. */
       readonly piece: (from: ChainPlace | number) => ChainPiece;
       readonly clock: Platform["clock"];
@@ -670,10 +794,16 @@ class RpcPort {
     },
   ) {
     const { control, trust, watchTrust, watchStatus, log } = core;
-    network.onRefusal(({ condition, message, node, remoteAddress: address }) => {
-      log.warn("a peer was refused", { condition, reason: message, peer: node, address });
-      core.audit.peerRefused(condition, message, node, address);
-      if (isFaultOfMember(control.cluster, condition, node)) this.#membersRefused++;
+    this.#refusals = watchRefusals({
+      network,
+      port: "rpc",
+      clock: core.clock,
+      log,
+      tell: (refusal) => {
+        core.refusals.add("rpc", refusal.condition, refusal.count);
+        core.audit.peerRefused("rpc", refusal);
+        if (isFaultOfMember(control.cluster, refusal.condition, refusal.node)) this.#membersRefused++;
+      },
     });
     const follow = trustFollower(network, trust);
     const told = new Map<string, string>();
@@ -727,18 +857,29 @@ class RpcPort {
           this.#giveAudit(accept(), head.from);
           return;
         }
-        if (!identity.founder)
+        if (head.kind === "bundle") {
+          const stream = accept();
+          stream.write(Buffer.from(JSON.stringify(this.core.bundles.stamp())));
+          stream.end();
+          return;
+        }
+        if (!identity.founder) {
+          const { bundles } = this.core;
+          if (head.kind === "session" && !isSameBundle(head.bundle, bundles.stamp()))
+            throw bundles.mismatch(peer.node, head.bundle);
           throw new DbError(
             "objectNotInPrerequisiteState",
             `node ${identity.nodeName} does not hold the data`,
           );
+        }
         const problem = this.#servingProblem(identity.nodeId) ?? this.#servingProblem(peer.node);
         if (problem !== undefined) {
           log.warn("a session of a peer was refused", { peer: peer.node, error: problem });
           throw problem;
         }
         const stream = accept();
-        if (head.kind === "session") wire.acceptRelayed(stream, { ...head.head, via: peer.node });
+        if (head.kind === "session")
+          wire.acceptRelayed(stream, { ...head.head, via: peer.node }, head.bundle);
         else {
           wire.cancelRelayed(head.pid, Buffer.from(head.key, "base64"));
           stream.end();
@@ -774,8 +915,7 @@ class RpcPort {
 
   /** A piece of another node's chain. @throws DbError cannotConnectNow (57P03), which names the node */
   async auditPiece(node: string, from: ChainPlace | number): Promise<ChainPiece> {
-    const { control, clock, hash } = this.core;
-    const member = control.view.members.get(node);
+    const member = this.core.control.view.members.get(node);
     const lost = (cause?: unknown): DbError =>
       new DbError(
         "cannotConnectNow",
@@ -787,37 +927,80 @@ class RpcPort {
         cause,
       );
     if (member === undefined) throw lost();
-    let stream: PeerStream;
+    let text: string;
     try {
-      stream = await openStream(
-        { network: this.network, clock, hash },
-        { address: member.addresses.rpc, node },
-        Buffer.from(JSON.stringify({ kind: "audit", from } satisfies StreamHead)),
-        relayOpenMs,
-      );
+      text = await this.#ask(member, { kind: "audit", from }, auditPieceMax);
     } catch (error) {
       throw lost(error);
     }
-    const text = await new Promise<string>((resolve, reject) => {
-      const chunks: Buffer[] = [];
-      let bytes = 0;
-      const timer = clock.after(auditPieceMs, () => stream.destroy());
-      stream.onData((chunk) => {
-        bytes += chunk.length;
-        if (bytes > auditPieceMax) stream.destroy();
-        else chunks.push(Buffer.from(chunk));
-      });
-      stream.onClose(() => {
-        timer.cancel();
-        if (bytes > auditPieceMax) reject(lost());
-        else resolve(Buffer.concat(chunks).toString());
-      });
-    });
     try {
       return readPieceText(text);
     } catch (error) {
       throw lost(error);
     }
+  }
+
+  /** What a member writes on a stream until it ends it. @throws DbError connectionFailure (08006) */
+  async #ask(member: Member, head: StreamHead, bytesMax: number): Promise<string> {
+    const { clock, hash } = this.core;
+    const stream = await openStream(
+      { network: this.network, clock, hash },
+      { address: member.addresses.rpc, node: member.uuid },
+      Buffer.from(JSON.stringify(head)),
+      relayOpenMs,
+    );
+    return new Promise<string>((resolve, reject) => {
+      const chunks: Buffer[] = [];
+      let bytes = 0;
+      const timer = clock.after(answerMs, () => stream.destroy());
+      stream.onData((chunk) => {
+        bytes += chunk.length;
+        if (bytes > bytesMax) stream.destroy();
+        else chunks.push(Buffer.from(chunk));
+      });
+      stream.onClose(() => {
+        timer.cancel();
+        if (bytes > bytesMax)
+          reject(
+            new DbError("connectionFailure", `node ${member.name} has answered more than was asked for`),
+          );
+        else resolve(Buffer.concat(chunks).toString());
+      });
+    });
+  }
+
+  /** SEC-28: asks all others which security bundle they hold, again and again. */
+  sweepBundles(): { cancel(): void } {
+    const { clock, log } = this.core;
+    const look = (): void => {
+      void this.askBundles().catch((error: unknown) =>
+        log.error("security bundles could not be asked", { error }),
+      );
+      timer = clock.after(bundleSweepMs, look);
+    };
+    let timer = clock.after(bundleSweepMs, look);
+    return { cancel: () => timer.cancel() };
+  }
+
+  async askBundles(): Promise<void> {
+    const { control, identity, bundles } = this.core;
+    const others = [...control.view.members.values()].filter(
+      (one) => one.state === "ENABLED" && one.uuid !== identity.nodeId,
+    );
+    await Promise.all(
+      others.map(async (member) => {
+        let text: string;
+        try {
+          text = await this.#ask(member, { kind: "bundle" }, bundleAnswerMax);
+        } catch (error) {
+          // Who cannot be reached runs nothing for anybody either.
+          if (!(error instanceof DbError)) throw error;
+          bundles.asked(member.uuid, undefined);
+          return;
+        }
+        bundles.asked(member.uuid, readStamp(text));
+      }),
+    );
   }
 
   /** The way to the node that holds the data. */
@@ -842,7 +1025,8 @@ class RpcPort {
         const home = control.status.peers.find((one) => one.node === control.view.home);
         return home?.connected !== false;
       },
-      open: (head) => open({ kind: "session", head }),
+      home: () => this.core.control.view.home,
+      open: (head) => open({ kind: "session", head, bundle: this.core.bundles.stamp() }),
       cancel: async (pid, key) => {
         const text = Buffer.from(key).toString("base64");
         const stream = await open({ kind: "cancel", pid, key: text }).catch(() => undefined);
@@ -855,6 +1039,7 @@ class RpcPort {
     this.#unwatch();
     void this.#listener?.close();
     this.network.close();
+    this.#refusals.stop();
   }
 }
 
@@ -862,6 +1047,15 @@ const isSequence = (value: unknown): value is number => Number.isSafeInteger(val
 function isPlace(value: unknown): value is ChainPlace {
   const { first, offset } = (typeof value === "object" && value !== null ? value : {}) as Partial<ChainPlace>;
   return isSequence(first) && Number.isSafeInteger(offset) && Number(offset) >= 0;
+}
+
+function readStamp(text: string): BundleStamp | undefined {
+  try {
+    return bundleStamp(JSON.parse(text));
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
+  }
 }
 
 /** @throws whatever is wrong with it */
@@ -876,7 +1070,11 @@ function readPieceText(text: string): ChainPiece {
 function parseHead(bytes: Uint8Array): StreamHead {
   try {
     const head = JSON.parse(Buffer.from(bytes).toString()) as StreamHead;
-    if (head.kind === "session") return { kind: "session", head: readHead(head.head) };
+    if (head.kind === "session") {
+      const bundle = bundleStamp(head.bundle);
+      if (bundle !== undefined) return { kind: "session", head: readHead(head.head), bundle };
+    }
+    if (head.kind === "bundle") return { kind: "bundle" };
     if (head.kind === "cancel") return head;
     if (head.kind === "audit" && (isSequence(head.from) || isPlace(head.from))) return head;
   } catch (error) {
@@ -956,12 +1154,12 @@ function identify(
   return whole;
 }
 
-/** Main's half. The worker has its own, which writes and signs as a CA. `crl`: of who founds the cluster in this start. */
+/** Main's half. The worker has its own, which writes and signs as a CA. `founded`: of who founds the cluster in this start. */
 async function trustOf(
   { disk, clock, random }: Platform,
   identity: NodeIdentity,
   config: Config,
-): Promise<{ readonly trust: NodeTrust; readonly crl: string | undefined }> {
+): Promise<{ readonly trust: NodeTrust; readonly founded: FoundedTrust | undefined }> {
   const subject = {
     clusterUuid: identity.clusterId,
     nodeUuid: identity.nodeId,
@@ -975,8 +1173,22 @@ async function trustOf(
   const passphrase = passphraseFrom({ variable: config.caPassphrase, kept: { disk, random } });
   const caStore = new CaStore(disk, random, passphrase, caStoreOptions);
   const parts = { disk, clock, random, subject };
-  const crl = founds ? await foundTrust({ ...parts, caStore }) : undefined;
-  return { trust: hostTrust({ ...parts, writes: false, caStore: undefined }), crl };
+  const founded = founds ? await foundTrust({ ...parts, caStore }) : undefined;
+  return { trust: hostTrust({ ...parts, writes: false, caStore: undefined }), founded };
+}
+
+/** Where the platform is simulated: what a founder begins with, if it keeps its CA's key. */
+async function foundedBy(
+  { authority, authorityPem }: NodeTrust,
+  { clusterId, createdAt, founder, established }: NodeIdentity,
+): Promise<FoundedTrust | undefined> {
+  const [fingerprint] = authority?.keys() ?? [];
+  if (authority === undefined || fingerprint === undefined || !founder || established) return undefined;
+  const ca = { fingerprint, certificatePem: authorityPem };
+  const bundle = await signBundle(firstBundle(clusterId, createdAt), authorityPem, (digest) =>
+    authority.signBundle(ca, digest),
+  );
+  return { crl: undefined, bundle };
 }
 
 function controlStart(
@@ -985,7 +1197,7 @@ function controlStart(
   boot: Boot,
   known: NodeIdentity | undefined,
   trust: NodeTrust,
-  crl: string | undefined,
+  founded: FoundedTrust | undefined,
 ): ControlStart {
   const { nodeId, nodeName, raftId, clusterId, host, ports, creation } = identity;
   const version = packVersion(productVersion);
@@ -1000,7 +1212,8 @@ function controlStart(
         ? undefined
         : {
             clusterName: identity.clusterName,
-            crl,
+            crl: founded?.crl,
+            bundle: founded?.bundle,
             member: {
               uuid: nodeId,
               name: nodeName,

@@ -5,9 +5,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pg from "pg";
 import { loadConfig } from "../../src/config.js";
-import { openNode } from "../../src/node.js";
+import { type NodeDoors, openNode } from "../../src/node.js";
 import type { Log, LogFields } from "../../src/observe/index.js";
 import { HostDisk, hostClock, hostRandom } from "../../src/platform/host.js";
+import type { Clock } from "../../src/platform/index.js";
 import { HostNetwork } from "../../src/platform/network.js";
 
 const password = "limits";
@@ -15,6 +16,8 @@ const cancelCode = 80877102;
 
 export interface LimitsNode {
   readonly port: number;
+  /** host:port */
+  readonly http: string;
   /** Lines logged at info and above. */
   readonly logged: { readonly message: string; readonly fields: LogFields | undefined }[];
   client(user?: string): Promise<pg.Client>;
@@ -26,7 +29,11 @@ export interface LimitsNode {
   close(): Promise<void>;
 }
 
-export async function openLimitsNode(args: readonly string[] = []): Promise<LimitsNode> {
+export async function openLimitsNode(
+  args: readonly string[] = [],
+  clock: Clock = hostClock,
+  doors: NodeDoors = {},
+): Promise<LimitsNode> {
   const folder = mkdtempSync(join(tmpdir(), "scratchbird-limits-"));
   const config = loadConfig({
     args: ["--data", folder, "--port", "0", "--shards", "1", "--buffer-pool", "64MB", "--no-tls", ...args],
@@ -42,16 +49,17 @@ export async function openLimitsNode(args: readonly string[] = []): Promise<Limi
   };
   const log: Log = { debug() {}, info: note, warn: note, error: note, child: () => log };
   const platform = {
-    clock: hostClock,
+    clock,
     random: hostRandom,
     disk: new HostDisk(folder),
     network: new HostNetwork(),
   };
-  const node = await openNode(config, platform, log);
+  const node = await openNode(config, platform, log, "start", doors);
   const port = Number(node.ready.pg.split(":").at(-1));
   const clients: pg.Client[] = [];
   return {
     port,
+    http: node.ready.http!,
     logged,
     async client(user = "admin") {
       const client = new pg.Client({ host: "127.0.0.1", port, user, password, database: "scratchbird" });

@@ -7,7 +7,9 @@ import { ChurnWindow } from "../cluster/index.js";
 import { Durations } from "../observe/index.js";
 import { httpLimits, reserveHttp } from "../platform/http.js";
 import { processUsage } from "../platform/usage.js";
+import { alertRules } from "./alert-rules.js";
 import { type Admin, type MetricSources, type Readiness, startAdmin } from "./index.js";
+import { metricTable } from "./metrics.js";
 import { type Family, parseExposition } from "./testing.js";
 
 const now = Date.UTC(2026, 0, 2, 3, 4, 5);
@@ -43,6 +45,24 @@ function sourcesOf(members: readonly Member[], changes: Partial<ControlStatus> =
     ],
     refusedEpochs: [{}],
     attestations: new Map(),
+    authorities: [{ fingerprint: "aa".repeat(32), primary: true }],
+    revocations: () => ({
+      number: 3,
+      thisUpdate: now - 60_000,
+      nextUpdate: now + 120_000,
+      revoked: new Map([["0a", {}]]),
+    }),
+    rotation: { id: "", to: "aa".repeat(32), startedAt: now - 30_000 },
+    rotationProgress: () => ({
+      laggards: new Map([[uuid(2), "has not seen node-1"]]),
+      completeSince: undefined,
+    }),
+    pastRotations: [],
+    certificates: new Map([
+      ["1", { issuer: "aa".repeat(32), kind: "user" }],
+      ["2", { issuer: "aa".repeat(32), kind: "user" }],
+      ["3", { issuer: "bb".repeat(32), kind: "server" }],
+    ]),
   } as unknown as ClusterView;
   const status: ControlStatus = {
     node: uuid(1),
@@ -103,6 +123,19 @@ function sourcesOf(members: readonly Member[], changes: Partial<ControlStatus> =
       failures: new Map([["password", 2]]),
       unauthenticated: 1,
     }),
+    certificateEnds: () => [
+      ["node", now + 3_600_000],
+      ["ca", now - 1_000],
+    ],
+    alerts: () =>
+      new Map([
+        ["WARNING", 0],
+        ["CRITICAL", 2],
+      ]),
+    refusals: () => [
+      [["control", "EXPIRED"], 3],
+      [["pg", "REVOKED"], 1],
+    ],
     sessions: () => ({
       open: 8,
       active: 2,
@@ -336,6 +369,34 @@ function documented(): { name: string; type: string; labels: string[]; help: str
   );
 }
 
+const present = ({ state }: Member): boolean => state !== "REMOVED";
+
+describe("alert rules", () => {
+  const metrics = new Set(metricTable.map(({ name }) => name.replace("scratchbird_", "")));
+
+  it("are those of the manual", () => {
+    const rows = [...manual.matchAll(/^\| `(\w+)` \| (WARNING|CRITICAL) \| (.+?) \| .+ \|$/gm)];
+    expect(rows.map(([, name, severity, summary]) => ({ name, severity, summary }))).toEqual(
+      alertRules.map(({ name, severity, summary }) => ({ name, severity, summary })),
+    );
+  });
+
+  it("are about metrics that are there, but for the one that another part is to bring", () => {
+    expect(alertRules.filter((rule) => !metrics.has(rule.metric)).map((rule) => rule.name)).toEqual([
+      "SecurityBundleInconsistency",
+    ]);
+  });
+
+  it("have one condition each, and come back no less far than they went", () => {
+    for (const { name, above, below, clearAt } of alertRules) {
+      expect([name, (above === undefined) !== (below === undefined)]).toEqual([name, true]);
+      if (clearAt === undefined) continue;
+      if (above !== undefined) expect(clearAt).toBeLessThan(above);
+      if (below !== undefined) expect(clearAt).toBeGreaterThan(below);
+    }
+  });
+});
+
 describe("metrics", () => {
   async function scrape(sources = sourcesOf(three)): Promise<Map<string, Family>> {
     const { url } = await start(undefined, sources);
@@ -358,6 +419,36 @@ describe("metrics", () => {
     });
     expect(shown).toEqual(documented());
     expect(shown.length).toBeGreaterThan(50);
+  });
+
+  it("show how certificates stand", async () => {
+    const families = await scrape();
+    const samples = (name: string): [string, number][] =>
+      families.get(`scratchbird_${name}`)!.samples.map(({ labels: { node, ...rest }, value }) => {
+        expect(node).toBe("node-1");
+        return [Object.values(rest).join(" "), value];
+      });
+    expect(samples("certificate_expiry_seconds")).toEqual([
+      ["node", 3600],
+      ["ca", -1],
+    ]);
+    expect(samples("crl_age_seconds")).toEqual([["", 60]]);
+    expect(samples("crl_expiry_seconds")).toEqual([["", 120]]);
+    expect(samples("crl_entries")).toEqual([["", 1]]);
+    expect(samples("ca_rotation_phase")).toEqual([["", 1]]);
+    expect(samples("ca_overlap_duration_seconds")).toEqual([["", 30]]);
+    expect(samples("ca_peer_observations_completed")[0]![1]).toBeCloseTo(
+      1 - 1 / three.filter(present).length,
+    );
+    expect(samples("ca_nodes_with_old_certs")).toEqual([["", three.filter(present).length]]);
+    expect(samples("ca_certificates_issued_by_ca")).toEqual([
+      ["aaaaaaaa user", 2],
+      ["bbbbbbbb server", 1],
+    ]);
+    expect(samples("ca_validation_failures_total")).toEqual([
+      ["control EXPIRED", 3],
+      ["pg REVOKED", 1],
+    ]);
   });
 
   it("follow the rules of names", async () => {

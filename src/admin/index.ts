@@ -13,6 +13,7 @@
 import type { Clock, HttpDoor } from "../platform/index.js";
 import type { MetricSources } from "./metrics.js";
 
+export { type Alerts, startAlerts } from "./alerts.js";
 export type { MetricSources, SessionCounts } from "./metrics.js";
 
 export interface Readiness {

@@ -12,7 +12,9 @@ import {
   epochStates,
   isVoting,
   leaveReasons,
+  leftBehind,
   memberStates,
+  primaryOf,
   type RaftNumbers,
 } from "../cluster/index.js";
 import type { DurationCounts, LoopDelays } from "../observe/index.js";
@@ -59,7 +61,13 @@ export interface MetricSources {
   readonly loopDelay: (seconds: number) => LoopDelays | undefined;
   readonly sessions: () => SessionCounts;
   readonly authentication: () => AuthenticationCounts;
+  /** Certificates that were refused, by port and reason. */
+  readonly refusals: () => Iterable<readonly [readonly [port: string, reason: string], number]>;
   readonly process: () => ProcessUsage;
+  /** When certificates end, by kind: node, server, ca; milliseconds since 1970. */
+  readonly certificateEnds: () => Iterable<readonly [kind: string, end: number]>;
+  /** Alerts that fire on this node, by severity. */
+  readonly alerts: () => ReadonlyMap<string, number>;
 }
 
 /** What the rows read. */
@@ -164,6 +172,39 @@ function unconverged(view: ClusterView): number {
   if (record?.state !== "CONVERGING") return 0;
   const enabled = [...present(view)].filter(({ state }) => state === "ENABLED").map(({ uuid }) => uuid);
   return convergence(record.epoch.number, enabled, view.attestations).missing.size;
+}
+
+function primaryList(view: ClusterView) {
+  const primary = primaryOf(view);
+  return primary && view.revocations(primary.fingerprint);
+}
+
+function rotationPhase({ rotation, pastRotations, epochs }: ClusterView): number {
+  if (rotation !== undefined) return 1;
+  const isEnding = pastRotations.at(-1)?.outcome === "DONE" && epochs.at(-1)?.state === "CONVERGING";
+  return isEnding ? 2 : 0;
+}
+
+function observationShare(view: ClusterView): Value {
+  const progress = view.rotationProgress();
+  if (progress === undefined) return undefined;
+  const counted = [...present(view)].length;
+  return counted === 0 ? 1 : 1 - progress.laggards.size / counted;
+}
+
+const counted = new WeakMap<object, readonly (readonly [readonly string[], number])[]>();
+/** Counted once for each register: it may be long, and scrapes are many. */
+function issuedCounts({ certificates }: ClusterView): Iterable<readonly [readonly string[], number]> {
+  let known = counted.get(certificates);
+  if (known === undefined) {
+    const counts = new Map<string, number>();
+    for (const { issuer, kind } of certificates.values()) {
+      const key = `${issuer.slice(0, 8)} ${kind}`;
+      counts.set(key, (counts.get(key) ?? 0) + 1);
+    }
+    counted.set(certificates, (known = [...counts].map(([key, count]) => [key.split(" "), count] as const)));
+  }
+  return known;
 }
 
 export const metricTable: readonly MetricRow[] = [
@@ -348,6 +389,63 @@ export const metricTable: readonly MetricRow[] = [
     "Client connections that have not logged in.",
     ({ authentication }) => authentication().unauthenticated,
   ),
+
+  // Certificates
+  gauge(
+    "certificate_expiry_seconds",
+    "Time until a certificate ends, by kind: this node's own, its Postgres port's (server), the CA that issues (ca).",
+    ({ certificateEnds, now }) =>
+      [...certificateEnds()].map(([kind, end]) => [kind, (end - now()) / 1000] as const),
+    "kind",
+  ),
+  gauge("crl_age_seconds", "Age of the revocation list of the CA that issues.", ({ view, now }) => {
+    const list = primaryList(view());
+    return list && (now() - list.thisUpdate) / 1000;
+  }),
+  gauge("crl_expiry_seconds", "Time until that list ends.", ({ view, now }) => {
+    const list = primaryList(view());
+    return list && (list.nextUpdate - now()) / 1000;
+  }),
+  gauge("crl_entries", "Certificates on that list.", ({ view }) => primaryList(view())?.revoked.size),
+  gauge(
+    "ca_rotation_phase",
+    "0 while one CA is trusted, 1 while an older and a newer one are, 2 until the end of the older one is in effect everywhere.",
+    ({ view }) => rotationPhase(view()),
+  ),
+  gauge("ca_overlap_duration_seconds", "How long two CAs have been trusted.", ({ view, now }) => {
+    const { rotation } = view();
+    return rotation && (now() - rotation.startedAt) / 1000;
+  }),
+  gauge(
+    "ca_peer_observations_completed",
+    "While CAs are exchanged: the share, from 0 to 1, of the members that have all been seen by all with new certificates.",
+    ({ view }) => observationShare(view()),
+  ),
+  gauge(
+    "ca_nodes_with_old_certs",
+    "Members without a certificate of the CA that issues while CAs are exchanged.",
+    ({ view }) => {
+      const { rotation, members } = view();
+      return rotation === undefined ? 0 : leftBehind(rotation, members.values()).length;
+    },
+  ),
+  gauge(
+    "ca_certificates_issued_by_ca",
+    "Certificates in the register, by the first digits of their CA's fingerprint, and their kind.",
+    ({ view }) => issuedCounts(view()),
+    "ca",
+    "kind",
+  ),
+  counter(
+    "ca_validation_failures_total",
+    "Certificates that were refused, by the port that they were shown to and the reason.",
+    ({ refusals }) => refusals(),
+    "port",
+    "reason",
+  ),
+
+  // Alerts
+  gauge("alerts_firing", "Alerts that fire on this node, by severity.", ({ alerts }) => alerts(), "severity"),
 
   // The event loop
   delay("p50", "Delay of due timers, median over the window.", ({ p50 }) => p50),

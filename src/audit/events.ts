@@ -42,6 +42,8 @@ export const auditEvents = {
   CA_KEY_CUSTODY: critical(true),
   POLICY_VIOLATION: critical(),
   PEER_REFUSED: warning(),
+  /** A statement or an answer of another node was refused: the two do not hold the same security bundle. */
+  SECURITY_BUNDLE_MISMATCH: critical(),
   NODE_JOINED: info(),
   NODE_LEFT: info(),
   NODE_STATE_CHANGED: info(),

@@ -31,13 +31,18 @@ export interface ClientAddress {
   readonly tls: TlsMode;
 }
 
+/** Of what should have been a URL: whatever stands between the first colon behind the slashes and the last @. */
+function withoutPassword(text: string): string {
+  return text.replace(/^([^:/]*:\/\/[^:]*:).*@/s, "$1***@");
+}
+
 /** `postgres://user:password@host:port/database?sslmode=…`; missing parts from `defaults`. @throws DbError 22023 */
 export function parseUrl(text: string, defaults: ClientAddress): ClientAddress {
   let url: URL;
   try {
     url = new URL(text);
   } catch {
-    throw new DbError("invalidParameterValue", `"${text}" is no URL`, {
+    throw new DbError("invalidParameterValue", `"${withoutPassword(text)}" is no URL`, {
       hint: "Give one such as postgres://admin@127.0.0.1:5433/scratchbird",
     });
   }

@@ -21,36 +21,41 @@ export interface SqlCommandIo {
   readonly isTerminal: boolean;
 }
 
-export const sqlHelp = `usage: scratchbird sql [URL] [-c SQL]... [-f FILE]...
+export const sqlHelp = `usage: scratchbird sql [URL] [-t] [-c SQL]... [-f FILE]...
 
   URL       postgres://user:password@host:port/database?sslmode=disable|prefer|require
             (default: PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE, else admin on 127.0.0.1:5433)
   -c SQL    run these statements and exit
   -f FILE   run the statements of a file and exit
+  -t        values alone, a row a line with | between them: for files and other programs
 Without -c and -f statements are read from standard input, each ended by a semicolon; \\q ends.
 `;
 
 interface Arguments {
   readonly url: string | undefined;
   readonly scripts: string[];
+  readonly valuesAlone: boolean;
 }
 
 /** @throws DbError invalidParameterValue */
 function parseArguments(args: readonly string[], readFile: (path: string) => string): Arguments {
   const scripts: string[] = [];
   let url: string | undefined;
+  let valuesAlone = false;
   for (let at = 0; at < args.length; at++) {
     const argument = args[at]!;
     if (argument === "-c" || argument === "-f") {
       const value = args[++at];
       if (value === undefined) throw new DbError("invalidParameterValue", `${argument} needs a value`);
       scripts.push(argument === "-c" ? value : readFile(value));
+    } else if (argument === "-t") {
+      valuesAlone = true;
     } else if (argument.startsWith("-")) {
       throw new DbError("invalidParameterValue", `unknown option "${argument}" of scratchbird sql`);
     } else if (url === undefined) url = argument;
     else throw new DbError("invalidParameterValue", `unexpected argument "${argument}"`);
   }
-  return { url, scripts };
+  return { url, scripts, valuesAlone };
 }
 
 function addressOf(url: string | undefined, io: SqlCommandIo): ClientAddress {
@@ -79,8 +84,9 @@ function storedPassword(io: SqlCommandIo, user: string): string | undefined {
 }
 
 /** Answers the exit code. */
-export async function runSql(args: readonly string[], io: SqlCommandIo): Promise<number> {
-  const { url, scripts } = parseArguments(args, io.readFile);
+export async function runSql(args: readonly string[], door: SqlCommandIo): Promise<number> {
+  const { url, scripts, valuesAlone } = parseArguments(args, door.readFile);
+  const io: StatementIo = { ...door, valuesAlone };
   const client = await SqlClient.connect(addressOf(url, io), io.random);
   try {
     if (scripts.length > 0) {
@@ -98,7 +104,7 @@ export async function runSql(args: readonly string[], io: SqlCommandIo): Promise
   }
 }
 
-async function runInput(client: SqlClient, io: SqlCommandIo): Promise<number> {
+async function runInput(client: SqlClient, io: StatementIo): Promise<number> {
   const lines = createInterface({ input: io.input });
   const prompt = (continued: boolean) => {
     if (io.isTerminal) io.print(continued ? "... " : "sql> ");
@@ -118,10 +124,22 @@ async function runInput(client: SqlClient, io: SqlCommandIo): Promise<number> {
   return succeeded || io.isTerminal ? 0 : 1;
 }
 
+interface StatementIo extends SqlCommandIo {
+  readonly valuesAlone: boolean;
+}
+
+/** A text with lines of its own, a certificate say, has its end already. */
+function valuesLine(values: readonly (string | null)[]): string {
+  const line = values.map((value) => value ?? "").join("|");
+  return line.endsWith("\n") ? line : `${line}\n`;
+}
+
 /** Rows are collected for alignment; beyond this many they are printed in tables of this size. */
 const rowsPerTable = 10_000;
 
-async function runStatement(client: SqlClient, statement: string, io: SqlCommandIo): Promise<boolean> {
+async function runStatement(client: SqlClient, statement: string, io: StatementIo): Promise<boolean> {
+  const shown = (of: readonly ResultColumn[], some: typeof rows): string =>
+    io.valuesAlone ? some.map(valuesLine).join("") : formatTable(of, some);
   let columns: readonly ResultColumn[] | undefined;
   let rows: (readonly (string | null)[])[] = [];
   let succeeded = true;
@@ -132,14 +150,14 @@ async function runStatement(client: SqlClient, statement: string, io: SqlCommand
     },
     row: (values) => {
       if (rows.length === rowsPerTable) {
-        io.print(formatTable(columns!, rows));
+        io.print(shown(columns!, rows));
         rows = [];
       }
       rows.push(values);
     },
     complete: (tag) => {
-      io.print(columns === undefined ? `${tag}\n` : formatTable(columns, rows));
-      if (columns !== undefined && !tag.startsWith("SELECT")) io.print(`${tag}\n`);
+      if (columns !== undefined) io.print(shown(columns, rows));
+      if (!io.valuesAlone && (columns === undefined || !tag.startsWith("SELECT"))) io.print(`${tag}\n`);
       columns = undefined;
       rows = [];
     },

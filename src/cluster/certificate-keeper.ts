@@ -4,6 +4,7 @@
  *
  *     node: request  --authority-->  keeper of the CA's key: certificate  -->  node: recertify, an epoch
  *     statement      --authority-->  keeper of the CA's key: new list     -->  revoke, an epoch
+ *     PUBLISH        --authority-->  keeper of the CA's key: new bundle   -->  policy, an epoch
  *
  * Invariants: who asks is who its certificate says; a list is made of everything that was committed, and made anew when
  * another has come first; a node's new key is durable before the log names it; nothing here waits for main.
@@ -36,14 +37,25 @@ import {
   primaryOf,
   type Revocation,
   type Rotation,
+  serverCertificatesOf,
+  serverNamesOf,
   sightingDigest,
   sightingMaxAgeMs,
 } from "./certificates.js";
 import { type ClusterState, errorOf } from "./cluster-state.js";
-import type { ClusterChange, ClusterCommand, Signer } from "./contract.js";
+import type {
+  BundleRules,
+  BundleSource,
+  ClusterChange,
+  ClusterCommand,
+  RuleSet,
+  SecurityBundle,
+  Signer,
+} from "./contract.js";
 import type { AuthorityAnswer, AuthorityRequest } from "./control-messages.js";
 import type { Hash } from "./epochs.js";
 import { isFollowing, isVoting, type Member, quorumOf } from "./membership.js";
+import { signBundle, unenforcedIn } from "./security-bundle.js";
 import { durationMs } from "./settings.js";
 
 export interface KeeperOptions {
@@ -55,6 +67,8 @@ export interface KeeperOptions {
   readonly signer: Signer;
   readonly authority: CaService | undefined;
   readonly store: CertificateStore | undefined;
+  /** Sets whose rules this version puts into effect; by default those it does. */
+  readonly enforced?: ReadonlySet<RuleSet> | undefined;
   readonly cluster: () => ClusterState;
   readonly isLeader: () => boolean;
   /** Everything that is committed is applied. @throws DbError 57P03 */
@@ -84,6 +98,8 @@ const revokeRemovedAfterMs = 60_000;
 const listAttempts = 10;
 /** CREATE CA makes keys that nobody may ever ask for. */
 const caKeysMax = 8;
+/** Of one node, for its Postgres port: one a year, and one for each new address. */
+const serverCertificatesMax = 32;
 
 export class CertificateKeeper {
   readonly #options: KeeperOptions;
@@ -436,7 +452,7 @@ export class CertificateKeeper {
   /** A member's certificates that are believed still. */
   #unrevoked(state: ClusterState, member: Member): { issuer: string; serial: string }[] {
     const now = this.#options.clock.now();
-    return certificatesOf(member).flatMap(({ certificate }) =>
+    const own = certificatesOf(member).flatMap(({ certificate }) =>
       certificate === undefined ||
       certificate.notAfter < now ||
       !state.authorities.some((one) => one.fingerprint === certificate.issuer) ||
@@ -444,6 +460,20 @@ export class CertificateKeeper {
         ? []
         : [{ issuer: certificate.issuer, serial: certificate.serial }],
     );
+    return [...own, ...this.#unrevokedServers(state, member.uuid)];
+  }
+
+  /** Of its Postgres port. */
+  #unrevokedServers(state: ClusterState, node: string): { issuer: string; serial: string }[] {
+    const now = this.#options.clock.now();
+    return serverCertificatesOf(state.certificates, node)
+      .filter(
+        ({ issuer, serial, notAfter }) =>
+          notAfter >= now &&
+          state.authorities.some((one) => one.fingerprint === issuer) &&
+          !state.isRevoked(issuer, serial),
+      )
+      .map(({ issuer, serial }) => ({ issuer, serial }));
   }
 
   /**
@@ -509,6 +539,10 @@ export class CertificateKeeper {
       );
       return issued;
     }
+    if (request.kind === "server") {
+      if (request.node !== from) throw notYours();
+      return this.#issueForPort(authority, request.requestPem, asking);
+    }
     // What statements ask for; whoever is not enabled serves no clients (MEM-9).
     if (asking.state !== "ENABLED" && from !== self) throw notYours();
     switch (request.kind) {
@@ -541,6 +575,8 @@ export class CertificateKeeper {
       }
       case "beginOverlap":
         return this.#begin(authority, request.certificatePem, request.windowMs, false, request.by);
+      case "publishBundle":
+        return this.#publishBundle(authority, request);
       case "splitKey": {
         const { needed, total, by } = request;
         const primary = primaryOf(cluster())!;
@@ -572,11 +608,26 @@ export class CertificateKeeper {
     };
   }
 
+  async #issueForPort(authority: CaService, requestPem: string, node: Member): Promise<AuthorityAnswer> {
+    const { cluster } = this.#options;
+    const state = cluster();
+    if (this.#unrevokedServers(state, node.uuid).length >= serverCertificatesMax)
+      throw new DbError(
+        "configurationLimitExceeded",
+        `node ${node.name} has ${serverCertificatesMax} valid certificates for its Postgres port already`,
+        { hint: "REVOKE CERTIFICATE makes room; sys.certificates lists them." },
+      );
+    const names = serverNamesOf(node, state.clusterUuid);
+    const answer = await this.#issue((primary) => authority.issueServer(primary, requestPem, names));
+    await this.#noteIssued(answer, "server", node.uuid, `node ${node.name}`);
+    return answer;
+  }
+
   async #issueFor(
     authority: CaService,
     { requestPem, to, name, by }: AuthorityRequest & { kind: "issue" },
   ): Promise<AuthorityAnswer> {
-    const { cluster, command, clock, log } = this.#options;
+    const { cluster } = this.#options;
     if (to === "node") {
       const member = cluster().members.get(name);
       if (member === undefined || member.state === "REMOVED")
@@ -588,19 +639,28 @@ export class CertificateKeeper {
         ? authority.issueUser(primary, requestPem, name)
         : authority.issueService(primary, requestPem, name),
     );
-    const kind: CertificateKind = to;
+    await this.#noteIssued(answer, to, name, by);
+    return answer;
+  }
+
+  /** Nobody is given what the cluster does not know of: it could not be revoked. */
+  async #noteIssued(
+    answer: AuthorityAnswer,
+    kind: CertificateKind,
+    subject: string,
+    by: string,
+  ): Promise<void> {
+    const { command, clock, log } = this.#options;
     const certificate: IssuedCertificate = {
       ...answer.certificate!,
       kind,
-      subject: name,
+      subject,
       fingerprint: answer.certFingerprint!,
       issuedAt: Math.floor(clock.now()),
       by,
     };
-    // Nobody is given what the cluster does not know of: it could not be revoked.
     await command({ type: "certificate", certificate });
-    log.info("a certificate was issued", { kind, subject: name, serial: certificate.serial, by });
-    return answer;
+    log.info("a certificate was issued", { kind, subject, serial: certificate.serial, by });
   }
 
   // --- revocation ----------------------------------------------------------------------------------------------------
@@ -756,6 +816,93 @@ export class CertificateKeeper {
       }
       await catchUp();
     }
+  }
+
+  // --- security bundles ----------------------------------------------------------------------------------------------
+
+  /**
+   * The next epoch's bundle, of the draft or of an older version. Epochs that come first make it another number's: then it is made
+   * anew, unless it was to have just this one.
+   */
+  async #publishBundle(
+    authority: CaService,
+    { from, version, by, creator }: AuthorityRequest & { kind: "publishBundle" },
+  ): Promise<AuthorityAnswer> {
+    const { cluster, clock, change, catchUp, log } = this.#options;
+    for (let attempt = 1; ; attempt++) {
+      const state = cluster();
+      const next = state.latest!.epoch.number + 1;
+      if (version !== undefined && version !== next)
+        throw new DbError(
+          "objectNotInPrerequisiteState",
+          `a security bundle can only be published as version ${next} now`,
+          {
+            detail: `BUNDLE_VERSION_CONFLICT: its version is the number of the epoch that brings it; ${version} was asked for, ${next} is expected.`,
+            hint: "The draft is as it was: PUBLISH SECURITY BUNDLE without VERSION takes the number that comes.",
+          },
+        );
+      const { rules, description } = this.#bundleSource(state, from);
+      const createdAt = Math.floor(clock.now());
+      const { clusterUuid } = state;
+      const bundle: SecurityBundle = { version: next, clusterUuid, createdAt, rules, creator, description };
+      const primary = primaryOf(state)!;
+      const content = await signBundle(bundle, primary.certificatePem, (digest) =>
+        authority.signBundle(primary, digest),
+      );
+      try {
+        await change({ kind: "policy", part: "securityBundle", content, from }, by);
+        log.warn("a security bundle was published", { version: next, by });
+        return { version: next };
+      } catch (error) {
+        const isLate =
+          error instanceof DbError &&
+          /^(BUNDLE_VERSION_CONFLICT|BUNDLE_DRAFT_CHANGED|BUNDLE_SIGNATURE_INVALID): /.test(
+            error.fields.detail ?? "",
+          );
+        if (!isLate || attempt >= listAttempts) throw error;
+      }
+      await catchUp();
+    }
+  }
+
+  /** What is to be in it. @throws DbError 0A000: rules that nobody would keep; 55000, 42704 */
+  #bundleSource(
+    state: ClusterState,
+    from: BundleSource,
+  ): { readonly rules: BundleRules; readonly description: string } {
+    let rules: BundleRules;
+    let description: string;
+    if (from.kind === "draft") {
+      const draft = state.bundleDraft;
+      if (draft?.id !== from.draft)
+        throw new DbError(
+          "objectNotInPrerequisiteState",
+          "the draft of the security bundle is open no more",
+          {
+            detail: "BUNDLE_NO_DRAFT: it was published or given up.",
+          },
+        );
+      ({ rules, description } = draft);
+    } else {
+      const wanted = from.version === state.bundle.version ? undefined : state.bundleRules(from.version);
+      if (wanted === undefined)
+        throw new DbError(
+          "undefinedObject",
+          `security bundle ${from.version} is not there to be gone back to`,
+          {
+            hint: "sys.security_bundle_history lists them.",
+          },
+        );
+      rules = wanted;
+      description = `ROLLBACK to version ${from.version}`;
+    }
+    const open = unenforcedIn(rules, this.#options.enforced);
+    if (open !== undefined)
+      throw new DbError("featureNotSupported", `publishing ${open} is not supported yet`, {
+        detail:
+          "BUNDLE_NOT_ENFORCED: nobody would put them into effect, and a rule that is not kept is worse than none.",
+      });
+    return { rules, description };
   }
 
   // --- exchange of CAs -----------------------------------------------------------------------------------------------

@@ -154,6 +154,8 @@ export interface Pki {
     | undefined;
   /** Of a list that this authority has signed. Undefined: it is none. */
   readCrl(pem: string, authorityPem: string): RevocationList | undefined;
+  /** Whether the signature (base64) is by the key of that CA's certificate. */
+  verifyAuthority(authorityPem: string, digest: Uint8Array, signature: string): boolean;
 }
 
 /** As it was issued a moment ago. */
@@ -170,7 +172,11 @@ export interface CaService {
   issueNode(by: CaName, requestPem: string, node: string, nodeName: string): Promise<FreshCertificate>;
   issueUser(by: CaName, requestPem: string, role: string): Promise<FreshCertificate>;
   issueService(by: CaName, requestPem: string, service: string): Promise<FreshCertificate>;
+  /** For a Postgres port. @throws DbError objectNotInPrerequisiteState (55000): what this CA signs clients cannot bind to */
+  issueServer(by: CaName, requestPem: string, names: ServerNames): Promise<FreshCertificate>;
   signList(by: CaName, list: RevocationList): Promise<string>;
+  /** Of a security bundle's hash; base64. */
+  signBundle(by: CaName, digest: Uint8Array): Promise<string>;
   /** A new CA; its key stays. PEM. */
   create(): Promise<string>;
   /** Its key is destroyed. */
@@ -181,6 +187,48 @@ export interface CaService {
   recover(of: readonly CaName[], shares: readonly string[]): Promise<Hash>;
 }
 export type CaName = Pick<Authority, "fingerprint" | "certificatePem">;
+
+/** By which clients reach a Postgres port. */
+export interface ServerNames {
+  readonly commonName: string;
+  readonly dns: readonly string[];
+  readonly addresses: readonly string[];
+}
+
+/**
+ * What a node's port is called, as the log has it: a node has no say in this, or it could pass for another one. On its own machine
+ * everybody is localhost.
+ */
+export function serverNamesOf(member: Pick<Member, "name" | "addresses">, clusterUuid: string): ServerNames {
+  const dns = new Set(["localhost", `${member.name}.cluster.${clusterUuid}.scratchbird.local`.toLowerCase()]);
+  const addresses = new Set(["127.0.0.1", "::1"]);
+  for (const one of Object.values(member.addresses)) {
+    const host = one.replace(/:\d+$/, "").replace(/^\[(.*)\]$/, "$1");
+    if (host === "" || host === "0.0.0.0" || host === "::") continue;
+    (/^[0-9.]+$|:/.test(host) ? addresses : dns).add(host.toLowerCase());
+  }
+  return { commonName: member.name, dns: [...dns], addresses: [...addresses] };
+}
+
+/** Those of Postgres ports, by the node's uuid. */
+const serversBySubject = new WeakMap<object, ReadonlyMap<string, readonly IssuedCertificate[]>>();
+export function serverCertificatesOf(
+  certificates: ReadonlyMap<string, IssuedCertificate>,
+  node: string,
+): readonly IssuedCertificate[] {
+  let known = serversBySubject.get(certificates);
+  if (known === undefined) {
+    const made = new Map<string, IssuedCertificate[]>();
+    for (const one of certificates.values()) {
+      if (one.kind !== "server") continue;
+      const of = made.get(one.subject);
+      if (of === undefined) made.set(one.subject, [one]);
+      else of.push(one);
+    }
+    serversBySubject.set(certificates, (known = made));
+  }
+  return known.get(node) ?? [];
+}
 
 /** Keeps certificates of this node that are not in use yet. */
 export interface CertificateStore {

@@ -68,13 +68,15 @@ export type FromControl =
   | { readonly kind: "passed"; readonly ticket: number }
   | { readonly kind: "authorized"; readonly ticket: number; readonly answer: AuthorityAnswer }
   | { readonly kind: "notAuthorized"; readonly ticket: number; readonly error: ErrorRecord }
-  /** A connection to the control port was refused: main has the audit chain. */
+  /** Connections to the control port, or from here to others', were refused: main has the audit chain. */
   | {
       readonly kind: "peerRefused";
       readonly condition: string;
       readonly message: string;
       readonly node: string | undefined;
+      readonly fingerprint: string | undefined;
       readonly address: string;
+      readonly count: number;
     }
   | { readonly kind: "status"; readonly status: ControlStatus; readonly raft: RaftNumbers }
   /** It is over with this node: what it promised is lost, or it was removed. */

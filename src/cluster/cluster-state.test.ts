@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { ed25519Key } from "../security/index.js";
 import { ClusterState } from "./cluster-state.js";
-import type { ClusterChange, EpochEntry, ErrorRecord, Pki, Signer } from "./contract.js";
+import type { ClusterChange, DraftAction, EpochEntry, ErrorRecord, Pki, Signer } from "./contract.js";
 import { chainDigest, decodeEpoch, type Epoch, encodeEpoch, hashOf, partNames, zeroHash } from "./epochs.js";
 import {
   Author,
@@ -42,11 +42,6 @@ describe("scripts", () => {
 
 const set = (key: string, value: string): ClusterChange => ({ kind: "set", key, value });
 const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString("base64");
-const bundle = (text: string): ClusterChange => ({
-  kind: "policy",
-  part: "securityBundle",
-  content: base64(Buffer.from(text)),
-});
 
 /** A cluster of a, b and c, all ENABLED, with a policy that administrator x has signed and nobody has attested. */
 function cluster(): Author {
@@ -64,9 +59,10 @@ function cluster(): Author {
   }
   const { publicKey } = signerOf("x");
   state.cluster.apply({ type: "administrator", uuid: uuidOf("x"), name: "x", publicKey });
-  const digest = state.cluster.signingDigest(bundle("1"), "admin", 7, [uuidOf("x")]);
+  const first = author.bundle("1");
+  const digest = state.cluster.signingDigest(first, "admin", 7, [uuidOf("x")]);
   const signatures = [{ administrator: uuidOf("x"), signature: signerOf("x").sign(digest) }];
-  const drafted = author.draft([{ change: bundle("1"), by: "admin", signed: { createdAt: 7, signatures } }]);
+  const drafted = author.draft([{ change: first, by: "admin", signed: { createdAt: 7, signatures } }]);
   const [outcome] = state.apply(epochs(drafted[0] as EpochEntry));
   expect(outcome!.error).toBeUndefined();
   expect(state.cluster.latest).toMatchObject({ state: "CONVERGING" });
@@ -223,10 +219,29 @@ describe("an epoch", () => {
   it("of more than epoch.bytes_max is refused, and a limit that the cluster is beyond already", () => {
     const author = cluster();
     author.state.cluster.applyEpoch(author.change(set("epoch.bytes_max", "2MB")));
+    author.state.cluster.applyEpoch(author.change(set("security_bundle.publish_interval", "0")));
     const { publicKey } = signerOf("y");
     author.state.cluster.apply({ type: "administrator", uuid: uuidOf("y"), name: "y", publicKey });
     const publish = (size: number): EpochEntry | ErrorRecord => {
-      const change = bundle("x".repeat(size));
+      const draft = uuidOf("w");
+      const note = (action: DraftAction): void => {
+        expect(
+          author.state.cluster.apply({ type: "bundleDraft", by: "x", at: 9, action }).error,
+        ).toBeUndefined();
+      };
+      if (author.state.cluster.bundleDraft !== undefined) note({ kind: "abandon", draft });
+      note({ kind: "open", draft, version: undefined, description: "", from: 1 });
+      const body = "x".repeat(65_536);
+      for (let at = 0; at * body.length < size; at++) {
+        const type = { oid: 25, typmod: -1 };
+        const id = `01900000-0000-7000-8000-${String(at).padStart(12, "0")}`;
+        const rule = { id, name: `f${at}`, input: type, output: type, body, classification: "PII" } as const;
+        note({ kind: "put", draft, rule: { set: "masking", rule } });
+      }
+      const { rules } = author.state.cluster.bundleDraft!;
+      const version = author.state.cluster.epochs.length + 1;
+      const facts = { clusterUuid, createdAt: 9, creator: uuidOf("x"), description: "" };
+      const change = author.bundleOf({ version, rules, ...facts }, { kind: "draft", draft });
       const digest = author.state.cluster.signingDigest(change, "admin", 9, [uuidOf("y")]);
       const signatures = [{ administrator: uuidOf("y"), signature: signerOf("y").sign(digest) }];
       return author.draft([{ change, by: "admin", signed: { createdAt: 9, signatures } }])[0]!;

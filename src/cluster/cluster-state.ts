@@ -29,6 +29,7 @@ import {
   listOf,
   type PastRotation,
   type Pki,
+  primaryOf,
   recertified,
   registered,
   rotationProgress,
@@ -43,6 +44,11 @@ import {
 import { changeProblem, epochEntryProblem, type SavedAdministrator, type SavedCluster } from "./commands.js";
 import type {
   Authority,
+  BundleDraft,
+  BundleRules,
+  BundleSource,
+  BundleStamp,
+  BundleWord,
   ClusterChange,
   ClusterCommand,
   ClusterView,
@@ -55,12 +61,16 @@ import type {
   NewMember,
   NoteAdministrator,
   NoteBoot,
+  NoteBundleDraft,
   NoteCertificate,
   NoteSighting,
   NoteToken,
+  PastBundle,
   RevocationList,
   Rotation,
   RotationProgress,
+  SecurityBundle,
+  SignedBundle,
   Signer,
 } from "./contract.js";
 import {
@@ -96,6 +106,19 @@ import {
   quorumOf,
   roleBits,
 } from "./membership.js";
+import {
+  checkedBundle,
+  descriptionProblem,
+  isProblem,
+  noRules,
+  readBundle,
+  retained,
+  rulesProblem,
+  sameRules,
+  systemCreator,
+  withoutRule,
+  withRule,
+} from "./security-bundle.js";
 import { clusterSettings, normalizeSetting, settingDef } from "./settings.js";
 
 /** What changes replace, never alter: the leader builds on a state that is not applied yet. */
@@ -105,6 +128,12 @@ interface Core {
   readonly policies: ReadonlyMap<PartType, string>;
   readonly parts: { readonly [Type in PartType]?: Hash };
   readonly partSizes: { readonly [Type in PartType]?: number };
+  /** Of `policies`: what it says, and which it is. */
+  readonly bundle: BundleStamp;
+  readonly bundleDraft: BundleDraft | undefined;
+  readonly pastBundles: readonly PastBundle[];
+  /** Of the last PUBLISH SECURITY BUNDLE. */
+  readonly lastPublishedAt: number | undefined;
   readonly trust: CaTrust;
   readonly former: readonly FormerAuthority[];
   readonly certificates: ReadonlyMap<string, IssuedCertificate>;
@@ -171,6 +200,10 @@ const empty: Core = {
   members: new Map(),
   settings: new Map(),
   policies: new Map(),
+  bundle: { version: 0, hash: zeroHash },
+  bundleDraft: undefined,
+  pastBundles: [],
+  lastPublishedAt: undefined,
   trust: { version: 0, authorities: [], rotation: undefined },
   former: [],
   certificates: new Map(),
@@ -193,6 +226,8 @@ export class ClusterState implements ClusterView {
   #ready = new Map<string, number>();
   /** Whose certificates each node sees, of the rotation under way. */
   #sightings = new Map<string, CertificateSighting>();
+  /** The newest bundle that each node has attested. */
+  #bundleWords = new Map<string, BundleWord>();
   #administrators = new Map<string, SavedAdministrator>();
   /** Keys of members by uuid and certificate, past ones too (spec/01, R4). */
   #nodeKeys = new Map<string, Uint8Array>();
@@ -259,6 +294,27 @@ export class ClusterState implements ClusterView {
     return certificate !== undefined && this.isRevoked(certificate.issuer, certificate.serial)
       ? [member]
       : certificatesOf(member);
+  }
+  get bundle(): BundleStamp {
+    return this.#core.bundle;
+  }
+  get signedBundle(): SignedBundle | undefined {
+    return signedIn(this.#core.policies.get("securityBundle"));
+  }
+  get bundleDraft(): BundleDraft | undefined {
+    return this.#core.bundleDraft;
+  }
+  get pastBundles(): readonly PastBundle[] {
+    return this.#core.pastBundles;
+  }
+  get lastPublishedAt(): number | undefined {
+    return this.#core.lastPublishedAt;
+  }
+  bundleRules(version: number): BundleRules | undefined {
+    return rulesAt(this.#core, version);
+  }
+  get bundleWords(): ReadonlyMap<string, BundleWord> {
+    return this.#bundleWords;
   }
   get tokens(): ReadonlyMap<string, JoinToken> {
     return this.#core.tokens;
@@ -394,7 +450,7 @@ export class ClusterState implements ClusterView {
     return false;
   }
 
-  #coreOfGenesis({ member, boot, authority, crl, at }: Omit<Genesis, "type" | "epoch">): Core {
+  #coreOfGenesis({ member, boot, authority, crl, bundle, at }: Omit<Genesis, "type" | "epoch">): Core {
     const first: Member = {
       ...memberOf(member, 1, at, "genesis"),
       state: "ENABLED",
@@ -407,9 +463,10 @@ export class ClusterState implements ClusterView {
         trust: genesisTrust(authority, crl, at),
         certificates: withNodeCertificate(new Map(), member, at, "genesis"),
         policies: new Map<PartType, string>([
-          ["securityBundle", base64("{}")],
+          ["securityBundle", bundle ?? unsignedBundle],
           ["shardMap", base64(JSON.stringify({ home: member.uuid }))],
         ]),
+        bundle: stampOf(bundle ?? unsignedBundle),
         nextRaftId: 2,
       },
       partNames,
@@ -444,7 +501,52 @@ export class ClusterState implements ClusterView {
         return this.#noteCertificate(command);
       case "sighting":
         return this.#noteSighting(command);
+      case "bundleDraft":
+        return this.#noteDraft(command);
     }
+  }
+
+  #noteDraft({ action, by, at }: NoteBundleDraft): ErrorRecord | undefined {
+    const core = this.#core;
+    const { bundleDraft: open, bundle } = core;
+    const keep = (draft: BundleDraft | undefined): undefined => {
+      this.#core = { ...core, bundleDraft: draft };
+    };
+    if (action.kind === "open") {
+      if (open !== undefined)
+        return fail(
+          "objectInUse",
+          "a draft of a security bundle is open already",
+          `BUNDLE_DRAFT_OPEN: it is of ${open.by}.`,
+          "Publish it, or give it up: DROP SECURITY BUNDLE DRAFT.",
+        );
+      const { draft: id, version, description, from } = action;
+      if (version !== undefined && version <= bundle.version)
+        return versionConflict(
+          `a security bundle of version ${version} would not follow version ${bundle.version}`,
+        );
+      const problem = descriptionProblem(description);
+      if (problem !== undefined) return fail("invalidParameterValue", problem);
+      const rules = rulesAt(core, from);
+      if (rules === undefined) return noSuchBundle(core, from);
+      return keep({ id, version, description, from, openedAt: at, by, rules });
+    }
+    if (open?.id !== action.draft)
+      return fail(
+        "objectNotInPrerequisiteState",
+        "the draft of the security bundle is open no more",
+        "BUNDLE_NO_DRAFT: it was published or given up.",
+        "CREATE SECURITY BUNDLE opens one.",
+      );
+    if (action.kind === "abandon") return keep(undefined);
+    const rules =
+      action.kind === "drop"
+        ? withoutRule(open.rules, action.set, action.id)
+        : withRule(open.rules, action.rule.set, action.rule.rule);
+    const problem = rulesProblem(rules);
+    if (problem !== undefined)
+      return fail("invalidParameterValue", problem, "BUNDLE_INVALID: the draft is as it was.");
+    return keep({ ...open, rules });
   }
 
   #noteCertificate({ certificate }: NoteCertificate): ErrorRecord | undefined {
@@ -533,6 +635,8 @@ export class ClusterState implements ClusterView {
     const epoch = decoded(command.epoch);
     if ("condition" in epoch) return epoch;
     const core = this.#coreOfGenesis(command);
+    const unsound = command.bundle === undefined ? undefined : firstBundleProblem(command, core, this.#pki);
+    if (unsound !== undefined) return unsound;
     this.clusterUuid = command.clusterUuid;
     this.#pin(command.member);
     const refusal = this.#refusalOf(epoch, this.#base(), core, "genesis");
@@ -546,6 +650,8 @@ export class ClusterState implements ClusterView {
     this.#core = core;
     // One node converges on its own word.
     const { publishedAt } = epoch;
+    const { uuid: node } = command.member;
+    this.#bundleWords.set(node, { node, ...core.bundle, appliedAt: publishedAt });
     const facts = { state: "EFFECTIVE", effectiveAt: publishedAt, by: "genesis" } as const;
     this.#epochs = [{ epoch, text: command.epoch, hash: chainHash(epoch), ...facts }];
     return undefined;
@@ -682,9 +788,17 @@ export class ClusterState implements ClusterView {
           "NOT_PINNED: it is not the one in the member's record.",
         );
     }
+    this.#noteBundle(attestation);
     if (member.state === "ENABLED") this.#attestations.set(member.uuid, attestation);
     else this.#ready.set(member.uuid, attestation.epoch);
     return undefined;
+  }
+
+  /** It was the newest epoch: its bundle is the one in force. */
+  #noteBundle({ node, activatedAt }: Attestation): void {
+    const { version, hash } = this.bundle;
+    if (this.#bundleWords.get(node)?.version === version) return;
+    this.#bundleWords.set(node, { node, version, hash, appliedAt: activatedAt });
   }
 
   /** Nodes whose word the newest epoch still waits for. */
@@ -738,6 +852,34 @@ export class ClusterState implements ClusterView {
     for (const type of latest === undefined ? [] : partNames)
       if (latest!.parts[type] !== this.#core.parts[type])
         yield ["BUNDLE_UNAVAILABLE", `${type} is not the one that epoch ${latest!.number} names`];
+    yield* this.#bundleProblems();
+  }
+
+  /** Each bundle that is there is the one that its epoch has brought, and the current one is signed. */
+  *#bundleProblems(): Iterable<readonly [condition: string, message: string]> {
+    const { policies, pastBundles, trust, former, bundle } = this.#core;
+    let before = 0;
+    for (const { version, hash, content } of pastBundles) {
+      if (version <= before || version >= bundle.version)
+        yield ["BUNDLE_INVALID", `security bundle ${version} does not follow from the one before it`];
+      before = version;
+      if (content === undefined) continue;
+      const brought = this.#epochs[version - 1]?.epoch.parts.securityBundle;
+      if (hashOf(bundlePart(content)) !== brought || stampOf(content).hash !== hash)
+        yield ["BUNDLE_HASH_MISMATCH", `security bundle ${version} is not the one that was published`];
+    }
+    const content = policies.get("securityBundle");
+    if (this.#epochs.length === 0 || content === undefined || content === unsignedBundle) return;
+    const known = [...trust.authorities, ...former];
+    const signer = signedIn(content)?.authority;
+    const signed = checkedBundle(content, {
+      clusterUuid: this.clusterUuid,
+      version: bundle.version,
+      bytesMax: Number.MAX_SAFE_INTEGER,
+      authority: known.find((one) => one.fingerprint === signer),
+      verify: this.#pki.verifyAuthority,
+    });
+    if (isProblem(signed)) yield [signed.condition, signed.message];
   }
 
   #isSigned(epoch: Epoch, keys: ReadonlyMap<string, readonly Uint8Array[]>): boolean {
@@ -758,6 +900,7 @@ export class ClusterState implements ClusterView {
   save(): unknown {
     const { members, settings, policies, trust, former, certificates, pastRotations, tokens, nextRaftId } =
       this.#core;
+    const { pastBundles, bundleDraft, lastPublishedAt } = this.#core;
     // Field by field: the same bytes, whether the state was restored or not.
     const saved: SavedCluster = {
       clusterUuid: this.clusterUuid,
@@ -796,6 +939,22 @@ export class ClusterState implements ClusterView {
         pastRotations,
         sightings: [...this.#sightings.values()],
       },
+      bundles: {
+        past: pastBundles.map(
+          ({ version, hash, createdAt, creator, description, supersededAt, content }) => ({
+            version,
+            hash,
+            createdAt,
+            creator,
+            description,
+            supersededAt,
+            content,
+          }),
+        ),
+        draft: bundleDraft,
+        lastPublishedAt,
+        words: [...this.#bundleWords.values()],
+      },
       tokens: [...tokens.values()],
       nextRaftId,
       epochs: this.#epochs.map(({ text, hash, state, effectiveAt, by }) => ({
@@ -828,6 +987,7 @@ export class ClusterState implements ClusterView {
     this.#refused = next.#refused;
     this.#attestations = next.#attestations;
     this.#ready = next.#ready;
+    this.#bundleWords = next.#bundleWords;
     this.#sightings = next.#sightings;
     this.#sightedRotation = next.#sightedRotation;
     this.#administrators = next.#administrators;
@@ -845,6 +1005,10 @@ export class ClusterState implements ClusterView {
         members: new Map(state.members.map((one) => [one.uuid, one])),
         settings: new Map(state.settings),
         policies: new Map(state.policies as readonly (readonly [PartType, string])[]),
+        bundle: stampOf(state.policies.find(([part]) => part === "securityBundle")?.[1] ?? unsignedBundle),
+        bundleDraft: state.bundles?.draft,
+        pastBundles: state.bundles?.past ?? [],
+        lastPublishedAt: state.bundles?.lastPublishedAt,
         trust: {
           version: state.trust.version,
           authorities: state.trust.authorities,
@@ -872,6 +1036,7 @@ export class ClusterState implements ClusterView {
     for (const [node, epoch] of this.#ready)
       if (epoch < 1 || epoch > this.#epochs.length)
         throw corrupted(`node ${node} was ready at epoch ${epoch}`);
+    this.#bundleWords = new Map(state.bundles?.words.map((one) => [one.node, one]) ?? []);
     this.#sightings = new Map(state.trust.sightings.map((one) => [one.node, one]));
     this.#sightedRotation = state.trust.rotation?.id;
     if (state.epochs.length > 0 && state.trust.authorities.filter((one) => one.primary).length !== 1)
@@ -1015,7 +1180,9 @@ function descriptionOf(change: ClusterChange): string {
     case "setAddresses":
       return `addresses of node ${change.node}`;
     case "policy":
-      return `publish ${change.part}`;
+      return change.from.kind === "draft"
+        ? `publish ${change.part}`
+        : `publish ${change.part} of version ${change.from.version}`;
     case "recertify":
       return `certificate of node ${change.node}`;
     case "revoke":
@@ -1091,7 +1258,7 @@ function changed(base: Base, change: ClusterChange, by: string, at: number): Cor
       return withParts(replaced(core, { ...member, addresses: change.addresses }), ["capabilityMatrix"]);
     }
     case "policy":
-      return withPolicy(core, change.part, change.content);
+      return withPolicy(base, change, at);
     case "recertify":
       return withCertificate(base, change, by, at);
     case "revoke": {
@@ -1140,9 +1307,147 @@ function onlyCopy(member: Member, why: string, hint?: string): ErrorRecord {
 }
 
 /** Only what administrators sign for; where shards lie and what settings say has changes of its own. */
-function withPolicy(core: Core, part: PartType, content: string): Core | ErrorRecord {
+function withPolicy(
+  base: Base,
+  { part, content, from }: ClusterChange & { kind: "policy" },
+  at: number,
+): Core | ErrorRecord {
   if (part !== "securityBundle") return fail("featureNotSupported", `publishing a ${part} is not supported`);
-  return withParts({ ...core, policies: new Map(core.policies).set(part, content) }, [part]);
+  const { core, clusterUuid, pki, latest } = base;
+  const signed = checkedBundle(content, {
+    clusterUuid,
+    version: (latest?.number ?? 0) + 1,
+    bytesMax: readSetting(core, "security_bundle.bytes_max"),
+    authority: primaryOf(core.trust),
+    verify: pki.verifyAuthority,
+  });
+  if (isProblem(signed)) {
+    const { condition, message } = signed;
+    return fail("objectNotInPrerequisiteState", message, `${condition}: nothing was published.`);
+  }
+  const { bundle, version, hash } = signed;
+  const unfounded = sourceProblem(core, from, bundle);
+  if (unfounded !== undefined) return unfounded;
+  const isPublish = from.kind === "draft";
+  const wait = isPublish ? publishWaitMs(core, at) : 0;
+  if (wait > 0)
+    return fail(
+      "objectNotInPrerequisiteState",
+      "security bundles are published too fast",
+      `BUNDLE_RATE_LIMIT: the next one can be published in ${Math.ceil(wait / 1000)} s.`,
+      "See security_bundle.publish_interval.",
+    );
+  return withParts(
+    {
+      ...core,
+      policies: new Map(core.policies).set(part, content),
+      bundle: { version, hash },
+      bundleDraft: isPublish ? undefined : core.bundleDraft,
+      pastBundles: retained([...core.pastBundles, superseded(core, at)], at),
+      lastPublishedAt: isPublish ? at : core.lastPublishedAt,
+    },
+    [part],
+  );
+}
+
+/** What is published is what was asked for, rule by rule. */
+function sourceProblem(
+  core: Core,
+  from: BundleSource,
+  { rules, description }: SecurityBundle,
+): ErrorRecord | undefined {
+  if (from.kind === "version") {
+    const { version } = from;
+    const wanted = version === core.bundle.version ? undefined : rulesAt(core, version);
+    if (wanted === undefined) return noSuchBundle(core, version);
+    return sameRules(rules, wanted) ? undefined : otherRules(`version ${version}`);
+  }
+  const { bundleDraft: draft } = core;
+  if (draft?.id !== from.draft || draft.description !== description || !sameRules(rules, draft.rules))
+    return otherRules("the draft as it is now");
+  return undefined;
+}
+function otherRules(what: string): ErrorRecord {
+  return fail(
+    "objectNotInPrerequisiteState",
+    `the security bundle does not hold the rules of ${what}`,
+    "BUNDLE_DRAFT_CHANGED: nothing was published.",
+  );
+}
+function noSuchBundle({ bundle }: Core, version: number): ErrorRecord {
+  if (version === bundle.version)
+    return fail("objectNotInPrerequisiteState", `security bundle ${version} is the current one`);
+  return fail(
+    "undefinedObject",
+    `security bundle ${version} does not exist, or is not kept any more`,
+    undefined,
+    "sys.security_bundle_history lists them.",
+  );
+}
+function versionConflict(message: string): ErrorRecord {
+  return fail("objectNotInPrerequisiteState", message, "BUNDLE_VERSION_CONFLICT: nothing was changed.");
+}
+
+/** How long PUBLISH has to wait. A clock that has gone back since keeps nobody waiting. */
+export function publishWaitMs(core: Pick<Core, "lastPublishedAt" | "settings">, at: number): number {
+  const since = core.lastPublishedAt === undefined ? -1 : at - core.lastPublishedAt;
+  return since < 0 ? 0 : Math.max(0, readSetting(core, "security_bundle.publish_interval") - since);
+}
+function readSetting({ settings }: Pick<Core, "settings">, key: string): number {
+  const def = settingDef(key)!;
+  return def.read(settings.get(key) ?? def.default);
+}
+
+/** Of clusters that were founded by a version without security bundles. */
+const unsignedBundle = base64("{}");
+
+function signedIn(content: string | undefined): SignedBundle | undefined {
+  if (content === undefined || content === unsignedBundle) return undefined;
+  const signed = readBundle(content);
+  return isProblem(signed) ? undefined : signed;
+}
+function stampOf(content: string): BundleStamp {
+  const signed = signedIn(content);
+  return signed === undefined
+    ? { version: 1, hash: hashOf(content) }
+    : { version: signed.version, hash: signed.hash };
+}
+function rulesAt({ bundle, policies, pastBundles }: Core, version: number): BundleRules | undefined {
+  const content =
+    version === bundle.version
+      ? policies.get("securityBundle")
+      : pastBundles.find((one) => one.version === version)?.content;
+  if (content === undefined) return undefined;
+  return content === unsignedBundle ? noRules : signedIn(content)?.bundle.rules;
+}
+function superseded({ policies, bundle: { version, hash } }: Core, at: number): PastBundle {
+  const content = policies.get("securityBundle");
+  const known = signedIn(content)?.bundle;
+  const { createdAt = 0, creator = systemCreator, description = "" } = known ?? {};
+  return { version, hash, createdAt, creator, description, supersededAt: at, content };
+}
+
+function firstBundleProblem({ clusterUuid, bundle }: Genesis, core: Core, pki: Pki): ErrorRecord | undefined {
+  const signed = checkedBundle(bundle!, {
+    clusterUuid,
+    version: 1,
+    bytesMax: readSetting(core, "security_bundle.bytes_max"),
+    authority: primaryOf(core.trust),
+    verify: pki.verifyAuthority,
+  });
+  const problem = isProblem(signed)
+    ? signed
+    : sameRules(signed.bundle.rules, noRules)
+      ? undefined
+      : { condition: "BUNDLE_INVALID", message: "the first security bundle holds rules" };
+  return (
+    problem &&
+    fail(
+      "objectNotInPrerequisiteState",
+      problem.message,
+      `${problem.condition}: the cluster was not founded.`,
+    )
+  );
 }
 
 function withTrust(core: Core, trust: CaTrust): Core {
@@ -1528,6 +1833,11 @@ const matrixRows = oncePer((members: ReadonlyMap<string, Member>) => {
     ordered.sort((a, b) => a.raftId - b.raftId);
   return `[${ordered.map(matrixRow).join(",")}]`;
 });
+
+/** As `partContent` writes it: no setting belongs to it. */
+function bundlePart(content: string): string {
+  return `{"type":"securityBundle","policy":${JSON.stringify(content)},"settings":[],"members":[]}`;
+}
 
 /** JSON with its keys in order: the same bytes on every node. */
 function partContent(core: Core, type: PartType): string {

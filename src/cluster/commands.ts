@@ -9,7 +9,7 @@
  * not know, and no number beyond what its reader can take.
  */
 import type { Condition } from "../base/errors.js";
-import type { CatalogObject } from "../model/schema.js";
+import type { CatalogObject, TypeRef } from "../model/schema.js";
 import type { SavedAudit } from "./audit-state.js";
 import {
   authoritiesMax,
@@ -22,11 +22,19 @@ import type {
   Attestation,
   AuditCheckpoint,
   AuditHead,
+  AuditRule,
   Authority,
+  BundleDraft,
+  BundleRules,
+  BundleSource,
+  BundleWord,
   CertificateFacts,
   CertificateSighting,
   ClusterChange,
   ClusterCommand,
+  ColumnRule,
+  DraftAction,
+  DraftRule,
   EpochEntry,
   EpochRecord,
   EpochRefused,
@@ -34,12 +42,31 @@ import type {
   FormerAuthority,
   IssuedCertificate,
   JoinToken,
+  MaskingFunction,
   NewMember,
+  PastBundle,
   PastRotation,
   Rotation,
+  RowRule,
+  RuleSet,
 } from "./contract.js";
 import { epochStates, latestMs, type Observation, partNames } from "./epochs.js";
 import { type Member, memberStates, roleBits } from "./membership.js";
+import {
+  auditLevels,
+  auditScopes,
+  classifications,
+  columnActions,
+  type DomainRule,
+  descriptionMax,
+  rowCommands,
+  rowKinds,
+  ruleNameMax,
+  ruleRolesMax,
+  ruleSets,
+  rulesMax,
+  ruleTextMax,
+} from "./security-bundle.js";
 import type { Command as CatalogCommand } from "./state.js";
 
 export interface Problem {
@@ -283,6 +310,10 @@ const origin = fields<EpochEntry["origin"]>({ stream: count, boot: count, number
 
 // --- changes and commands ----------------------------------------------------------------------------------------
 
+export const bundleSource = union<BundleSource, "kind">("kind", {
+  draft: { draft: uuid },
+  version: { version: count },
+});
 const change = union<ClusterChange, "kind">("kind", {
   set: { key: text(200), value: text(1000) },
   reset: { key: text(200) },
@@ -291,7 +322,11 @@ const change = union<ClusterChange, "kind">("kind", {
   removeMember: { node: uuid, reason, force: flag, allowDataLoss: flag },
   setRoles: { node: uuid, roles },
   setAddresses: { node: uuid, addresses },
-  policy: { part: oneOf(...partNames), content },
+  policy: {
+    part: oneOf(...partNames),
+    content,
+    from: bundleSource,
+  },
   recertify: { node: uuid, certificatePem: pem, consent: signature, token: optional(uuid) },
   revoke: { authority: hash, serials: list(serial, 10_000), crlPem },
   beginOverlap: { id: uuid, certificatePem: pem, crlPem, windowMs, automatic: flag },
@@ -332,6 +367,109 @@ const epochEntry = fields<EpochEntry>({
   audit: optional(auditHead),
 });
 const asked = fields<Omit<EpochEntry, "epoch">>({ origin, change, by: who, audit: optional(auditHead) });
+
+// --- security bundles ------------------------------------------------------------------------------------------------
+
+const ruleName = text(ruleNameMax);
+const ruleText = text(ruleTextMax);
+const ids = list(id, ruleRolesMax);
+const typeRef = fields<TypeRef>({ oid: id, typmod: whole(-1, 0x7fff_ffff) });
+const ruleShapes = {
+  rls: fields<RowRule>({
+    id: uuid,
+    table: id,
+    name: ruleName,
+    kind: oneOf(...rowKinds),
+    command: oneOf(...rowCommands),
+    using: optional(ruleText),
+    check: optional(ruleText),
+    roles: ids,
+    appliesToOwner: flag,
+  }),
+  cls: fields<ColumnRule>({
+    id: uuid,
+    table: id,
+    column: whole(1, 0xffff),
+    name: ruleName,
+    action: oneOf(...columnActions),
+    granted: ids,
+    mask: optional(uuid),
+  }),
+  masking: fields<MaskingFunction>({
+    id: uuid,
+    name: ruleName,
+    input: typeRef,
+    output: typeRef,
+    body: ruleText,
+    classification: oneOf(...classifications),
+  }),
+  domains: fields<DomainRule>({
+    id: uuid,
+    name: ruleName,
+    base: typeRef,
+    check: ruleText,
+    nullable: flag,
+    default: optional(ruleText),
+    collation: ruleText,
+  }),
+  audit: fields<AuditRule>({
+    id: uuid,
+    name: ruleName,
+    level: oneOf(...auditLevels),
+    scope: oneOf(...auditScopes),
+    objects: ids,
+    users: ids,
+    success: flag,
+    failure: flag,
+    parameters: flag,
+    rowCounts: flag,
+  }),
+} satisfies Record<RuleSet, Check>;
+const draftRule = union<DraftRule, "set">("set", {
+  rls: { rule: ruleShapes.rls },
+  cls: { rule: ruleShapes.cls },
+  masking: { rule: ruleShapes.masking },
+  audit: { rule: ruleShapes.audit },
+});
+const bundleDescription = text(descriptionMax);
+const draftAction = union<DraftAction, "kind">("kind", {
+  open: { draft: uuid, version: optional(count), description: bundleDescription, from: count },
+  put: { draft: uuid, rule: draftRule },
+  drop: { draft: uuid, set: oneOf(...ruleSets), id: uuid },
+  abandon: { draft: uuid },
+});
+const savedBundles = fields<SavedBundles>({
+  past: list(
+    fields<PastBundle>({
+      version: count,
+      hash,
+      createdAt: time,
+      creator: uuid,
+      description: bundleDescription,
+      supersededAt: time,
+      content: optional(content),
+    }),
+  ),
+  draft: optional(
+    fields<BundleDraft>({
+      id: uuid,
+      version: optional(count),
+      description: bundleDescription,
+      from: count,
+      openedAt: time,
+      by: who,
+      rules: fields<BundleRules>({
+        rls: list(ruleShapes.rls, rulesMax),
+        cls: list(ruleShapes.cls, rulesMax),
+        masking: list(ruleShapes.masking, rulesMax),
+        domains: list(ruleShapes.domains, rulesMax),
+        audit: list(ruleShapes.audit, rulesMax),
+      }),
+    }),
+  ),
+  lastPublishedAt: optional(time),
+  words: list(fields<BundleWord>({ node: uuid, version: count, hash, appliedAt: time })),
+});
 
 const transaction = fields<{ shard: number; id: number }>({ shard: id, id: count });
 const names = { id, name: anyText };
@@ -462,6 +600,7 @@ const command = union<CatalogCommand | ClusterCommand, "type">("type", {
     boot,
     authority: pem,
     crl: optional(crlPem),
+    bundle: optional(content),
     epoch: content,
     at: time,
   },
@@ -474,6 +613,7 @@ const command = union<CatalogCommand | ClusterCommand, "type">("type", {
   administrator: { uuid, name: who, publicKey: optional(publicKey) },
   certificate: { certificate: issuedCertificate },
   sighting: { sighting },
+  bundleDraft: { by: who, at: time, action: draftAction },
   auditCheckpoint: { checkpoint: auditCheckpoint },
 });
 
@@ -494,6 +634,8 @@ export interface SavedCluster {
   readonly settings: readonly (readonly [key: string, value: string])[];
   readonly policies: readonly (readonly [part: string, content: string])[];
   readonly trust: SavedTrust;
+  /** Absent in snapshots of versions that had no bundles. */
+  readonly bundles?: SavedBundles | undefined;
   readonly tokens: readonly JoinToken[];
   readonly nextRaftId: number;
   readonly epochs: readonly (Omit<EpochRecord, "epoch"> & { readonly epoch: string })[];
@@ -502,6 +644,12 @@ export interface SavedCluster {
   readonly ready: readonly (readonly [node: string, epoch: number])[];
   readonly administrators: readonly SavedAdministrator[];
   readonly nodeKeys: readonly (readonly [name: string, key: string])[];
+}
+export interface SavedBundles {
+  readonly past: readonly PastBundle[];
+  readonly draft?: BundleDraft | undefined;
+  readonly lastPublishedAt?: number | undefined;
+  readonly words: readonly BundleWord[];
 }
 export interface SavedTrust {
   readonly version: number;
@@ -583,6 +731,7 @@ const savedCluster = fields<SavedCluster>({
   settings: list(tuple(text(200), text(1000))),
   policies: list(tuple(oneOf(...partNames), content)),
   trust: savedTrust,
+  bundles: optional(savedBundles),
   tokens: list(token),
   nextRaftId: whole(1, Number.MAX_SAFE_INTEGER),
   epochs: list(

@@ -21,6 +21,18 @@ import type {
 import type { AuthorityAnswer, AuthorityRequest } from "./control-messages.js";
 import type { Attestation, Epoch, EpochState, Hash, PartType } from "./epochs.js";
 import type { Member, MemberState } from "./membership.js";
+import type {
+  AuditRule,
+  BundleDraft,
+  BundleRules,
+  BundleStamp,
+  ColumnRule,
+  MaskingFunction,
+  PastBundle,
+  RowRule,
+  RuleSet,
+  SignedBundle,
+} from "./security-bundle.js";
 
 export type {
   Authority,
@@ -37,6 +49,19 @@ export type {
 export type { AuthorityAnswer, AuthorityRequest } from "./control-messages.js";
 export type { Attestation, Epoch, EpochState, Hash, PartType } from "./epochs.js";
 export type { Member, MemberState, Role } from "./membership.js";
+export type {
+  AuditRule,
+  BundleDraft,
+  BundleRules,
+  BundleStamp,
+  ColumnRule,
+  MaskingFunction,
+  PastBundle,
+  RowRule,
+  RuleSet,
+  SecurityBundle,
+  SignedBundle,
+} from "./security-bundle.js";
 
 /** What a newcomer says of itself; the rest of its record the entry makes. */
 export interface NewMember {
@@ -91,8 +116,13 @@ export type ClusterChange =
     }
   | { readonly kind: "setRoles"; readonly node: string; readonly roles: number }
   | { readonly kind: "setAddresses"; readonly node: string; readonly addresses: Member["addresses"] }
-  /** A part of the epoch that administrators own; base64. */
-  | { readonly kind: "policy"; readonly part: PartType; readonly content: string }
+  /** A part of the epoch that administrators own: a security bundle, signed (`encodeBundle`), and where its rules are from. */
+  | {
+      readonly kind: "policy";
+      readonly part: PartType;
+      readonly content: string;
+      readonly from: BundleSource;
+    }
   /** A member has a new key and a certificate for it, of the CA that issues now (CA-17). */
   | {
       readonly kind: "recertify";
@@ -140,6 +170,11 @@ export type ClusterChange =
     }
   /** The nodes that have not converged become DISABLED, and the epoch effective (CCE-34). */
   | { readonly kind: "forceCutover"; readonly epoch: number; readonly disabling: readonly string[] };
+
+/** What is published: the open draft of that id, or the rules of an older version once more. */
+export type BundleSource =
+  | { readonly kind: "draft"; readonly draft: string }
+  | { readonly kind: "version"; readonly version: number };
 
 /** Which proposal of whom: one that is handed to two leaders in turn is applied once. */
 export interface Origin {
@@ -246,6 +281,23 @@ export interface ClusterView {
   readonly pastRotations: readonly PastRotation[];
   /** Of the rotation under way. */
   rotationProgress(): RotationProgress | undefined;
+  /** The security bundle that is in force here. */
+  readonly bundle: BundleStamp;
+  /** All of it; undefined: the cluster was founded by a version that signed none. */
+  readonly signedBundle: SignedBundle | undefined;
+  readonly bundleDraft: BundleDraft | undefined;
+  /** Those before, the oldest first. */
+  readonly pastBundles: readonly PastBundle[];
+  /** Rules of the current version, or of one that is kept whole. */
+  bundleRules(version: number): BundleRules | undefined;
+  /** By node: the newest bundle that it has attested, and when it put it into effect. */
+  readonly bundleWords: ReadonlyMap<string, BundleWord>;
+}
+
+/** By its attestation of an epoch. */
+export interface BundleWord extends BundleStamp {
+  readonly node: string;
+  readonly appliedAt: number;
 }
 
 export type RaftRole = "leader" | "follower" | "candidate" | "preCandidate" | "learner";
@@ -301,6 +353,11 @@ export interface ClusterAdmin {
   change(change: ClusterChange, by: string, trace?: string, audit?: AuditHead): Promise<void>;
   /** Of whoever keeps the CA's key. @throws DbError 55000: nobody who does can be reached; and what the request deserves */
   authority(request: AuthorityRequest): Promise<AuthorityAnswer>;
+  /**
+   * Opens, changes or gives up the draft of a security bundle.
+   * @throws DbError 55006 (another is open), 55000 (it is not open any more), 22023, 42704, 57P03, 08007
+   */
+  draftBundle(action: DraftAction, by: string, audit?: AuditHead): Promise<void>;
   /** The text for `scratchbird join --token`; valid once, for `ttlMs`. */
   createJoinToken(options: {
     readonly by: string;
@@ -338,6 +395,8 @@ export interface Genesis {
   /** PEM of the first certificate authority, and its first list of revocations. */
   readonly authority: string;
   readonly crl?: string | undefined;
+  /** The first security bundle; absent in logs of versions that signed none. */
+  readonly bundle?: string | undefined;
   /** `encodeEpoch`, base64. */
   readonly epoch: string;
   readonly at: number;
@@ -386,6 +445,33 @@ export interface NoteSighting {
   readonly type: "sighting";
   readonly sighting: CertificateSighting;
 }
+/** The draft of a security bundle is opened, changed or given up (SEC-14). */
+export interface NoteBundleDraft {
+  readonly type: "bundleDraft";
+  readonly by: string;
+  readonly at: number;
+  readonly action: DraftAction;
+}
+export type DraftAction =
+  | {
+      readonly kind: "open";
+      readonly draft: string;
+      readonly version: number | undefined;
+      readonly description: string;
+      /** Whose rules it begins with. */
+      readonly from: number;
+    }
+  /** A rule, in place of that of the same uuid. */
+  | { readonly kind: "put"; readonly draft: string; readonly rule: DraftRule }
+  | { readonly kind: "drop"; readonly draft: string; readonly set: RuleSet; readonly id: string }
+  | { readonly kind: "abandon"; readonly draft: string };
+/** Domain constraints have no statement. */
+export type DraftRule =
+  | { readonly set: "rls"; readonly rule: RowRule }
+  | { readonly set: "cls"; readonly rule: ColumnRule }
+  | { readonly set: "masking"; readonly rule: MaskingFunction }
+  | { readonly set: "audit"; readonly rule: AuditRule };
+
 /** By the node itself, over its own chain. */
 export interface NoteAuditCheckpoint {
   readonly type: "auditCheckpoint";
@@ -401,4 +487,5 @@ export type ClusterCommand =
   | NoteAdministrator
   | NoteCertificate
   | NoteSighting
+  | NoteBundleDraft
   | NoteAuditCheckpoint;

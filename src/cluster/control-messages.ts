@@ -14,6 +14,7 @@ import {
   addresses,
   anything,
   atLeast,
+  bundleSource,
   type Check,
   type ChecksOf,
   certificateFacts,
@@ -37,7 +38,7 @@ import {
   whole,
   windowMs,
 } from "./commands.js";
-import type { CertificateFacts, FirstPeer, Hash, Member } from "./contract.js";
+import type { BundleSource, CertificateFacts, FirstPeer, Hash, Member } from "./contract.js";
 import type { BootShown } from "./membership.js";
 
 /** How a node stands, every 200 ms and after each batch that it has applied. */
@@ -81,6 +82,8 @@ export interface BarrierRequest {
 export type AuthorityRequest =
   /** A certificate for the node that asks. */
   | { readonly kind: "renew"; readonly requestPem: string; readonly node: string }
+  /** For the Postgres port of the node that asks; its names are those of the log. */
+  | { readonly kind: "server"; readonly requestPem: string; readonly node: string }
   /** For one that is about to become a member: who asks has looked at its token. */
   | { readonly kind: "admit"; readonly requestPem: string; readonly node: string; readonly name: string }
   | {
@@ -107,6 +110,16 @@ export type AuthorityRequest =
       readonly certificatePem: string;
       readonly windowMs: number;
       readonly by: string;
+    }
+  /** A security bundle: made, signed and published. */
+  | {
+      readonly kind: "publishBundle";
+      readonly from: BundleSource;
+      /** As which version; undefined: whichever comes next. */
+      readonly version?: number | undefined;
+      readonly by: string;
+      /** UUID of that role. */
+      readonly creator: string;
     }
   /** A CA is believed no more (CA-37), and another one takes its place, whose key is kept by whoever is asked. */
   | {
@@ -137,6 +150,8 @@ export interface AuthorityAnswer {
   readonly revoked?: readonly string[] | undefined;
   /** Of a rotation. */
   readonly id?: string | undefined;
+  /** Of a security bundle. */
+  readonly version?: number | undefined;
   /** Of a key: secrets of whoever gets them. */
   readonly shares?: readonly string[] | undefined;
 }
@@ -223,6 +238,7 @@ type Asked<Kind extends AuthorityRequest["kind"]> = ChecksOf<
 const checks: { readonly [Name in keyof Messages]: Check } = {
   "request to the CA": tagged("kind", {
     renew: atLeast({ requestPem, node: uuid } satisfies Asked<"renew">),
+    server: atLeast({ requestPem, node: uuid } satisfies Asked<"server">),
     admit: atLeast({ requestPem, node: uuid, name: nodeName } satisfies Asked<"admit">),
     issue: atLeast({
       requestPem,
@@ -245,6 +261,12 @@ const checks: { readonly [Name in keyof Messages]: Check } = {
     } satisfies Asked<"emergency">),
     rotate: atLeast({ windowMs, by } satisfies Asked<"rotate">),
     beginOverlap: atLeast({ certificatePem: pem, windowMs, by } satisfies Asked<"beginOverlap">),
+    publishBundle: atLeast({
+      from: bundleSource,
+      version: optional(count),
+      by,
+      creator: uuid,
+    } satisfies Asked<"publishBundle">),
     splitKey: atLeast({ needed: whole(2, 255), total: whole(2, 255), by } satisfies Asked<"splitKey">),
     recoverKey: atLeast({ node: uuid, shares: list(share, 255), by } satisfies Asked<"recoverKey">),
   }),
@@ -256,6 +278,7 @@ const checks: { readonly [Name in keyof Messages]: Check } = {
     certificate: optional(certificateFacts),
     revoked: optional(list(serial, 10_000)),
     id: optional(uuid),
+    version: optional(count),
     shares: optional(list(share, 255)),
   } satisfies ChecksOf<AuthorityAnswer>),
   status: atLeast({

@@ -6,7 +6,14 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { DbError } from "../base/errors.js";
 import type { CatalogObject } from "../model/schema.js";
-import type { ClusterChange, ClusterCommand, EpochEntry, Origin } from "./contract.js";
+import type {
+  BundleSource,
+  ClusterChange,
+  ClusterCommand,
+  DraftAction,
+  EpochEntry,
+  Origin,
+} from "./contract.js";
 import { type ControlCommand, ControlState, decodeProposal, encodeProposal } from "./control-state.js";
 import { roleBits } from "./membership.js";
 import {
@@ -23,11 +30,11 @@ import {
   usualRoles,
   uuidOf,
 } from "./script-testing.js";
+import { noRules } from "./security-bundle.js";
 
 const nodes = ["a", "b", "c", "d"];
 const schema = (id: number, name: string): CatalogObject => ({ kind: "schema", id, name, owner: 10 });
 const tokenId = (at: number): string => `0000000${at}-0000-7000-8000-000000000000`;
-const base64 = (text: string): string => Buffer.from(text).toString("base64");
 
 // --- what may happen -------------------------------------------------------------------------------------------------
 
@@ -77,7 +84,14 @@ const change: fc.Arbitrary<ClusterChange> = fc.oneof(
       addresses: { control: address, rpc: address, pg: address },
     };
   }),
-  small.map((at): ClusterChange => ({ kind: "policy", part: "securityBundle", content: base64(`${at}`) })),
+  small.map(
+    (at): ClusterChange => ({
+      kind: "policy",
+      part: "securityBundle",
+      content: "",
+      from: at === 0 ? { kind: "version", version: 1 } : { kind: "draft", draft: uuidOf("z") },
+    }),
+  ),
   fc.record({ behind: small, names: fc.subarray(nodes) }).map(
     ({ behind, names }): ClusterChange => ({
       kind: "forceCutover",
@@ -95,7 +109,7 @@ type Step =
   | { readonly do: "enter"; readonly name: string }
   | { readonly do: "attest" | "boot"; readonly name: string; readonly at: number }
   | {
-      readonly do: "effective" | "token" | "administrator" | "schema" | "abort" | "resolved";
+      readonly do: "effective" | "token" | "administrator" | "schema" | "abort" | "resolved" | "bundle";
       readonly at: number;
     }
   /** An entry from before comes again. */
@@ -130,6 +144,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
         "schema",
         "abort",
         "resolved",
+        "bundle",
       ) as fc.Arbitrary<"token">,
       at: small,
     }),
@@ -151,7 +166,7 @@ function entriesOf(steps: readonly Step[]): (Uint8Array | "snapshot")[] {
   };
   const propose = (command: ControlCommand): void => add(encodeProposal(command, author.origin()));
   const publish = (changes: readonly ClusterChange[], leader: string): void => {
-    const drafts = changes.map((asked) => ({ change: onNewest(asked, state), by: "admin" }));
+    const drafts = changes.map((asked) => ({ change: onNewest(asked, author), by: "admin" }));
     const made = author.draft(drafts, leader).filter((entry) => !("condition" in entry));
     if (made.length > 0) add(epochs(...(made as EpochEntry[])));
   };
@@ -163,7 +178,7 @@ function entriesOf(steps: readonly Step[]): (Uint8Array | "snapshot")[] {
         publish(one.changes, one.leader);
         break;
       case "late": {
-        const [made] = author.draft([{ change: onNewest(one.change, state), by: "admin" }], one.leader);
+        const [made] = author.draft([{ change: onNewest(one.change, author), by: "admin" }], one.leader);
         if (!("condition" in made!)) late.push(epochs(made!));
         if (late.length > 2) add(late.shift()!);
         break;
@@ -212,6 +227,9 @@ function entriesOf(steps: readonly Step[]): (Uint8Array | "snapshot")[] {
         propose({ type: "catalog", expect, ...objects, nextId: id + 1, transaction });
         break;
       }
+      case "bundle":
+        propose({ type: "bundleDraft", by: "x", at: author.at, action: draftAction(one.at) });
+        break;
       case "abort":
         propose({ type: "abort", transaction: { shard: 1, id: author.at + one.at - 1 } });
         break;
@@ -232,7 +250,41 @@ function entriesOf(steps: readonly Step[]): (Uint8Array | "snapshot")[] {
   return entries;
 }
 
-function onNewest(asked: ClusterChange, { cluster }: ControlState): ClusterChange {
+const rowRule = (at: number) =>
+  ({
+    id: uuidOf("wxyz"[at]!),
+    table: 20_000 + at,
+    name: "p",
+    kind: "permissive",
+    command: "all",
+    using: `(a = ${at})`,
+    roles: [0],
+    appliesToOwner: false,
+  }) as const;
+function draftAction(at: number): DraftAction {
+  const draft = uuidOf("z");
+  switch (at) {
+    case 0:
+      return { kind: "abandon", draft };
+    case 1:
+      return { kind: "put", draft, rule: { set: "rls", rule: rowRule(at) } };
+    default:
+      return { kind: "open", draft, version: undefined, description: `draft ${at}`, from: 1 };
+  }
+}
+
+function onNewest(asked: ClusterChange, author: Author): ClusterChange {
+  const { cluster } = author.state;
+  if (asked.kind === "policy") {
+    const { from } = asked;
+    const { rules, description } =
+      from.kind === "draft"
+        ? (cluster.bundleDraft ?? { rules: noRules, description: "" })
+        : { rules: cluster.bundleRules(from.version) ?? noRules, description: "" };
+    const version = cluster.epochs.length + 1;
+    const facts = { clusterUuid, createdAt: author.at, creator: uuidOf("x") };
+    return author.bundleOf({ version, rules, description, ...facts }, from);
+  }
   if (asked.kind !== "forceCutover") return asked;
   // Often just those that it should be.
   const disabling = asked.epoch === 0 ? [...cluster.missing().keys()] : asked.disabling;
@@ -560,16 +612,28 @@ function oneOfEach(): { readonly author: Author; readonly texts: string[] } {
   for (const change of [
     { kind: "setRoles", node: uuidOf("b"), roles: roleBits.VOTER },
     { kind: "setAddresses", node: uuidOf("b"), addresses: { control, rpc, pg } },
-    { kind: "policy", part: "securityBundle", content: base64("{1}") },
+    { kind: "set", key: "security_bundle.publish_interval", value: "0" },
   ] as ClusterChange[])
     note(epochs(author.change(change)));
+  const drafts = (...actions: readonly DraftAction[]): void => {
+    for (const action of actions) propose({ type: "bundleDraft", by: "x", at: 1, action });
+  };
+  drafts(draftAction(2), draftAction(1));
+  drafts({ kind: "drop", draft: uuidOf("z"), set: "rls", id: rowRule(1).id }, draftAction(0), draftAction(3));
+  const publish = (from: BundleSource): void => {
+    const asked = { kind: "policy", part: "securityBundle", content: "", from } as const;
+    note(epochs(author.change(onNewest(asked, author))));
+  };
+  publish({ kind: "draft", draft: uuidOf("z") });
   propose({ type: "attest", attestation: author.attestation("a") });
   note(
     epochs(
       author.change({ kind: "forceCutover", epoch: state.cluster.epochs.length, disabling: [uuidOf("b")] }),
     ),
   );
-  note(epochs(author.change({ kind: "policy", part: "securityBundle", content: base64("{}2") })));
+  drafts(draftAction(2), draftAction(1));
+  publish({ kind: "draft", draft: uuidOf("z") });
+  publish({ kind: "version", version: 1 });
   propose({ type: "attest", attestation: author.attestation("a") });
   propose({ type: "effective", epoch: state.cluster.epochs.length, at: 7 });
   note(

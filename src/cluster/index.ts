@@ -24,6 +24,7 @@ import type {
   ClusterChange,
   ClusterView,
   ControlStatus,
+  DraftAction,
   Member,
   NoteAuditCheckpoint,
   Origin,
@@ -45,12 +46,14 @@ export {
   consentDigest,
   crlValidMs,
   type FreshCertificate,
+  fingerprintOfPem,
   isFaultOfMember,
   leftBehind,
   overlapEnd,
   overlapMaxMs,
   primaryOf,
   returnDigest,
+  serverNamesOf,
 } from "./certificates.js";
 export type { ControlChannel, FromControl, ToControl } from "./channel.js";
 export { type ChurnHour, type ChurnTotals, ChurnWindow, leaveReasons } from "./churn.js";
@@ -88,6 +91,19 @@ export {
   stabilityScore,
 } from "./membership.js";
 export { RaftCounts, type RaftNumbers } from "./raft-counts.js";
+export {
+  type BundleProblem,
+  bundleDigest,
+  bundleHash,
+  canonicalBundle,
+  descriptionMax,
+  encodeBundle,
+  enforcedSets,
+  firstBundle,
+  ruleSets,
+  signBundle,
+  unenforcedIn,
+} from "./security-bundle.js";
 export { settingDef } from "./settings.js";
 export type { ApplyResult, CatalogChange, Command, DraftMark } from "./state.js";
 export { CatalogDraft, CatalogState, IdSource } from "./state.js";
@@ -547,6 +563,19 @@ export class ControlPlane implements ClusterAdmin {
       this.#options.channel.send({ kind: "authority", ticket, request });
     });
   }
+  async draftBundle(action: DraftAction, by: string, audit?: AuditHead): Promise<void> {
+    const at = Math.floor(this.#options.clock.now());
+    const index = await this.#handIn((number) => {
+      const command = { type: "bundleDraft", by, at, action } as const;
+      this.#options.channel.send({
+        kind: "propose",
+        number,
+        command: encodeProposal(command, this.#originOf(number), audit),
+      });
+    });
+    await this.#everywhere(index);
+  }
+
   /** Tells the worker by which certificates main's connections stand, and how many certificates of members main has refused. */
   noteSeen(own: string, certificates: ReadonlyMap<string, string | undefined>, refused: number): void {
     this.#options.channel.send({ kind: "seen", own, certificates, refused });

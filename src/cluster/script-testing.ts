@@ -7,7 +7,7 @@
  *     join b                                  the same, and [with TOKEN] [as NAME] [key of NODE]
  *     set KEY VALUE, reset KEY
  *     move b ENABLED, remove b, roles b LEARNER, addresses b h:1 h:2 h:3, policy PART TEXT, cutover 3 disabling b,c
- *         each with [signed by x,y] [by leader b]; `remove b force`
+ *         each with [signed by x,y] [by leader b]; `remove b force`; `policy securityBundle` takes a minute
  *     draft NAME: CHANGE, then apply NAME     built now, applied later, perhaps twice
  *     batch: CHANGE; CHANGE                   in one entry
  *     attest b [at 3] [seeing a,c] [badly]    `badly`: the signature is another's
@@ -25,13 +25,32 @@
  */
 import { createHash } from "node:crypto";
 import { assert, DbError } from "../base/errors.js";
-import { pemOf, simAuthorityPem, simCertificate, simListPem, simSigner, simTrust } from "../sim/trust.js";
+import {
+  pemOf,
+  simAuthorityPem,
+  simAuthoritySign,
+  simCertificate,
+  simListPem,
+  simSigner,
+  simTrust,
+} from "../sim/trust.js";
 import { consentDigest, fingerprintOfPem, listOf, primaryOf, sightingDigest } from "./certificates.js";
 import { ClusterState, type Draft } from "./cluster-state.js";
-import type { ClusterChange, EpochEntry, ErrorRecord, NewMember, Origin, Signer } from "./contract.js";
+import type {
+  BundleSource,
+  ClusterChange,
+  DraftAction,
+  EpochEntry,
+  ErrorRecord,
+  NewMember,
+  Origin,
+  SecurityBundle,
+  Signer,
+} from "./contract.js";
 import { ControlState, encodeProposal } from "./control-state.js";
 import { type Attestation, attestationDigest, type PartType, packVersion, versionText } from "./epochs.js";
 import { isVoting, type Role, roleBits, roleNames } from "./membership.js";
+import { bundleDigest, bundleHash, encodeBundle, firstBundle, systemCreator } from "./security-bundle.js";
 
 export const clusterUuid = "01900000-0000-7000-8000-0000000000ff";
 
@@ -48,6 +67,8 @@ export function signerOf(name: string): Signer {
   return simTrust(clusterUuid, uuidOf(name)).signer;
 }
 export const { pki, authorityPem } = simTrust(clusterUuid, uuidOf("a"));
+/** By the key of the first CA. */
+export const authoritySign = (digest: Uint8Array): string => simAuthoritySign(authorityPem, digest);
 
 export const usualRoles = roleBits.VOTER | roleBits.SHARD_OWNER | roleBits.COORDINATOR;
 export function newMember(name: string, facts: Partial<NewMember> = {}): NewMember {
@@ -102,6 +123,7 @@ export class Author {
   }
 
   genesis(name = "a", facts: Partial<NewMember> = {}): Uint8Array {
+    const first = firstBundle(clusterUuid, this.at);
     const command = ClusterState.genesis(
       {
         clusterUuid,
@@ -109,12 +131,44 @@ export class Author {
         member: newMember(name, facts),
         boot: { count: 1, nonce: "n1" },
         authority: authorityPem,
+        bundle: encodeBundle(first, authorityPem, authoritySign(bundleDigest(bundleHash(first)))),
         at: this.at,
       },
       signerOf(name),
       pki,
     );
     return encodeProposal(command, this.origin());
+  }
+
+  /**
+   * A security bundle with this description, and the rules of the current one: a draft of it is opened, and the change that
+   * publishes it answered. `version`: as it is by default, that of the next epoch.
+   */
+  bundle(description: string, version = this.state.cluster.latest!.epoch.number + 1): ClusterChange {
+    const { cluster } = this.state;
+    // One a minute.
+    this.at += 60_000;
+    const open = cluster.bundleDraft;
+    const note = (action: DraftAction): void => {
+      const { error } = cluster.apply({ type: "bundleDraft", by: "admin", at: this.at, action });
+      assert(error === undefined, JSON.stringify(error));
+    };
+    const from = cluster.bundle.version;
+    let draft = open?.id;
+    if (open?.description !== description) {
+      if (open !== undefined) note({ kind: "abandon", draft: open.id });
+      draft = uuidOf("z");
+      note({ kind: "open", draft, version: undefined, description, from });
+    }
+    const rules = cluster.bundleRules(from)!;
+    return this.bundleOf(
+      { version, clusterUuid, createdAt: this.at, rules, creator: systemCreator, description },
+      { kind: "draft", draft: draft! },
+    );
+  }
+  bundleOf(bundle: SecurityBundle, from: BundleSource): ClusterChange {
+    const content = encodeBundle(bundle, authorityPem, authoritySign(bundleDigest(bundleHash(bundle))));
+    return { kind: "policy", part: "securityBundle", content, from };
   }
 
   draft(changes: readonly Omit<Draft, "origin">[], leader = "a"): (EpochEntry | ErrorRecord)[] {
@@ -386,7 +440,7 @@ export class ControlScript {
       const [before = "", signers] = line.split(" signed by ");
       const plain = before.replace(/ by leader \w$/, "");
       const words = plain.split(" ");
-      const change = this.#changeOfTrust(words) ?? changeOf(plain, words);
+      const change = this.#changeOfTrust(words) ?? changeOf(plain, words, author);
       leader = / by leader (\w)/.exec(line)?.[1] ?? leader;
       if (signers === undefined) return { change, by: "admin" };
       // "x:k" signs with the key k in the name of x; "x!" signs something else.
@@ -424,7 +478,7 @@ function tokenId(name: string): string {
   return `${createHash("sha256").update(name).digest("hex").slice(0, 8)}-0000-7000-8000-000000000000`;
 }
 
-function changeOf(line: string, words: readonly string[]): ClusterChange {
+function changeOf(line: string, words: readonly string[], author: Author): ClusterChange {
   const [verb, name = "", ...rest] = words;
   const node = uuidOf(name);
   const after = (word: string): string | undefined => optionOf(words, word);
@@ -458,11 +512,14 @@ function changeOf(line: string, words: readonly string[]): ClusterChange {
     case "addresses":
       return { kind: "setAddresses", node, addresses: { control: rest[0]!, rpc: rest[1]!, pg: rest[2]! } };
     case "policy":
-      return {
-        kind: "policy",
-        part: name as PartType,
-        content: Buffer.from(rest.join(" ")).toString("base64"),
-      };
+      return name === "securityBundle"
+        ? author.bundle(rest.join(" "))
+        : {
+            kind: "policy",
+            part: name as PartType,
+            content: Buffer.from(rest.join(" ")).toString("base64"),
+            from: { kind: "version", version: 1 },
+          };
     case "cutover": {
       const names = after("disabling")?.split(",").filter(Boolean) ?? [];
       return { kind: "forceCutover", epoch: Number(name), disabling: names.map(uuidOf) };

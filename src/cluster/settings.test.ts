@@ -53,6 +53,7 @@ describe("the table", () => {
       rebalance: "capabilityMatrix",
       replication: "replicationPolicy",
       scheduler: "schedulerPolicy",
+      security_bundle: "capabilityMatrix",
     });
   });
 

@@ -197,6 +197,21 @@ const table: readonly (readonly [name: string, facts: Facts, description: string
     duration("10s", [second, hour]),
     `How often a node looks for runs of jobs that are due. ${policyOnly}`,
   ],
+  [
+    "security_bundle.bytes_max",
+    size("15MB", [MiB, 100 * MiB]),
+    "Largest size of a security bundle; a larger one is not published (BUNDLE_TOO_LARGE). epoch.bytes_max counts it too, as base64.",
+  ],
+  [
+    "security_bundle.convergence_timeout",
+    duration("1min", [second, hour]),
+    "How long after its publication a security bundle may take until every enabled node has attested it; beyond it the cluster is degraded.",
+  ],
+  [
+    "security_bundle.publish_interval",
+    duration("1min", [0, hour]),
+    "Least time between two PUBLISH SECURITY BUNDLE in the whole cluster. off (0): none.",
+  ],
 ];
 
 const partByPrefix: Readonly<Record<string, PartType>> = {

@@ -10,6 +10,7 @@ import type {
   ClusterChange,
   ClusterView,
   ControlStatus,
+  DraftAction,
   EpochRecord,
   EpochRefused,
   Member,
@@ -17,6 +18,7 @@ import type {
 } from "./contract.js";
 import { type Attestation, chainHash, type Epoch, zeroHash } from "./epochs.js";
 import { roleBits } from "./membership.js";
+import { noRules } from "./security-bundle.js";
 import { settingDef } from "./settings.js";
 
 export const fakeClusterUuid = "0190a8c0-0000-7000-8000-00000000000c";
@@ -74,6 +76,12 @@ export class FakeClusterAdmin implements ClusterAdmin {
       rotation: undefined,
       pastRotations: [],
       rotationProgress: () => undefined,
+      bundle: { version: 1, hash: zeroHash },
+      signedBundle: undefined,
+      bundleDraft: undefined,
+      pastBundles: [],
+      bundleRules: () => noRules,
+      bundleWords: new Map(),
     };
     this.status = {
       node: fakeNodeUuid,
@@ -105,6 +113,12 @@ export class FakeClusterAdmin implements ClusterAdmin {
     await this.gate;
     if (this.refusal !== undefined) throw this.refusal;
     return this.answer;
+  }
+
+  readonly drafted: { readonly action: DraftAction; readonly by: string }[] = [];
+  async draftBundle(action: DraftAction, by: string): Promise<void> {
+    this.drafted.push({ action, by });
+    await this.#pass();
   }
 
   addMember(facts: Partial<Member> & Pick<Member, "uuid" | "name">): Member {

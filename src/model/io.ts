@@ -223,6 +223,17 @@ codecs.set(oids.pg_node_tree, {
     throw new DbError("featureNotSupported", "cannot accept a value of type pg_node_tree");
   },
 });
+/** Of columns of PostgreSQL's catalogs alone: nobody can name these types, and what there is of their values is text. */
+const catalogTypes: Readonly<Record<number, string>> = {
+  869: "inet",
+  3220: "pg_lsn",
+  3361: "pg_ndistinct",
+  3402: "pg_dependencies",
+  5017: "pg_mcv_list",
+  10028: "pg_statistic[]",
+};
+for (const [oid, name] of Object.entries(catalogTypes))
+  codecs.set(Number(oid), { input: sameText, output: asText, ...noBinary(name) });
 codecs.set(oids.aclitem, { input: sameText, output: asText, ...noBinary("aclitem") });
 
 const nameBytesMax = 63;

@@ -11,9 +11,13 @@
  */
 import type { ObjectId, PolicyCommand, TableDesc, TypeRef } from "./schema.js";
 
-/** A condition that rows must meet, also without ENABLE ROW LEVEL SECURITY. Superusers and BYPASSRLS roles are exempt. */
+/**
+ * A condition on rows, also without ENABLE ROW LEVEL SECURITY. Superusers and BYPASSRLS roles are exempt. A restrictive rule
+ * must let a row through; of the permissive ones of a table, where there are any, one must.
+ */
 export interface RowRule {
   readonly name: string;
+  readonly permissive: boolean;
   readonly command: PolicyCommand;
   /** Whom it binds, by membership; 0 is everybody. */
   readonly roles: readonly ObjectId[];
@@ -31,14 +35,15 @@ export interface RowRule {
  */
 export type ColumnRule = {
   readonly name: string;
-  readonly column: string;
+  /** 0-based place in the table, which it keeps whatever it is called. */
+  readonly column: number;
   /** Who sees the value, by membership. */
   readonly grantedRoles: readonly ObjectId[];
 } & (
   | /** 42501 wherever a statement reads it. */ { readonly action: "deny" }
   | /** NULL in its place. */ {
       readonly action: "redact";
-    } /** An expression over the column in its place, of a type that can be assigned to the column's. */
+    } /** An expression over `value`, the column's, in its place; of a type that can be assigned to the column's. */
   | {
       readonly action: "mask";
       readonly expressionSql: string;
@@ -50,13 +55,6 @@ export interface SecurityRules {
   rowRulesOf(table: TableDesc): readonly RowRule[];
   columnRulesOf(table: TableDesc): readonly ColumnRule[];
 }
-
-/** A cluster without a bundle. */
-export const noSecurityRules: SecurityRules = {
-  version: 0,
-  rowRulesOf: () => [],
-  columnRulesOf: () => [],
-};
 
 /** One policy or row rule as it binds one role. */
 export interface AppliedRowRule {
@@ -73,8 +71,8 @@ export type AppliedColumnRule =
 
 /** All rules of one table for one role. */
 export interface AppliedRules {
-  /** undefined: no policies apply, and rows need none. Otherwise one of these must let a row through. */
-  readonly permissive: readonly AppliedRowRule[] | undefined;
+  /** Of each list, the table's policies and the bundle's rules, one must let a row through. No list: rows need none. */
+  readonly permissive: readonly (readonly AppliedRowRule[])[];
   /** Policies in the order of their names, then the bundle's rules: all must let a row through. */
   readonly restrictive: readonly AppliedRowRule[];
   /** By 0-based column. */

@@ -10,8 +10,17 @@ import { pino } from "pino";
 import { DbError } from "../base/errors.js";
 import type { Clock } from "../platform/index.js";
 
+export {
+  type Alert,
+  AlertBook,
+  type AlertRule,
+  type Labels,
+  type Series,
+  type Severity,
+} from "./alerts.js";
 export { type DurationCounts, Durations, durationBounds } from "./durations.js";
 export { LoopDelay, type LoopDelays } from "./loop-delay.js";
+export { Repeats, type RepeatsOptions } from "./repeats.js";
 
 export type LogLevel = "debug" | "info" | "warn" | "error";
 export type LogFields = Readonly<Record<string, unknown>>;

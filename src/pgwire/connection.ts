@@ -15,9 +15,10 @@
  */
 import { assert, DbError, notSupported } from "../base/errors.js";
 import { decodeUtf8 } from "../base/utf8.js";
+import type { BundleStamp } from "../cluster/contract.js";
 import type { Batch } from "../model/batch.js";
 import { defaultSettings } from "../model/io-settings.js";
-import type { Clock, Connection, Random, Timer } from "../platform/index.js";
+import type { Clock, Connection, Random, Timer, TlsState } from "../platform/index.js";
 import { type ClientTrust, hostOf } from "../security/index.js";
 import type {
   ClientCertificate,
@@ -32,6 +33,7 @@ import type {
   TransactionStatus,
 } from "../session/contract.js";
 import type { OutputColumn } from "../sql/plan.js";
+import { type BundleSource, GuestGate, writeBundle } from "./bundle-gate.js";
 import { asDbError, fatal, fatalViolation, isFatal, violation } from "./errors.js";
 import { BodyReader, Input } from "./input.js";
 import { type FailureReason, Login, type LoginMethod, type LoginPolicy, LoginRefused } from "./login.js";
@@ -73,7 +75,8 @@ export interface WireServer {
   readonly formats: RowFormats;
   readonly mockSecret: Uint8Array;
   /** SHA-256 of the certificate; undefined: TLS is off and SSLRequest is answered N. */
-  readonly certificateHash: Uint8Array | undefined;
+  /** Of what a connection's TLS has shown: what log-ins bind to. Undefined: no TLS here; its answer: nothing can be bound to. */
+  readonly certificateHash: ((state: TlsState | undefined) => Uint8Array | undefined) | undefined;
   /** Refuse clients that do not encrypt. */
   readonly requireTls: boolean;
   /** Set while the node stops: new sessions are refused with 57P03. */
@@ -93,6 +96,8 @@ export interface WireServer {
     method: LoginMethod,
   ) => void;
   readonly closed: (connection: PgConnection) => void;
+  /** Security bundles of this node and others; undefined: nobody compares them. */
+  readonly bundles: BundleSource | undefined;
   /** The way to the node that runs the sessions of clients; undefined: this one does. */
   readonly gate: RelayGate | undefined;
   /** CancelRequest. A promise: somebody else has to be asked. */
@@ -117,6 +122,14 @@ enum Step {
 }
 
 type Phase = "startup" | "tls" | "authentication" | "messages" | "closed";
+
+const runsSomething: ReadonlySet<number> = new Set([
+  frontendTag.query,
+  frontendTag.parse,
+  frontendTag.bind,
+  frontendTag.execute,
+  frontendTag.functionCall,
+]);
 
 /** A client that stays in a transaction block receives none; beyond this it is not listening any more. */
 const notificationsMax = 10_000;
@@ -170,6 +183,8 @@ export class PgConnection {
 
   // On the home node, for a client of another.
   #isGuest = false;
+  #guestGate: GuestGate | undefined;
+  #bundleTold: BundleStamp | undefined;
   #isSilent = false;
   /** What the other node knows of the session's state; null: nothing yet. */
   #stateTold: Settings | undefined | null = null;
@@ -274,13 +289,18 @@ export class PgConnection {
 
   #limitInput(): void {
     const { inputBytesMax } = this.server.limits;
-    if (!this.#paused && this.#busy && this.#input.waitingBytes > inputBytesMax) {
+    if (!this.#paused && (this.#busy || !this.#mayGoOn()) && this.#input.waitingBytes > inputBytesMax) {
       this.#paused = true;
       this.connection.pause();
     } else if (this.#paused && this.#input.waitingBytes <= inputBytesMax) {
       this.#paused = false;
       this.connection.resume();
     }
+  }
+
+  /** False: a client of another node waits until both hold the same security bundle. */
+  #mayGoOn(): boolean {
+    return this.#guestGate === undefined || this.#guestGate.isOpen();
   }
 
   /** Handles messages until one has to wait, none is whole, or the slice is over. */
@@ -290,7 +310,7 @@ export class PgConnection {
     let handled = 0;
     let sliceEnd = 0;
     try {
-      while (!this.#busy && this.#phase !== "closed" && this.#input.next()) {
+      while (!this.#busy && this.#phase !== "closed" && this.#mayGoOn() && this.#input.next()) {
         this.#handle();
         if (this.#terminating !== undefined && !this.#busy) throw this.#terminating;
         if (this.output.isSlow && !this.#busy) this.#waitForReader();
@@ -473,7 +493,7 @@ export class PgConnection {
           host: server.host,
           random: server.random,
           mockSecret: server.mockSecret,
-          certificateHash: server.certificateHash,
+          certificateHash: server.certificateHash?.(connection.tls),
           policy: server.policy(),
           trust: server.trust(),
         },
@@ -633,8 +653,15 @@ export class PgConnection {
   // ---------------------------------------------------------------------------------------------- relaying
 
   /** A client of another node, which has logged it in. */
-  welcomeGuest(head: RelayHead): void {
+  welcomeGuest(head: RelayHead, theirs: BundleStamp): void {
     this.#isGuest = true;
+    const { bundles, clock } = this.server;
+    if (bundles !== undefined)
+      this.#guestGate = new GuestGate(bundles, clock, head.via ?? "unknown", theirs, () => {
+        if (this.#phase !== "messages" || this.#busy || this.#pumping) return;
+        this.#pump();
+        this.#limitInput();
+      });
     this.#certificate = head.certificate?.isNeeded === true ? head.certificate : undefined;
     this.#timer?.cancel();
     this.#timer = undefined;
@@ -647,6 +674,11 @@ export class PgConnection {
       return;
     }
     this.#flush();
+  }
+
+  /** The node that relays holds another security bundle now. */
+  heardBundle(theirs: BundleStamp): void {
+    this.#guestGate?.heard(theirs);
   }
 
   /** The client has logged in, and its session is to run at the home node if that can be reached. */
@@ -832,6 +864,7 @@ export class PgConnection {
     let step: Step;
     let answer: unknown;
     try {
+      if (this.#guestGate?.refusal !== undefined && runsSomething.has(tag)) throw this.#guestGate.refusal;
       switch (tag) {
         case frontendTag.bind: {
           step = Step.bind;
@@ -1026,7 +1059,10 @@ export class PgConnection {
     for (const [name, value] of session.changedSettings?.() ?? noChanges)
       this.#sink.parameterStatus(name, value);
     if (this.#notifications.length > 0 && session.status === "I") this.#sendNotifications();
-    if (this.#isGuest) this.#tellState(session);
+    if (this.#isGuest) {
+      this.#tellState(session);
+      this.#tellBundle();
+    }
     this.#writeReady(session.status);
     this.#flushDue = true;
   }
@@ -1037,6 +1073,13 @@ export class PgConnection {
     if (carried === this.#stateTold) return;
     this.#stateTold = carried;
     writeSessionState(this.output, carried);
+  }
+
+  #tellBundle(): void {
+    const stamp = this.server.bundles?.stamp();
+    if (stamp === undefined || stamp === this.#bundleTold) return;
+    this.#bundleTold = stamp;
+    writeBundle(this.output, stamp);
   }
 
   #writeReady(status: TransactionStatus): void {
@@ -1175,6 +1218,7 @@ export class PgConnection {
     if (this.#copy !== undefined) this.#copy.abort(connectionLost());
     const isCalling = this.#busy && this.#relayed?.isOpening !== true;
     this.#relayed?.close();
+    this.#guestGate?.close();
     this.#giveBackPlace();
     if (!isCalling) this.#release();
     else this.#session?.cancel(connectionLost());

@@ -13,11 +13,21 @@
  * Limits: the bytes a connection may hold on either side are bounded (`WireLimits`), an idle one holds no buffer, and
  * sockets that have not logged in are bounded in number and time.
  */
-import { createHash, timingSafeEqual, X509Certificate } from "node:crypto";
+import { timingSafeEqual } from "node:crypto";
 import { DbError } from "../base/errors.js";
-import type { Clock, Connection, Listener, Network, Random, TlsMaterial } from "../platform/index.js";
-import type { ClientTrust } from "../security/index.js";
+import type { BundleStamp } from "../cluster/contract.js";
+import type {
+  Clock,
+  Connection,
+  Listener,
+  Network,
+  Random,
+  TlsMaterial,
+  TlsSource,
+} from "../platform/index.js";
+import { type ClientTrust, serverEndPoint } from "../security/index.js";
 import type { SessionHost } from "../session/contract.js";
+import type { BundleSource } from "./bundle-gate.js";
 import { PgConnection, type WireLimits, type WireServer } from "./connection.js";
 import { defaultLoginPolicy, type FailureReason, type LoginMethod, type LoginPolicy } from "./login.js";
 import { LoginFailures } from "./login-failures.js";
@@ -27,6 +37,7 @@ import { type Relay, type RelayHead, type RelayStream, StreamConnection } from "
 import { RowFormats, type TypeOutputs } from "./rows.js";
 import { typeOutputs } from "./type-outputs.js";
 
+export { type BundleSource, bundleStamp, isSameBundle } from "./bundle-gate.js";
 export type { WireLimits } from "./connection.js";
 export {
   defaultLoginPolicy,
@@ -66,7 +77,7 @@ export interface PgWireOptions {
   readonly address: string;
   readonly port: number;
   /** undefined: SSLRequest is answered N. */
-  readonly tls: TlsMaterial | undefined;
+  readonly tls: TlsSource | undefined;
   readonly requireTls?: boolean | undefined;
   readonly limits?: Partial<WireLimits> | undefined;
   /** Sockets open at once, logged in or not; one more is closed unanswered. The host bounds sessions (53300). */
@@ -78,6 +89,8 @@ export interface PgWireOptions {
   readonly policy?: (() => LoginPolicy) | undefined;
   /** Whom client certificates are believed now; undefined: nobody. */
   readonly trust?: (() => ClientTrust | undefined) | undefined;
+  /** Security bundles of this node and others; absent in tests that are not about them. */
+  readonly bundles?: BundleSource | undefined;
   /** The way to the node where sessions run; undefined: they run here. */
   readonly relay?: Relay | undefined;
   /** Text and binary forms of values; those of model/io.ts unless a test brings its own. */
@@ -93,6 +106,7 @@ export class PgWire {
   readonly authentications = new Map<`${"success" | "failure"} ${LoginMethod}`, number>();
   readonly authenticationFailures = new Map<FailureReason, number>();
   readonly #server: WireServer;
+  readonly #hashes = new EndPointHashes();
   #listener: Listener | undefined;
   #refusal: DbError | undefined;
   /** Those whose session is not the one that their client's cancel key is of. */
@@ -111,7 +125,7 @@ export class PgWire {
       pool: new BufferPool(),
       formats: new RowFormats(options.outputs ?? typeOutputs),
       mockSecret,
-      certificateHash: tls === undefined ? undefined : certificateHashOf(tls.certificatePem),
+      certificateHash: tls && ((state) => this.#hashes.of(state?.material ?? tls.current)),
       requireTls: options.requireTls ?? false,
       refuse: () => this.#refusal,
       internalError: (error) => observer.internalError(error),
@@ -128,7 +142,11 @@ export class PgWire {
         addOne(this.authenticationFailures, reason);
         observer.authenticationFailed(user, address, error, reason);
       },
-      gate: relay === undefined ? undefined : { relay, clock, retryAt: Number.NEGATIVE_INFINITY },
+      bundles: options.bundles,
+      gate:
+        relay === undefined
+          ? undefined
+          : { relay, clock, bundles: options.bundles, retryAt: Number.NEGATIVE_INFINITY },
       cancel: (pid, key) => this.#cancel(pid, key),
       switched: (connection) => this.#switched.add(connection),
       closed: (connection) => {
@@ -185,16 +203,19 @@ export class PgWire {
   /**
    * At the home node: a client of another one, which has logged it in and is trusted in that. Its session opens at once
    * and greets; the host bounds them as all sessions. While this node stops, the stream is closed unanswered.
+   * `theirs`: the security bundle that the other node has opened the stream under.
    */
-  acceptRelayed(stream: RelayStream, head: RelayHead): void {
+  acceptRelayed(stream: RelayStream, head: RelayHead, theirs: BundleStamp): void {
     if (this.#refusal !== undefined) {
       stream.destroy();
       return;
     }
-    const connection = new PgConnection(new StreamConnection(stream, head), this.#server);
+    const guest = new StreamConnection(stream, head);
+    const connection = new PgConnection(guest, this.#server);
+    guest.onBundle = (stamp) => connection.heardBundle(stamp);
     this.#connections.add(connection);
     this.options.observer.connected(connection.remoteAddress);
-    connection.welcomeGuest(head);
+    connection.welcomeGuest(head, theirs);
   }
 
   /** At the home node: a CancelRequest that came to another one. Unknown ones are dropped. */
@@ -252,7 +273,16 @@ function addOne<Key>(counts: Map<Key, number>, key: Key): void {
   counts.set(key, (counts.get(key) ?? 0) + 1);
 }
 
-/** What SCRAM-SHA-256-PLUS binds to: SHA-256 of the DER certificate (RFC 5929, for certificates signed with SHA-256). */
-export function certificateHashOf(certificatePem: string): Uint8Array {
-  return createHash("sha256").update(new X509Certificate(certificatePem).raw).digest();
+/** What SCRAM-SHA-256-PLUS binds to, of each certificate that was shown. */
+class EndPointHashes {
+  readonly #known = new WeakMap<TlsMaterial, { readonly hash: Uint8Array | undefined }>();
+
+  of(material: TlsMaterial): Uint8Array | undefined {
+    let known = this.#known.get(material);
+    if (known === undefined) {
+      known = { hash: serverEndPoint(material.certificatePem) };
+      this.#known.set(material, known);
+    }
+    return known.hash;
+  }
 }

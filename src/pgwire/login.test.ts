@@ -14,9 +14,8 @@ import {
   ScramClient,
   type UserVerdict,
 } from "../security/index.js";
-import { createServerCertificate } from "../security/tls.js";
+import { createServerCertificate, serverEndPoint } from "../security/tls.js";
 import {
-  certificateHashOf,
   defaultLoginPolicy,
   type FailureReason,
   type LoginPolicy,
@@ -31,7 +30,7 @@ let binding: Uint8Array;
 let verifierOfBob: string;
 beforeAll(async () => {
   tls = await createServerCertificate({ commonName: "test", dns: [], addresses: [] }, hostClock, hostRandom);
-  binding = certificateHashOf(tls.certificatePem);
+  binding = serverEndPoint(tls.certificatePem)!;
   verifierOfBob = await createVerifier("b", new FakeRandom());
 });
 
@@ -70,7 +69,7 @@ function setUp({ rules, policy = {}, limits = {}, trust }: Setup = {}) {
     network: { listen: () => Promise.reject(new Error("by hand")) },
     address: "test",
     port: 0,
-    tls,
+    tls: { current: tls },
     limits,
     mockSecret: new Uint8Array(32),
     outputs: plainOutputs,

@@ -105,15 +105,16 @@ export const backendMessages = {
 export type BackendName = keyof typeof backendMessages;
 
 /**
- * What the node that runs a session tells the node that relays it, between the messages for the client: before a
- * ReadyForQuery, when it has changed. `kind` 1: a new session with these settings stands where this one does; 0: no
- * settings alone bring it there.
+ * What the node that runs a session and the node that relays it tell each other, between the messages of the client.
+ * `sessionState`: of the former, before a ReadyForQuery, when it has changed. `kind` 1: a new session with these settings stands
+ * where this one does; 0: no settings alone bring it there. `bundle`: of both, which security bundle they hold.
  */
 export const relayMessages = {
   sessionState: {
     tag: "~",
     body: { kind: "i8", settings: untilZero({ name: "cstring", value: "cstring" }) },
   },
+  bundle: { tag: "!", body: { version: "cstring", hash: "cstring" } },
 } as const satisfies Record<string, { readonly tag: string; readonly body: Shape }>;
 
 /** Type bytes as numbers, by message name. */

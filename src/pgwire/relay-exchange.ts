@@ -19,7 +19,10 @@
  *
  * Invariant: what is found does not depend on where the stream was cut.
  */
+
+import type { BundleStamp } from "../cluster/contract.js";
 import type { TransactionStatus } from "../session/contract.js";
+import { readBundle } from "./bundle-gate.js";
 import { BodyReader, readInt32 } from "./input.js";
 import { announcedBytesMax, backendTag, frontendTag, relayTag } from "./messages.js";
 import type { Output } from "./output.js";
@@ -280,6 +283,10 @@ export class Exchange {
   /** The client has said good-bye. */
   hasLeft = false;
   isConfused = false;
+  /** The client has sent what nodes alone say to each other. */
+  isForged = false;
+  /** Which security bundle the home node says it holds; taken by who looks at it. */
+  homeBundle: BundleStamp | undefined;
   readonly #pending: Request[] = [];
   /** What has been sent since the last Query or Sync. */
   #open = Request.none;
@@ -353,6 +360,10 @@ export class Exchange {
       }
     },
     end: (tag) => {
+      if (tag === relayTag.bundle) {
+        this.isForged = true;
+        return Fate.withhold;
+      }
       this.#sent(tag);
       return Fate.pass;
     },
@@ -430,7 +441,7 @@ export class Exchange {
       this.#unread = 0;
     },
     end: (tag) => {
-      if (tag === relayTag.sessionState) return Fate.withhold;
+      if (tag === relayTag.sessionState || tag === relayTag.bundle) return Fate.withhold;
       this.#received(tag);
       return Fate.pass;
     },
@@ -452,6 +463,9 @@ export class Exchange {
         this.told.set(name, body.cstring());
         return;
       }
+      case relayTag.bundle:
+        this.homeBundle = readBundle(new BodyReader().over(bytes, start, end));
+        return;
       case relayTag.sessionState:
         this.carried = readSessionState(new BodyReader().over(bytes, start, end));
         return;

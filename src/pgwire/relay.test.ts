@@ -16,9 +16,11 @@ import { hostClock, hostRandom } from "../platform/host.js";
 import { HostNetwork } from "../platform/network.js";
 import { ScramClient } from "../security/index.js";
 import { createServerCertificate } from "../security/tls.js";
+import { bundleMessage } from "./bundle-gate.js";
 import { PgWire, type PgWireOptions } from "./index.js";
 import {
   column,
+  FakeBundles,
   FakeClock,
   FakeConnection,
   FakeHost,
@@ -27,6 +29,7 @@ import {
   type FakeSession,
   plainOutputs,
   type Scripted,
+  stampOf,
 } from "./testing.js";
 
 const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
@@ -230,11 +233,15 @@ function listener(host: FakeHost, options: Partial<PgWireOptions> = {}): PgWire 
 function nodes(options: Partial<PgWireOptions> = {}) {
   const homeHost = new FakeHost(scriptOf("home"), 100);
   const hereHost = new FakeHost(scriptOf("here"));
-  const home = listener(homeHost, options);
+  const homeBundles = new FakeBundles();
+  const hereBundles = new FakeBundles();
+  const homeClock = new FakeClock();
+  const home = listener(homeHost, { clock: homeClock, bundles: homeBundles, ...options });
   const relay = new FakeRelay(home);
+  relay.bundle = () => hereBundles.stamp();
   const clock = new FakeClock();
-  const here = listener(hereHost, { clock, ...options, relay });
-  return { home, here, relay, homeHost, hereHost, clock };
+  const here = listener(hereHost, { clock, bundles: hereBundles, ...options, relay });
+  return { home, here, relay, homeHost, hereHost, clock, homeClock, homeBundles, hereBundles };
 }
 
 /** A client that has logged in, unless it was refused; `ask` sends and reads what comes back. */
@@ -276,6 +283,85 @@ afterEach(async () => {
     await wire.stopAccepting();
   }
   expect(internalErrors.splice(0)).toEqual([]);
+});
+
+describe("security bundles of both nodes", () => {
+  const mismatch = "ERROR 55000 different security bundles";
+
+  it("that differ for a moment hold a statement up, and nobody hears of it", async () => {
+    const { here, homeClock, homeBundles, hereBundles, homeHost } = nodes();
+    const { ask, client } = await logIn(here);
+    homeBundles.publish(2);
+    expect(await ask(query("where"), query("fail"))).toEqual([]);
+    expect(homeHost.sessions[0]!.events).not.toContain("query where");
+    homeClock.advance(499);
+    hereBundles.publish(2);
+    await settle();
+    expect(read(client.take())).toEqual([...where("home"), "ERROR 22012 division by zero", "ready I"]);
+    // The other way round.
+    hereBundles.publish(3);
+    expect(await ask(parse("echo"), bind({ values: ["1", "a"] }), execute(), sync)).toEqual([]);
+    homeBundles.publish(3);
+    await settle();
+    expect(read(client.take())).toEqual([
+      "parseComplete",
+      "bindComplete",
+      "row 1,a",
+      "complete SELECT 1",
+      "ready I",
+    ]);
+    expect([homeBundles.told, hereBundles.told]).toEqual([[], []]);
+  });
+
+  it("that differ for long refuse what would run, in a block too, until they agree", async () => {
+    const { here, homeClock, homeBundles, hereBundles, homeHost } = nodes();
+    const { ask, client } = await logIn(here);
+    expect(await ask(query("begin"))).toEqual(["complete BEGIN", "ready T"]);
+    homeBundles.publish(2);
+    expect(await ask(query("where"))).toEqual([]);
+    homeClock.advance(500);
+    await settle();
+    expect(read(client.take())).toEqual([mismatch, "ready E"]);
+    // Known to differ: nobody waits again, and good-byes are heard.
+    expect(await ask(parse("echo"), bind(), execute(), sync)).toEqual([mismatch, "ready E"]);
+    expect(await ask(query("rollback"))).toEqual([mismatch, "ready E"]);
+    hereBundles.publish(2);
+    expect(await ask(query("rollback"))).toEqual(["complete ROLLBACK", "ready I"]);
+    expect(await ask(query("where"))).toEqual(where("home"));
+    expect(homeBundles.told).toEqual(["here has 1"]);
+    expect(homeHost.sessions[0]!.events.filter((one) => one === "query where")).toHaveLength(1);
+  });
+
+  it("that differ under one number refuse at once, on both sides", async () => {
+    const { here, homeBundles, hereBundles } = nodes();
+    const { ask } = await logIn(here);
+    homeBundles.publish(2, "a");
+    hereBundles.publish(2, "b");
+    expect(await ask(query("where"))).toEqual([mismatch, "ready I"]);
+    expect([homeBundles.told, hereBundles.told]).toEqual([["here has 2"], ["home has 2"]]);
+  });
+
+  it("are told only by nodes: a client that speaks of them is cut off", async () => {
+    const { here, homeBundles } = nodes();
+    const { ask, client } = await logIn(here);
+    homeBundles.publish(7);
+    expect(await ask(bundleMessage(stampOf(7)), query("where"))).toEqual([
+      "FATAL 08P01 invalid frontend message type 33",
+    ]);
+    expect(client.ended).toBe(true);
+  });
+
+  it("are told in the middle of a COPY, and watched no longer than a client is there", async () => {
+    const { here, homeBundles, hereBundles } = nodes();
+    const { ask } = await logIn(here);
+    expect(await ask(query("copy in"), copyData("abc"))).toEqual(["copyInResponse"]);
+    homeBundles.publish(2);
+    hereBundles.publish(2);
+    expect(await ask(copyData("de"), copyDone)).toEqual(["complete COPY 5", "ready I"]);
+    expect([homeBundles.watchers, hereBundles.watchers]).toEqual([1, 1]);
+    await ask(serialize.end() as Buffer);
+    expect([homeBundles.watchers, hereBundles.watchers]).toEqual([0, 0]);
+  });
 });
 
 describe("a client of another node", () => {
@@ -614,8 +700,8 @@ describe("the home node cannot be reached at log-in", () => {
 
   it("because it dies before it has greeted, or never does", async () => {
     const { here, relay, clock, hereHost } = nodes();
-    const accept = relay.home.acceptRelayed.bind(relay.home);
-    relay.home.acceptRelayed = (stream) => void stream;
+    const accept = relay.homeWire.acceptRelayed.bind(relay.homeWire);
+    relay.homeWire.acceptRelayed = (stream) => void stream;
     const first = await logIn(here);
     expect(first.welcome).toHaveLength(2);
     relay.crash();
@@ -628,7 +714,7 @@ describe("the home node cannot be reached at log-in", () => {
     await settle();
     expect(read(second.client.take())).toEqual(greeting(2).slice(2));
     clock.time += 1000;
-    relay.home.acceptRelayed = accept;
+    relay.homeWire.acceptRelayed = accept;
     expect(await second.ask(query("where"))).toEqual(where("home"));
     expect(hereHost.sessions[1]!.events.at(-1)).toBe("close");
   });
@@ -1070,6 +1156,9 @@ describe("any history", () => {
           const { here, home, relay, clock, hereHost } = nodes();
           relay.pieceBytes = () => size;
           const { client } = await logIn(here);
+          // The greeting comes in small pieces too.
+          for (let round = 0; round < 2000 / size; round++) await turn();
+          client.take();
           let due = 0;
           for (const { request, cut, turns, event } of steps) {
             const [bytes, answers] = request;
@@ -1106,7 +1195,7 @@ describe("over sockets", () => {
   async function listening(withTls = false) {
     const names = { commonName: "localhost", dns: ["localhost"], addresses: ["127.0.0.1"] };
     const tls = withTls ? await createServerCertificate(names, hostClock, hostRandom) : undefined;
-    const it = nodes({ clock: hostClock, random: hostRandom, tls });
+    const it = nodes({ clock: hostClock, random: hostRandom, tls: tls && { current: tls } });
     running.push(it.here, it.home);
     const port = await it.here.listen();
     const options = { host: "127.0.0.1", port, user: "ann", password: "secret", database: "x" };

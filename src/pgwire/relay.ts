@@ -33,6 +33,7 @@
  * `Output` allow is held, and at most `pendingMax` requests are under way; at most one of stream and local session answers.
  */
 import { assert, DbError } from "../base/errors.js";
+import type { BundleStamp } from "../cluster/contract.js";
 import type { Clock, Connection, Timer } from "../platform/index.js";
 import type { PeerStream } from "../rpc/contract.js";
 import type {
@@ -43,11 +44,12 @@ import type {
   TlsFacts,
   TransactionStatus,
 } from "../session/contract.js";
-import { fatal, violation } from "./errors.js";
+import { type BundleSource, bundleMessage, readBundle } from "./bundle-gate.js";
+import { fatal, fatalViolation, violation } from "./errors.js";
 import { BodyReader } from "./input.js";
 import { backendTag, frontendTag, relayTag } from "./messages.js";
 import type { Output } from "./output.js";
-import { Exchange, Fate, type MessageVisitor, type Settings } from "./relay-exchange.js";
+import { Exchange, Fate, MessageCutter, type MessageVisitor, type Settings } from "./relay-exchange.js";
 
 /** What a relay needs of a stream between nodes; bytes that come before `onData` is called are kept by the stream. */
 export type RelayStream = Pick<
@@ -103,6 +105,8 @@ export interface Relay {
   available(): boolean;
   /** A stream whose other end was given to `PgWire.acceptRelayed`. Rejects when it cannot be had. */
   open(head: RelayHead): Promise<RelayStream>;
+  /** UUID of the home node. */
+  home(): string;
   /** `PgWire.cancelRelayed` at the home node. Settles when it was told, or cannot be; bounded in time. */
   cancel(pid: number, key: Uint8Array): Promise<void>;
 }
@@ -111,6 +115,7 @@ export interface Relay {
 export interface RelayGate {
   readonly relay: Relay;
   readonly clock: Clock;
+  readonly bundles: BundleSource | undefined;
   /** `clock.monotonic`: nobody tries before. */
   retryAt: number;
 }
@@ -187,6 +192,10 @@ export class RelayedClient {
   /** Values of the settings that the client was told. */
   #told = new Map<string, string>();
   #greeting: GreetingReader | undefined;
+
+  /** What the home node was told of this node's security bundle. */
+  #bundleTold: BundleStamp | undefined;
+  #unwatchBundle: (() => void) | undefined;
 
   // Flow: who waits for whom.
   #streamIsSlow = false;
@@ -313,6 +322,9 @@ export class RelayedClient {
     this.#stopTimer();
     this.#greeting = undefined;
     this.#phase = "relaying";
+    this.#bundleTold = undefined;
+    this.#unwatchBundle = this.gate.bundles?.watch(() => this.#tellBundle());
+    this.#tellBundle();
     this.owner.wentHome({ settings, pid, key });
   }
 
@@ -325,10 +337,38 @@ export class RelayedClient {
     }
     const stream = this.#stream;
     if (this.#phase !== "relaying" || stream === undefined) return;
+    this.#tellBundle();
     this.#exchange.client.feed(chunk, this.#exchange.fromClient, (bytes) => {
       if (!stream.write(bytes) && !this.#streamIsSlow) this.#awaitStream(stream);
     });
+    this.#tellBundle();
+    if (this.#exchange.isForged) {
+      this.owner.fail(fatalViolation(`invalid frontend message type ${relayTag.bundle}`));
+      return;
+    }
     this.#steerClient();
+  }
+
+  /** Not into the middle of a message of the client; then when it is over. */
+  #tellBundle(): void {
+    const stream = this.#stream;
+    const stamp = this.gate.bundles?.stamp();
+    if (stamp === undefined || stamp === this.#bundleTold || this.#phase !== "relaying") return;
+    if (stream === undefined || this.#exchange.client.isInside) return;
+    this.#bundleTold = stamp;
+    if (!stream.write(bundleMessage(stamp)) && !this.#streamIsSlow) this.#awaitStream(stream);
+  }
+
+  /** False: the home node holds another bundle under the same number, and is not believed any more. */
+  #checkBundle(): boolean {
+    const { relay, bundles } = this.gate;
+    const theirs = this.#exchange.homeBundle;
+    const own = bundles?.stamp();
+    this.#exchange.homeBundle = undefined;
+    if (theirs === undefined || own === undefined) return true;
+    if (theirs.version !== own.version || theirs.hash === own.hash) return true;
+    bundles!.mismatch(relay.home(), theirs);
+    return false;
   }
 
   #awaitStream(stream: RelayStream): void {
@@ -361,6 +401,10 @@ export class RelayedClient {
         if (this.#phase !== "relaying") return;
       }
       if (rest.length > 0) server.feed(rest, fromServer, (bytes) => writePieces(output, bytes));
+      if (!this.#checkBundle()) {
+        this.#streamClosed();
+        return;
+      }
     } catch (error) {
       // What no home node would send: it is as good as lost.
       if (!(error instanceof DbError)) throw error;
@@ -494,6 +538,8 @@ export class RelayedClient {
   #leaveStream(): void {
     const stream = this.#stream;
     this.#stream = undefined;
+    this.#unwatchBundle?.();
+    this.#unwatchBundle = undefined;
     this.#streamIsSlow = this.#streamPaused = false;
     if (this.#clientPaused) {
       this.#clientPaused = false;
@@ -548,7 +594,11 @@ class GreetingReader implements MessageVisitor {
     return this.exchange.begin(tag, bodyBytes);
   }
   body(bytes: Buffer, start: number, end: number): void {
-    if (this.#tag === backendTag.readyForQuery || this.#tag === relayTag.sessionState)
+    if (
+      this.#tag === backendTag.readyForQuery ||
+      this.#tag === relayTag.sessionState ||
+      this.#tag === relayTag.bundle
+    )
       this.exchange.body(bytes, start, end);
     this.#body.push(Buffer.from(bytes.subarray(start, end)));
   }
@@ -611,6 +661,10 @@ const silentSink: ResultSink = {
 export class StreamConnection implements Connection {
   readonly remoteAddress: string;
   readonly encrypted: boolean;
+  /** The other node tells of its security bundle, at once and wherever the client's messages stand. */
+  onBundle: (theirs: BundleStamp) => void = () => {};
+  readonly #cutter = new MessageCutter();
+
   constructor(
     private readonly stream: RelayStream,
     head: RelayHead,
@@ -619,8 +673,17 @@ export class StreamConnection implements Connection {
     this.encrypted = head.encrypted;
   }
   onData(handler: (chunk: Buffer) => void): void {
-    this.stream.onData((chunk) => handler(asBuffer(chunk)));
+    this.stream.onData((chunk) => this.#cutter.feed(asBuffer(chunk), this.#visitor, handler));
   }
+  readonly #visitor: MessageVisitor = {
+    begin: () => true,
+    body: (bytes, start, end) => {
+      if (this.#cutter.tag !== relayTag.bundle) return;
+      const theirs = readBundle(new BodyReader().over(bytes, start, end));
+      if (theirs !== undefined) this.onBundle(theirs);
+    },
+    end: (tag) => (tag === relayTag.bundle ? Fate.withhold : Fate.pass),
+  };
   onClose(handler: () => void): void {
     this.stream.onClose(handler);
   }

@@ -4,6 +4,7 @@
  */
 import { createHash, createHmac, pbkdf2Sync } from "node:crypto";
 import { DbError } from "../base/errors.js";
+import type { BundleStamp } from "../cluster/contract.js";
 import { Batch } from "../model/batch.js";
 import { oids } from "../model/type-table.js";
 import type { Value } from "../model/value.js";
@@ -20,6 +21,7 @@ import type {
   TransactionStatus,
 } from "../session/contract.js";
 import type { OutputColumn } from "../sql/plan.js";
+import type { BundleSource } from "./bundle-gate.js";
 import { PgWire, type Relay, type RelayHead, type RelayStream, type WireLimits } from "./index.js";
 import type { TypeOutputs } from "./rows.js";
 
@@ -514,6 +516,36 @@ export function streamPair(
 }
 
 /** The way to a home node in the same process; it can be away, silent or refusing. */
+/** Which security bundle a node holds: what the test says. */
+export class FakeBundles implements BundleSource {
+  readonly told: string[] = [];
+  readonly #watchers = new Set<() => void>();
+  #stamp = stampOf(1);
+
+  stamp(): BundleStamp {
+    return this.#stamp;
+  }
+  watch(changed: () => void): () => void {
+    this.#watchers.add(changed);
+    return () => this.#watchers.delete(changed);
+  }
+  mismatch(peer: string, theirs: BundleStamp): DbError {
+    this.told.push(`${peer} has ${theirs.version}`);
+    return new DbError("objectNotInPrerequisiteState", "different security bundles");
+  }
+  publish(version: number, fill?: string): void {
+    this.#stamp = stampOf(version, fill);
+    for (const changed of [...this.#watchers]) changed();
+  }
+  get watchers(): number {
+    return this.#watchers.size;
+  }
+}
+export const stampOf = (version: number, fill = String(version % 10)): BundleStamp => ({
+  version,
+  hash: fill.repeat(64),
+});
+
 export class FakeRelay implements Relay {
   isUp = true;
   /** What the node believes; undefined: the truth. */
@@ -526,10 +558,16 @@ export class FakeRelay implements Relay {
   pieceBytes: () => number = () => Number.POSITIVE_INFINITY;
   readonly streams = new Set<FakeStream>();
 
-  constructor(public home: PgWire) {}
+  /** What the relaying node says it holds when it opens a stream. */
+  bundle = (): BundleStamp => stampOf(1);
+
+  constructor(public homeWire: PgWire) {}
 
   available(): boolean {
     return this.believed ?? this.isUp;
+  }
+  home(): string {
+    return "home";
   }
   async open(head: RelayHead): Promise<RelayStream> {
     this.opened++;
@@ -537,12 +575,13 @@ export class FakeRelay implements Relay {
     if (!this.isUp) throw new DbError("connectionFailure", "nobody listens there");
     const [here, there] = streamPair(this.slowBytes, this.pieceBytes);
     this.streams.add(here);
-    this.home.acceptRelayed(there, JSON.parse(JSON.stringify(head)) as RelayHead);
+    const sent = JSON.parse(JSON.stringify(head)) as RelayHead;
+    this.homeWire.acceptRelayed(there, { ...sent, via: "here" }, this.bundle());
     return here;
   }
   async cancel(pid: number, key: Uint8Array): Promise<void> {
     this.cancels++;
-    this.home.cancelRelayed(pid, key);
+    this.homeWire.cancelRelayed(pid, key);
   }
   /** The home node dies. */
   crash(): void {

@@ -90,7 +90,7 @@ async function listen(tls?: TlsMaterial, limits: Partial<WireLimits> = {}, trust
     network: new HostNetwork(),
     address: "127.0.0.1",
     port: 0,
-    tls,
+    tls: tls && { current: tls },
     limits,
     trust: () => trust,
     observer: {

@@ -88,6 +88,8 @@ export interface TlsState {
   readonly bits: number;
   /** DER, whose key the client has shown to hold; not checked in any other way. Undefined: it has shown none. */
   readonly clientCertificate: Uint8Array | undefined;
+  /** What this side has shown. */
+  readonly material?: TlsMaterial | undefined;
 }
 
 /** One accepted or opened connection. Bytes are handed over in order; `write` says whether to go on at once. */
@@ -121,11 +123,16 @@ export interface TlsMaterial {
   readonly keyPem: string;
 }
 
+/** What a listener shows: whatever is the current material when a handshake begins. Open connections stay as they are. */
+export interface TlsSource {
+  readonly current: TlsMaterial;
+}
+
 export interface Network {
   listen(
     host: string,
     port: number,
-    tls: TlsMaterial | undefined,
+    tls: TlsSource | undefined,
     accept: (connection: Connection) => void,
   ): Promise<Listener>;
 }

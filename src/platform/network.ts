@@ -15,7 +15,7 @@ import { constants } from "node:crypto";
 import net from "node:net";
 import tls from "node:tls";
 import { assert, DbError } from "../base/errors.js";
-import type { Connection, Listener, Network, TlsMaterial, TlsState } from "./index.js";
+import type { Connection, Listener, Network, TlsMaterial, TlsSource, TlsState } from "./index.js";
 
 const nothing = Buffer.alloc(0);
 /** A peer that neither reads nor closes is cut off this long after our side has ended. */
@@ -35,14 +35,40 @@ const ciphers = [
   ),
 ].join(":");
 
-function stateOf(socket: tls.TLSSocket): TlsState {
+function stateOf(socket: tls.TLSSocket, material: TlsMaterial): TlsState {
   const cipher = socket.getCipher().name;
   return {
     version: socket.getProtocol() ?? "?",
     cipher,
     bits: cipher.includes("128") ? 128 : 256,
     clientCertificate: socket.getPeerX509Certificate()?.raw,
+    material,
   };
+}
+
+/** Made once for each material: reading keys takes its time. */
+class SecureContexts {
+  #made: { readonly material: TlsMaterial; readonly context: tls.SecureContext } | undefined;
+  constructor(readonly source: TlsSource) {
+    this.current();
+  }
+
+  current(): { readonly material: TlsMaterial; readonly context: tls.SecureContext } {
+    const material = this.source.current;
+    if (this.#made?.material !== material) this.#made = { material, context: contextOf(material) };
+    return this.#made;
+  }
+}
+
+function contextOf({ certificatePem, keyPem }: TlsMaterial): tls.SecureContext {
+  return tls.createSecureContext({
+    cert: certificatePem,
+    key: keyPem,
+    minVersion: "TLSv1.2",
+    ciphers,
+    honorCipherOrder: true,
+    secureOptions: constants.SSL_OP_NO_TICKET | constants.SSL_OP_NO_RENEGOTIATION,
+  });
 }
 
 /** Bytes that any socket in the clear has just read; lent to its handler, overwritten by the next read of any. */
@@ -79,7 +105,7 @@ function readingInto(accepted: net.Socket, onBytes: (chunk: Buffer) => void): ne
 
 class SocketConnection implements Connection {
   #socket: net.Socket;
-  #secure: tls.SecureContext | undefined;
+  readonly #secure: SecureContexts | undefined;
   #encrypting = false;
   #encrypted = false;
   #tls: TlsState | undefined;
@@ -89,7 +115,7 @@ class SocketConnection implements Connection {
   #closed = false;
   readonly remoteAddress: string;
 
-  constructor(accepted: net.Socket, secure: tls.SecureContext | undefined) {
+  constructor(accepted: net.Socket, secure: SecureContexts | undefined) {
     const lending = readingInto(accepted, this.#received);
     const socket = lending ?? accepted;
     this.#socket = socket;
@@ -168,13 +194,14 @@ class SocketConnection implements Connection {
   startTls(): Promise<void> {
     assert(!this.#encrypted && this.#secure !== undefined, "TLS starts once, where there is a certificate");
     const raw = this.#socket;
+    const { material, context } = this.#secure.current();
     this.#encrypting = true;
     raw.removeListener("data", this.#received);
     raw.removeListener("error", this.#failed);
     raw.on("error", () => raw.destroy());
     const secured = new tls.TLSSocket(raw, {
       isServer: true,
-      secureContext: this.#secure,
+      secureContext: context,
       requestCert: true,
       rejectUnauthorized: false,
     });
@@ -185,7 +212,7 @@ class SocketConnection implements Connection {
     return new Promise((resolve, reject) => {
       secured.once("secure", () => {
         this.#encrypted = true;
-        this.#tls = stateOf(secured);
+        this.#tls = stateOf(secured, material);
         resolve();
       });
       secured.once("close", () => reject(new DbError("connectionFailure", "the TLS handshake failed")));
@@ -198,20 +225,10 @@ export class HostNetwork implements Network {
   listen(
     host: string,
     port: number,
-    material: TlsMaterial | undefined,
+    source: TlsSource | undefined,
     accept: (connection: Connection) => void,
   ): Promise<Listener> {
-    const secure =
-      material === undefined
-        ? undefined
-        : tls.createSecureContext({
-            cert: material.certificatePem,
-            key: material.keyPem,
-            minVersion: "TLSv1.2",
-            ciphers,
-            honorCipherOrder: true,
-            secureOptions: constants.SSL_OP_NO_TICKET | constants.SSL_OP_NO_RENEGOTIATION,
-          });
+    const secure = source && new SecureContexts(source);
     const server = net.createServer({
       noDelay: true,
       keepAlive: true,

@@ -200,6 +200,8 @@ function idOf(socket: tls.TLSSocket): string {
   return socket.exportKeyingMaterial(exporterBytes, exporterLabel, nothing).toString("latin1");
 }
 
+type Refused = Pick<PeerRefusal, "condition" | "message" | "node">;
+
 /** A stream that `use` looks at again. */
 interface Live {
   readonly socket: tls.TLSSocket;
@@ -272,7 +274,7 @@ export class HostPeerNetwork implements PeerNetwork {
       if (live.certificate === undefined) continue;
       const verdict = this.#check(live.certificate);
       if ("condition" in verdict) {
-        this.#refused(verdict, live.remoteAddress);
+        this.#refused(verdict, live.certificate, live.remoteAddress);
         live.socket.destroy();
       } else live.isFormer = verdict.isFormer === true;
     }
@@ -362,7 +364,7 @@ export class HostPeerNetwork implements PeerNetwork {
     live.own = own;
     const verdict = certificate === undefined ? undefined : this.#check(certificate);
     if (verdict !== undefined && "condition" in verdict) {
-      this.#refused(verdict, live.remoteAddress);
+      this.#refused(verdict, certificate, live.remoteAddress);
       live.socket.destroy();
       return;
     }
@@ -427,9 +429,11 @@ export class HostPeerNetwork implements PeerNetwork {
     }
   }
 
-  #refused(refusal: Omit<PeerRefusal, "remoteAddress">, remoteAddress: string): void {
+  #refused(refusal: Refused, certificate: Uint8Array | undefined, remoteAddress: string): void {
     const { condition, message, node } = refusal;
-    this.#onRefusal({ condition, message, node, remoteAddress });
+    const fingerprint =
+      certificate === undefined ? undefined : createHash("sha256").update(certificate).digest("hex");
+    this.#onRefusal({ condition, message, node, fingerprint, remoteAddress });
   }
 
   #stream(socket: tls.TLSSocket, peer: PeerIdentity, live: Live): PeerStream {
@@ -519,7 +523,7 @@ export class HostPeerNetwork implements PeerNetwork {
       const certificate = socket.getPeerX509Certificate()?.raw;
       const verdict = this.#verdictOfClient(socket, certificate, strangers);
       if ("condition" in verdict) {
-        this.#refused(verdict, remoteAddress);
+        this.#refused(verdict, certificate, remoteAddress);
         this.#sendAway(socket, verdict.condition);
         return;
       }
@@ -550,7 +554,7 @@ export class HostPeerNetwork implements PeerNetwork {
     socket: tls.TLSSocket,
     certificate: Buffer | undefined,
     strangers: boolean,
-  ): PeerIdentity | Omit<PeerRefusal, "remoteAddress"> {
+  ): PeerIdentity | Refused {
     if (socket.isSessionReused())
       return { condition: "RESUMED", message: "the session was resumed", node: undefined };
     if (certificate === undefined)
@@ -642,7 +646,7 @@ export class HostPeerNetwork implements PeerNetwork {
         const verdict = this.#verdictOfServer(socket, certificate, target);
         if ("condition" in verdict) {
           nextWay(verdict.condition);
-          this.#refused(verdict, remoteAddress);
+          this.#refused(verdict, certificate?.raw, remoteAddress);
           fail(failure("UNREACHABLE", address, verdict.message, verdict.condition));
           return;
         }
@@ -693,7 +697,7 @@ export class HostPeerNetwork implements PeerNetwork {
     socket: tls.TLSSocket,
     certificate: X509Certificate | undefined,
     target: DialTarget,
-  ): PeerIdentity | Omit<PeerRefusal, "remoteAddress"> {
+  ): PeerIdentity | Refused {
     if (socket.isSessionReused())
       return { condition: "RESUMED", message: "the session was resumed", node: undefined };
     if (certificate === undefined)

@@ -45,6 +45,8 @@ export interface PeerRefusal {
   readonly condition: string;
   readonly message: string;
   readonly node: string | undefined;
+  /** SHA-256 of the certificate that was shown, hexadecimal; undefined: none was. */
+  readonly fingerprint: string | undefined;
   readonly remoteAddress: string;
 }
 

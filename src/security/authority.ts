@@ -13,10 +13,10 @@
  * outlives its CA; a serial number is drawn from 126 random bits and not used before as far as the caller knows (CA-17);
  * nothing leaves that the CA's own certificate does not verify.
  */
-import { createHash, X509Certificate } from "node:crypto";
+import { createHash, verify, X509Certificate } from "node:crypto";
 import { assert, DbError } from "../base/errors.js";
 import type { Clock, Random } from "../platform/index.js";
-import { type CaSigner, caAlgorithmOf, generateSoftwareKey } from "./ca-signer.js";
+import { type CaAlgorithm, type CaSigner, caAlgorithmOf, generateSoftwareKey } from "./ca-signer.js";
 import { type ClientKind, type Identity, identityOf, identityUri, usagesOf } from "./certificate-names.js";
 import { type AltName, algorithms, altNames, extension, names, oid } from "./certificate-parts.js";
 import { type CertificateRequest, type KeyKind, makeRequest, readRequest } from "./certificate-request.js";
@@ -134,7 +134,8 @@ export interface NewAuthority {
 /**
  * A new self-signed CA of a cluster: ten years, no CA below it.
  * @param options.name what its common name begins with, at most 47 characters; by default "Cluster CA <cluster uuid>"
- * @param options.signer the key where somebody keeps it already (a token); by default a new Ed25519 key in memory
+ * @param options.signer the key where somebody keeps it already (a token); by default a new key in memory
+ * @param options.algorithm of that new key; by default Ed25519
  * @throws DbError invalidParameterValue (22023) for a name too long or not printable
  */
 export async function createAuthority(
@@ -142,6 +143,7 @@ export async function createAuthority(
     readonly clusterUuid: string;
     readonly name?: string;
     readonly signer?: CaSigner;
+    readonly algorithm?: CaAlgorithm;
   },
 ): Promise<NewAuthority> {
   const { clock, random, clusterUuid, name = `Cluster CA ${clusterUuid}` } = options;
@@ -150,7 +152,7 @@ export async function createAuthority(
       "invalidParameterValue",
       `a CA's name has 1 to ${authorityNameMax} printable characters`,
     );
-  const made = options.signer === undefined ? generateSoftwareKey() : undefined;
+  const made = options.signer === undefined ? generateSoftwareKey(options.algorithm) : undefined;
   const signer = options.signer ?? made!.signer;
   const spki = signer.publicKeySpki;
   const digits = createHash("sha256").update(spki).digest("hex").slice(0, 16);
@@ -288,6 +290,18 @@ export class Authority {
    */
   async crl(facts: RevocationFacts): Promise<string> {
     return signRevocationList(facts, this.#parts, this.#signer);
+  }
+
+  /**
+   * Signs what is no certificate and no list: the hash of a security bundle, which nobody could take for either.
+   * @throws DbError ioError (58030): the signer does not sign with the CA's key
+   */
+  async sign(data: Uint8Array): Promise<Uint8Array> {
+    const signature = await this.#signer.sign(data);
+    const algorithm = this.#signer.algorithm === "Ed25519" ? null : "sha256";
+    if (!verify(algorithm, data, this.certificate.publicKey, signature))
+      throw new DbError("ioError", "the CA's signer does not sign with the CA's key");
+    return signature;
   }
 
   async #issueClient(

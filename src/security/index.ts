@@ -77,6 +77,7 @@ export {
   storeNextMaterial,
   storeNodeMaterial,
   storeReturned,
+  verifyAuthoritySignature,
   verifySignature,
 } from "./node-material.js";
 export { Pkcs11Token, type TokenConfig } from "./pkcs11.js";
@@ -111,7 +112,16 @@ export {
   splitKey,
   usualShares,
 } from "./shares.js";
-export { type CertificateNames, readServerCertificate, serverCertificate } from "./tls.js";
+export {
+  type CertificateNames,
+  isSelfMade,
+  type PortMaterial,
+  readPortMaterial,
+  readServerCertificate,
+  serverCertificate,
+  serverEndPoint,
+  storePortMaterial,
+} from "./tls.js";
 export {
   type ClientTrust,
   checkUser,

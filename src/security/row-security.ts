@@ -49,11 +49,11 @@ export class RowSecurity implements TableAccess {
     const roleId = asRole ?? currentRoleId;
     const applied = this.#applied(table, roleId);
     if (applied === undefined || rowSecurity) return applied;
-    if (applied.permissive === undefined && applied.restrictive.length === 0) return applied;
+    if (!leavesRowsOut(applied)) return applied;
     throw new DbError(
       "insufficientPrivilege",
       `query would be affected by row-level security policy for table "${table.name}"`,
-      applied.permissive !== undefined && owns(catalog, roleId, table)
+      policiesBind(catalog, roleId, table) && owns(catalog, roleId, table)
         ? {
             hint: "To disable the policy for the table's owner, use ALTER TABLE NO FORCE ROW LEVEL SECURITY.",
           }
@@ -69,7 +69,7 @@ export class RowSecurity implements TableAccess {
     const { catalog, currentRoleId } = this.source;
     const applied = this.#applied(table, currentRoleId);
     if (applied !== undefined) {
-      if (applied.permissive !== undefined || applied.restrictive.length > 0) return false;
+      if (leavesRowsOut(applied)) return false;
       if (applied.columns.has(place)) return false;
     }
     const holds = (kind: "table" | "column", acl: TableDesc["acl"]): boolean =>
@@ -80,7 +80,7 @@ export class RowSecurity implements TableAccess {
   /** Whether rules leave rows out. */
   hidesRows(table: TableDesc): boolean {
     const applied = this.#applied(table, this.source.currentRoleId);
-    return applied !== undefined && (applied.permissive !== undefined || applied.restrictive.length > 0);
+    return applied !== undefined && leavesRowsOut(applied);
   }
 
   #applied(table: TableDesc, roleId: ObjectId): AppliedRules | undefined {
@@ -95,21 +95,29 @@ export class RowSecurity implements TableAccess {
       named.some((role) => role === publicRoleId || roles.has(role));
     const bound = bypasses(catalog, roleId)
       ? []
-      : rowRules.filter((rule) => isNamed(rule.roles) && (rule.bindsOwner || !owns(catalog, roleId, table)));
+      : rowRules.filter((rule) => rule.bindsOwner || !owns(catalog, roleId, table));
+    const named = bound.filter((rule) => isNamed(rule.roles));
+    const restrictive = named.filter((rule) => !rule.permissive);
+    // As with policies: where rows need a rule that lets them through, a role that none names gets nothing.
+    const permissive = bound.some((rule) => rule.permissive) ? [named.filter((rule) => rule.permissive)] : [];
     const columns = isSuperuser(catalog, roleId)
       ? none
       : appliedColumns(
           table,
           columnRules.filter((rule) => !isNamed(rule.grantedRoles)),
         );
-    if (!policed && bound.length === 0 && columns.size === 0) return undefined;
+    if (!policed && permissive.length + restrictive.length + columns.size === 0) return undefined;
     const mine = policed ? catalog.policiesOf(table.id).filter((policy) => isNamed(policy.roles)) : [];
     return {
-      permissive: policed ? mine.filter((policy) => policy.permissive) : undefined,
-      restrictive: [...mine.filter((policy) => !policy.permissive).sort(byName), ...bound],
+      permissive: policed ? [mine.filter((policy) => policy.permissive), ...permissive] : permissive,
+      restrictive: [...mine.filter((policy) => !policy.permissive).sort(byName), ...restrictive],
       columns,
     };
   }
+}
+
+export function leavesRowsOut({ permissive, restrictive }: AppliedRules): boolean {
+  return permissive.length + restrictive.length > 0;
 }
 
 function byName(a: AppliedRowRule, b: AppliedRowRule): number {
@@ -124,20 +132,16 @@ function appliedColumns(
 ): ReadonlyMap<number, AppliedColumnRule> {
   const out = new Map<number, AppliedColumnRule>();
   for (const rule of rules) {
-    const place = table.columns.findIndex((column) => column.name === rule.column && column.dropped !== true);
-    if (place < 0) {
-      // The column may have another name by now: better nothing is read than what the rule hides.
-      throw new DbError(
-        "insufficientPrivilege",
-        `security rule "${rule.name}" hides column "${rule.column}", which table "${table.name}" does not have`,
-      );
-    }
+    const place = rule.column;
+    const column = table.columns[place];
+    // What was dropped is read no more; its place is never given again.
+    if (column === undefined || column.dropped === true) continue;
     const known = out.get(place);
     if (known !== undefined && strictness[known.action] <= strictness[rule.action]) continue;
     out.set(
       place,
       rule.action === "mask"
-        ? { action: "mask", expressionSql: rule.expressionSql, type: table.columns[place]!.type }
+        ? { action: "mask", expressionSql: rule.expressionSql, type: column.type }
         : { action: rule.action },
     );
   }

@@ -22,7 +22,7 @@ import { DbError } from "../base/errors.js";
 import { Wait } from "../base/wait.js";
 import type { Member } from "../cluster/contract.js";
 import type { Wide } from "../model/value.js";
-import { requirePrivilege } from "./cluster.js";
+import { requirePrivilege } from "./cluster-call.js";
 import type { Server } from "./server.js";
 import type { ServerSession } from "./session.js";
 

@@ -22,11 +22,12 @@ import {
   wellFormed,
 } from "../audit/index.js";
 import { DbError } from "../base/errors.js";
-import type { AuditHead, VerifySignature } from "../cluster/contract.js";
+import type { AuditHead, BundleStamp, VerifySignature } from "../cluster/contract.js";
 import type { ControlPlane } from "../cluster/index.js";
 import type { ObjectId } from "../model/schema.js";
 import { uuidFromBytes } from "../model/uuid.js";
-import type { Clock, Random, Timer } from "../platform/index.js";
+import { Repeats } from "../observe/index.js";
+import type { Clock, Random } from "../platform/index.js";
 import { redacted } from "./redact.js";
 
 export type AuditPayload = { readonly [key: string]: Canonical | undefined };
@@ -57,7 +58,20 @@ const textMax = 64 << 10;
 const troubleEveryMs = 60_000;
 /** Refusals of one kind from one address are told at once, and then counted for so long. */
 const refusalsMs = 60_000;
+const mismatchesMs = 60_000;
 const refusalKindsMax = 1000;
+/** Of certificates shown from one address and refused for one reason. */
+const refusalVariantsMax = 8;
+
+export interface RefusedPeers {
+  readonly condition: string;
+  readonly message: string;
+  readonly node: string | undefined;
+  /** Of the certificate that was shown. */
+  readonly fingerprint: string | undefined;
+  readonly address: string;
+  readonly count: number;
+}
 
 export class Audit {
   readonly log: AuditLog;
@@ -68,7 +82,9 @@ export class Audit {
   #toldAt = Number.NEGATIVE_INFINITY;
   #queriesVersion = -1;
   #queries = false;
-  readonly #refusals = new Map<string, { count: number; readonly tell: Timer }>();
+  readonly #refusals: Repeats<AuditPayload>;
+  /** By member: when it was told of last that its security bundle is another, and how often it was met since. */
+  readonly #mismatches = new Map<string, { readonly at: number; count: number }>();
   /** Of administrative events, since start. */
   administrative = 0;
 
@@ -77,6 +93,17 @@ export class Audit {
     this.log = options.log;
     this.verify = options.verify;
     this.remote = options.remote;
+    this.#refusals = new Repeats<AuditPayload>({
+      clock: options.clock,
+      everyMs: refusalsMs,
+      kindsMax: refusalKindsMax,
+      variantsMax: refusalVariantsMax,
+      others: {
+        condition: "OTHERS",
+        reason: "connections were refused from more addresses than are counted apart",
+      },
+      tell: (payload, count) => this.note("PEER_REFUSED", { ...payload, count }),
+    });
   }
 
   /** Whether every statement is audited (audit.audit_all_queries). */
@@ -189,38 +216,47 @@ export class Audit {
 
   // --- peers ---------------------------------------------------------------------------------------------------------
 
-  /** A connection that was refused. Whoever knocks again and again is counted, not written down each time. */
-  peerRefused(condition: string, message: string, node: string | undefined, address: string): void {
+  /** Connections that were refused. Whoever knocks again and again is counted, not written down each time. */
+  peerRefused(port: string, { condition, message, node, fingerprint, address, count }: RefusedPeers): void {
     const from = address.replace(/:\d+$/, "");
-    const key = `${condition} ${from}`;
-    const known = this.#refusals.get(key);
-    if (known !== undefined) {
+    const payload = {
+      port,
+      condition,
+      reason: message,
+      node: node ?? null,
+      fingerprint: fingerprint ?? null,
+    };
+    this.#refusals.note(
+      { ...payload, ip_address: from },
+      `${port} ${condition} ${from}`,
+      fingerprint ?? node ?? "",
+      count,
+    );
+  }
+
+  /** Answers whether it is news: of one member once a minute, with how often it was met since. */
+  bundleMismatch(node: string, own: BundleStamp, theirs: BundleStamp): boolean {
+    const now = this.#options.clock.monotonic();
+    const known = this.#mismatches.get(node);
+    if (known !== undefined && now - known.at < mismatchesMs) {
       known.count++;
-      return;
+      return false;
     }
-    const payload = { condition, reason: message, node: node ?? null, ip_address: from };
-    if (this.#refusals.size >= refusalKindsMax && condition !== "OTHERS") {
-      this.peerRefused(
-        "OTHERS",
-        "connections were refused from more addresses than are counted apart",
-        undefined,
-        "-",
-      );
-      return;
-    }
-    this.note("PEER_REFUSED", { ...payload, count: 1 });
-    const tell = this.#options.clock.after(refusalsMs, () => {
-      const { count } = this.#refusals.get(key)!;
-      this.#refusals.delete(key);
-      if (count > 0) this.note("PEER_REFUSED", { ...payload, count });
+    this.#mismatches.set(node, { at: now, count: 0 });
+    this.note("SECURITY_BUNDLE_MISMATCH", {
+      node,
+      own_version: own.version,
+      own_hash: own.hash,
+      their_version: theirs.version,
+      their_hash: theirs.hash,
+      count: 1 + (known?.count ?? 0),
     });
-    this.#refusals.set(key, { count: 0, tell });
+    return true;
   }
 
   /** Nothing is told any more. */
   stop(): void {
-    for (const { tell } of this.#refusals.values()) tell.cancel();
-    this.#refusals.clear();
+    this.#refusals.stop();
     this.log.stop();
   }
 }

@@ -9,6 +9,7 @@ import { Batch, batchRowsMax } from "../model/batch.js";
 import type { TableDesc } from "../model/schema.js";
 import { textOutputOf } from "../model/types.js";
 import type { Value } from "../model/value.js";
+import { leavesRowsOut } from "../security/row-security.js";
 import type { Copy, Option, Query } from "../sql/ast.js";
 import type { Expr } from "../sql/expr.js";
 import { quoteIdentifier } from "../sql/functions/index.js";
@@ -308,7 +309,7 @@ async function copyFrom(session: ServerSession, ast: Copy, sink: ResultSink): Pr
   if (relation.kind !== "table")
     throw new DbError("wrongObjectType", `cannot copy to ${relation.kind} "${relation.name}"`);
   const rules = session.access.rulesFor(relation, undefined);
-  if (rules !== undefined && (rules.permissive !== undefined || rules.restrictive.length > 0)) {
+  if (rules !== undefined && leavesRowsOut(rules)) {
     throw new DbError("featureNotSupported", "COPY FROM not supported with row-level security", {
       hint: "Use INSERT statements instead.",
     });

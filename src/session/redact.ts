@@ -5,23 +5,18 @@
  * Invariant: what is not sure to be harmless is replaced: a literal behind such a word counts as a secret however it is
  * written, and so do all of a list.
  */
-import { mayHoldShares, withoutShares } from "../base/secrets.js";
+import { mentionsSecret, secretWord, withoutShares } from "../base/secret-words.js";
 
-/** Words behind which literals are secrets. */
-const secretWords =
-  /^(password|passwd|passphrase|secret|secrets|token|key|keys|share|shares|credential|credentials|pin)$/i;
 /** Passed over between such a word and its literal. */
 const between = /^(is|as|to|=|:=|=>|,|\(|encrypted|unencrypted|ca|u&|e|b|x|n)$/i;
 const mark = "'***'";
-/** What statements may be shown by, to whom and in whatever log: a password, or shares of a key. */
-const secretStatement = /\b(password|passphrase)\b/i;
 
 const piece =
   /--[^\n]*|\/\*|"(?:[^"]|"")*"|'|\$(?:[A-Za-z_\u0080-\uffff][A-Za-z0-9_\u0080-\uffff]*)?\$|[A-Za-z_\u0080-\uffff][A-Za-z0-9_$\u0080-\uffff]*&?|\d[\d.eE_]*|:=|=>|\s+|./gsu;
 
 /** As it stands where its client is not the only one to see it: pg_stat_activity, sys.sessions, the log of slow statements. */
 export function shownText(sql: string): string {
-  return secretStatement.test(sql) || mayHoldShares(sql) ? redacted(sql) : sql;
+  return mentionsSecret(sql) ? redacted(sql) : sql;
 }
 
 export function redacted(sql: string): string {
@@ -51,7 +46,7 @@ export function redacted(sql: string): string {
     }
     text += token;
     if (/^\s/.test(token)) continue;
-    if (secretWords.test(token) || (token.startsWith('"') && secretWords.test(token.slice(1, -1))))
+    if (secretWord.test(token) || (token.startsWith('"') && secretWord.test(token.slice(1, -1))))
       secret = true;
     else if (!between.test(token)) secret = false;
     previous = token;

@@ -9,7 +9,8 @@ import type { ChurnWindow, ControlPlane } from "../cluster/index.js";
 import { WorkMemoryPool } from "../exec/index.js";
 import type { SweepReport } from "../mga/contract.js";
 import type { DatabaseDesc, RoleDesc, TableDesc, ViewDesc } from "../model/schema.js";
-import { noSecurityRules, type SecurityRules } from "../model/security-rules.js";
+import type { SecurityRules } from "../model/security-rules.js";
+import type { Alert } from "../observe/index.js";
 import type { Clock, Disk, Random } from "../platform/index.js";
 import { createVerifier, decide, type LoginAttempt, type LoginDecision } from "../security/index.js";
 import { holdsPrivileges } from "../security/privileges.js";
@@ -19,6 +20,7 @@ import type { Expr } from "../sql/expr.js";
 import { viewText } from "../sql/index.js";
 import { AdvisoryLocks } from "./advisory.js";
 import type { Audit, AuditPayload } from "./audit.js";
+import { BundleSecurityRules, TriedBundles } from "./bundle-rules.js";
 import type { Session, SessionHost, SessionStart } from "./contract.js";
 import { microsNow } from "./eval-context.js";
 import { HeavyGate } from "./heavy-gate.js";
@@ -80,8 +82,11 @@ export class Server implements SessionHost {
   readonly startedAt: number;
   /** Where clients reach it, once it listens. */
   address: { readonly address: string; readonly port: number } | null = null;
-  /** Row and column rules of the cluster's security bundle: whoever has one puts it here. Their version only rises. */
-  securityRules: SecurityRules = noSecurityRules;
+  /** Row and column rules of the cluster's security bundle. Their version only rises. */
+  securityRules: SecurityRules;
+  readonly triedBundles = new TriedBundles();
+  /** Those that fire on this node; replaced by whoever looks for them. */
+  alerts: () => Iterable<Alert> = () => [];
   readonly #sessions = new Map<number, ServerSession>();
   readonly #keys = new Map<number, Uint8Array>();
   /** Clients whose session another node runs. */
@@ -100,6 +105,7 @@ export class Server implements SessionHost {
     this.sweeper = new Sweeper(this);
     this.workMemory = new WorkMemoryPool(options.workMemory);
     this.heavy = new HeavyGate(options.heavyStatements);
+    this.securityRules = new BundleSecurityRules(options.admin);
   }
 
   get admin(): ClusterAdmin {

@@ -12,7 +12,7 @@ import { assert, DbError, notSupported } from "../base/errors.js";
 import { traceId, traceparent, traceparentOf } from "../base/trace.js";
 import { decodeUtf8 } from "../base/utf8.js";
 import { isWait, Wait } from "../base/wait.js";
-import type { AuditHead } from "../cluster/contract.js";
+import type { AuditHead, BundleRules } from "../cluster/contract.js";
 import type { ControlPlane } from "../cluster/index.js";
 import {
   type BuildContext,
@@ -28,6 +28,7 @@ import type { Engine, Isolation, Table } from "../mga/contract.js";
 import type { WaitParty } from "../mga/index.js";
 import type { Batch } from "../model/batch.js";
 import {
+  type CatalogReader,
   type ConstraintDesc,
   type DatabaseDesc,
   type ObjectId,
@@ -55,6 +56,7 @@ import type { OutputColumn } from "../sql/plan.js";
 import type { AdvisoryMark } from "./advisory.js";
 import { statementHash } from "./audit.js";
 import { catalogEvent } from "./audit-statements.js";
+import { triedRules } from "./bundle-rules.js";
 import type {
   MaybePromise,
   Notice,
@@ -171,6 +173,8 @@ export class ServerSession implements Session, DdlSession, RunningHost {
   #timer: Timer | undefined;
   #idleTimer: Timer | undefined;
   #running = false;
+  /** Version of the security bundle that is tried here; 0: none. */
+  #triedBundle = 0;
   /** A Query message of several statements: they are one transaction, as if in a block. */
   #several = false;
   /** Client calls so far. */
@@ -273,6 +277,10 @@ export class ServerSession implements Session, DdlSession, RunningHost {
       this.#followRole();
     });
     settings.onChange("role", () => this.#followRole());
+    this.#triedBundle = settings.number("scratchbird.test_bundle_version");
+    settings.onChange("scratchbird.test_bundle_version", (value) => {
+      this.#triedBundle = Number(value);
+    });
     provideServices(this);
   }
 
@@ -796,7 +804,14 @@ export class ServerSession implements Session, DdlSession, RunningHost {
   }
 
   get rules(): SecurityRules {
-    return this.server.securityRules;
+    return this.#triedBundle === 0 ? this.server.securityRules : triedRules(this, this.#triedBundle);
+  }
+  get bundleRules(): BundleRules | undefined {
+    const { view } = this.server.admin;
+    return view.bundleRules(view.bundle.version);
+  }
+  get committed(): CatalogReader {
+    return this.control.state;
   }
   get rowSecurity(): boolean {
     return this.settings.bool("row_security");

@@ -1192,6 +1192,15 @@ text(
   "scratchbird",
   "W3C trace context of the statements that follow.",
 );
+integer(
+  "scratchbird.test_bundle_version",
+  0,
+  [0, int32Max],
+  "user",
+  "scratchbird",
+  "Security bundle whose row and column rules this session tries; 0 is the current one.",
+  { noResetAll: true },
+);
 text("scratchbird.node_name", "", "internal", "scratchbird", "Node that holds this session.");
 
 export const settingDefs: readonly SettingDef[] = table;

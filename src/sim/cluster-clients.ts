@@ -3,11 +3,12 @@
  * they are told.
  */
 import { DbError } from "../base/errors.js";
-import type { ClusterChange } from "../cluster/contract.js";
+import type { BundleSource, ClusterChange } from "../cluster/contract.js";
 import { encodeProposal } from "../cluster/control-state.js";
 import type { ControlPlane, Member } from "../cluster/index.js";
 import { roleBits } from "../cluster/index.js";
 import type { SchemaDesc } from "../model/schema.js";
+import { uuidFromBytes } from "../model/uuid.js";
 import type { Asked } from "./cluster-model.js";
 import { type ControlProcess, counterId, type World } from "./cluster-process.js";
 import { type Operation, takesVotes } from "./cluster-swarm.js";
@@ -30,6 +31,7 @@ const answers = new Set([
   "XX001",
 ]);
 const askedAtOnce = 6;
+const simRoleUuid = "00000000-0000-4000-8000-00000000000a";
 
 export class Clients {
   readonly #world: World;
@@ -148,17 +150,15 @@ export class Clients {
         return this.ask(process, "token", () =>
           plane.createJoinToken({ by: "admin", ttlMs: 20_000, roles: roleBits.VOTER }),
         );
-      case "policy": {
-        const content = Buffer.from(JSON.stringify({ number })).toString("base64");
-        return this.change(process, { kind: "policy", part: "securityBundle", content });
-      }
+      case "policy":
+        return this.#publish(process, plane, number);
       case "rotate": {
         if (random.below(3) > 0) return this.setting(process);
         const windowMs = random.below(4) * 1000;
         return this.ask(process, "rotate", () => plane.authority({ kind: "rotate", windowMs, by: "admin" }));
       }
       case "emergency":
-        return random.below(6) > 0 ? this.setting(process) : this.#emergency(process, plane);
+        return random.below(3) > 0 ? this.setting(process) : this.#emergency(process, plane);
       case "cutover": {
         const { latest } = plane.cluster;
         if (latest?.state !== "CONVERGING") return this.setting(process);
@@ -196,6 +196,38 @@ export class Clients {
       case "nonsense":
         return this.#nonsense(process, plane, random.below(4));
     }
+  }
+
+  /** A security bundle, of a draft or of an older version. */
+  async #publish(process: ControlProcess, plane: ControlPlane, number: number): Promise<Asked | undefined> {
+    const { cluster } = plane;
+    const interval = "security_bundle.publish_interval";
+    if (cluster.setting(interval) !== "0")
+      return this.change(process, { kind: "set", key: interval, value: "0" });
+    const { random } = process;
+    const publish = (from: BundleSource): Promise<Asked> =>
+      this.ask(process, "publish", () =>
+        plane.authority({ kind: "publishBundle", from, by: "admin", creator: simRoleUuid }),
+      );
+    const older = cluster.pastBundles[random.below(cluster.pastBundles.length + 1)];
+    if (older !== undefined && random.below(3) === 0)
+      return publish({ kind: "version", version: older.version });
+    let draft = cluster.bundleDraft?.id;
+    if (draft === undefined) {
+      const bytes = new Uint8Array(16);
+      random.fill(bytes);
+      const id = uuidFromBytes(bytes);
+      draft = id;
+      const from = cluster.bundle.version;
+      const opened = await this.ask(process, "draft", () =>
+        plane.draftBundle(
+          { kind: "open", draft: id, version: undefined, description: `bundle ${number}`, from },
+          "admin",
+        ),
+      );
+      if (opened.outcome !== "done" || !process.isUp || process.stopping) return opened;
+    }
+    return publish({ kind: "draft", draft });
   }
 
   /** The CA is believed no more: a new one takes its place, or the one that is on its way already; or what is under way ends now. */

@@ -84,6 +84,8 @@ export const sometimes = [
   "forced cutover",
   "CAs exchanged",
   "CAs exchanged again",
+  "security bundle published",
+  "security bundle brought back",
   "CA replaced in an emergency",
   "member left behind by an emergency",
   "rival epoch refused at apply",

@@ -185,11 +185,28 @@ export class Model {
       this.#log.sometimes("CAs exchanged");
       if (past > 1) this.#log.sometimes("CAs exchanged again");
     }
+    this.#noteBundle();
     if (index % compareEvery === 0) {
       const saved = { catalog: this.state.catalog.saved(), cluster: cluster.save() };
       this.#states.set(index, JSON.stringify(saved));
     }
   }
+
+  /** Numbers only rise, and each is the epoch's that has brought it. */
+  #noteBundle(): void {
+    const { cluster } = this.state;
+    const { version } = cluster.bundle;
+    if (version === this.#bundle) return;
+    if (version < this.#bundle)
+      this.#log.violated("no security bundle comes again", `${version} follows ${this.#bundle}`);
+    this.#bundle = version;
+    if (version === 1) return;
+    const { description } = cluster.epochs[version - 1]!.epoch;
+    this.#log.sometimes(
+      description === "publish securityBundle" ? "security bundle published" : "security bundle brought back",
+    );
+  }
+  #bundle = 0;
 
   #noteProposal(origin: Origin, accepted: boolean): void {
     const key = originKey(origin);
@@ -300,7 +317,7 @@ export class Model {
     asked.outcome = "done";
     const proposal = asked.origin === undefined ? undefined : this.proposals.get(asked.origin);
     // Whoever keeps the CA's key makes it of its own.
-    if (asked.what === "rotate" || asked.what === "emergency") return;
+    if (asked.what === "rotate" || asked.what === "publish" || asked.what === "emergency") return;
     if (proposal?.accepted !== 1)
       this.#log.violated("an answered change is made", `${asked.what} of ${asked.node} (${asked.origin})`);
   }

@@ -32,7 +32,7 @@ import type { Swarm } from "./cluster-swarm.js";
 import type { SimDisk } from "./disk.js";
 import type { SimPeerNetwork, SimWire } from "./peers.js";
 import { SimRandom } from "./random.js";
-import { simCertificate, simPki, simTrust } from "./trust.js";
+import { simCertificate, simFirstBundle, simPki, simTrust } from "./trust.js";
 
 export const nodeVersion = packVersion("1.0.0");
 const mainSilenceMs = 5_000;
@@ -618,6 +618,7 @@ function controlStartOf(identity: NodeIdentity, boot: Member["boot"]): ControlSt
         ? undefined
         : {
             crl: undefined,
+            bundle: simFirstBundle(clusterId),
             clusterName: identity.clusterName,
             member: {
               uuid: nodeId,

@@ -522,7 +522,7 @@ class SimPeerStream implements PeerStream {
 
 // --- a process's network -------------------------------------------------------------------------------------------
 
-type Refused = Omit<PeerRefusal, "remoteAddress">;
+type Refused = Pick<PeerRefusal, "condition" | "message" | "node">;
 
 export class SimPeerNetwork implements PeerNetwork {
   /** Its process was killed. */
@@ -680,7 +680,7 @@ export class SimPeerNetwork implements PeerNetwork {
   }
 
   #refused({ condition, message, node }: Refused, remoteAddress: string): void {
-    if (!this.dead) this.#onRefusal({ condition, message, node, remoteAddress });
+    if (!this.dead) this.#onRefusal({ condition, message, node, fingerprint: undefined, remoteAddress });
   }
 
   #judgeClient(certificate: Uint8Array | undefined, strangers: boolean): PeerIdentity | Refused {

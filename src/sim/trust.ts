@@ -7,7 +7,14 @@
 import { hash } from "node:crypto";
 import { DbError } from "../base/errors.js";
 import type { CertificateFacts, Pki, RevocationList, Signer } from "../cluster/contract.js";
-import type { CaService, FreshCertificate } from "../cluster/index.js";
+import {
+  bundleDigest,
+  bundleHash,
+  type CaService,
+  encodeBundle,
+  type FreshCertificate,
+  firstBundle,
+} from "../cluster/index.js";
 import type { NodeTrust } from "../control-host.js";
 import type { Disk } from "../platform/index.js";
 import type { PeerVerdict } from "../rpc/contract.js";
@@ -118,6 +125,17 @@ export function simSigner(text: string): Signer {
 export const simListPem = (issuer: string, list: RevocationList): string =>
   pemOf(listText(issuer, list), "X509 CRL");
 
+/** By the key of the CA of that certificate. */
+export function simAuthoritySign(authorityPem: string, digest: Uint8Array): string {
+  return signatureOf(keyOf(textOf(authorityPem)), digest);
+}
+/** As a founder signs it. */
+export function simFirstBundle(clusterUuid: string): string {
+  const first = firstBundle(clusterUuid, 0);
+  const authorityPem = pemOf(caText(clusterUuid, 1));
+  return encodeBundle(first, authorityPem, simAuthoritySign(authorityPem, bundleDigest(bundleHash(first))));
+}
+
 export const simPki: Pki = {
   verify,
   readAuthority: (pem) => {
@@ -135,6 +153,7 @@ export const simPki: Pki = {
     return { clusterUuid, node, fingerprint, publicKey, serial, notBefore: 0, notAfter };
   },
   readCrl: (pem, authorityPem) => readList(textOf(pem), sha256(textOf(authorityPem))),
+  verifyAuthority: (pem, digest, signature) => simAuthoritySign(pem, digest) === signature,
 };
 
 function listText(issuer: string, { number, thisUpdate, nextUpdate, revoked }: RevocationList): string {
@@ -285,7 +304,9 @@ function caService(
     issueNode: async ({ fingerprint }, _request, node) => issue(fingerprint, node),
     issueUser: async ({ fingerprint }, _request, role) => issue(fingerprint, role),
     issueService: async ({ fingerprint }, _request, service) => issue(fingerprint, service),
+    issueServer: async ({ fingerprint }, _request, { commonName }) => issue(fingerprint, commonName),
     signList: async ({ fingerprint }, list) => simListPem(fingerprint, list),
+    signBundle: async ({ certificatePem }, digest) => simAuthoritySign(certificatePem, digest),
     create: async () => {
       const known = numbers();
       // Never one that was there before: the serials count on.

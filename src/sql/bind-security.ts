@@ -113,7 +113,7 @@ interface Condition {
   readonly expr: () => Expr;
 }
 
-/** Restrictive rules one by one, then the permissive policies as one. */
+/** Restrictive rules one by one, then the permissive ones of each list as one. */
 function conditions(
   binder: Binder,
   entry: TableRangeEntry,
@@ -128,8 +128,9 @@ function conditions(
       const sql = rule.command === "all" || rule.command === command ? text(rule) : undefined;
       return sql === undefined ? [] : [{ name: rule.name, sql }];
     });
-  const permissive = rules.permissive === undefined ? undefined : texts(rules.permissive);
-  if (permissive?.length === 0) return [{ key: "", policy: undefined, expr: () => falseExpr }];
+  const permissive = rules.permissive.map(texts);
+  if (permissive.some((list) => list.length === 0))
+    return [{ key: "", policy: undefined, expr: () => falseExpr }];
   const out = texts(rules.restrictive).map(
     ({ name, sql }): Condition => ({
       key: `${name}\0${sql}`,
@@ -137,12 +138,12 @@ function conditions(
       expr: () => bindRule(binder, entry, sql),
     }),
   );
-  if (permissive !== undefined) {
+  for (const list of permissive) {
     out.push({
-      key: permissive.map(({ sql }) => sql).join("\0"),
+      key: list.map(({ sql }) => sql).join("\0"),
       policy: undefined,
       expr: () => {
-        const args = permissive.map(({ sql }) => bindRule(binder, entry, sql));
+        const args = list.map(({ sql }) => bindRule(binder, entry, sql));
         return args.length === 1 ? args[0]! : { kind: "or", type: boolType, args };
       },
     });
@@ -183,6 +184,15 @@ function ownNames(entry: RangeEntry, table: TableDesc): RangeEntry {
     ...entry,
     alias: table.name,
     columns: entry.columns.map((column, place) => ({ ...column, name: table.columns[place]!.name })),
+  };
+}
+
+/** What a mask is bound over: the column that it masks, under the name of all of them. No name is empty in a text. */
+function onlyValue(entry: RangeEntry, place: number): RangeEntry {
+  return {
+    ...entry,
+    alias: "",
+    columns: entry.columns.map((column, at) => ({ ...column, name: at === place ? "value" : "" })),
   };
 }
 
@@ -234,7 +244,7 @@ export function columnMasks(binder: Binder, entry: RangeEntry): ReadonlyMap<numb
         });
         break;
       case "mask": {
-        const bound = bindTableExpression(binder, rule.expressionSql, ownNames(entry, table), "columnMask");
+        const bound = bindTableExpression(binder, rule.expressionSql, onlyValue(entry, place), "columnMask");
         out.set(place, coerceTo(binder, bound, rule.type, "assignment", 0, rule.expressionSql));
         break;
       }

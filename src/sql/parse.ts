@@ -8,20 +8,27 @@
  * Statement text above `textMax` is 54001 (rule M3), except INSERT .. VALUES lists, which `openInsertRows` reads row by row.
  */
 import {
+  BinaryString,
   Comma,
+  Decimal,
   End,
   GrammarError,
+  HexString,
+  Identifier,
+  Integer,
+  Junk,
   keywords,
   LeftParen,
   RightParen,
   Scanner,
   Semicolon,
   SqlParser,
+  StringLiteral,
   Token,
   UnexpectedToken,
 } from "../../grammar/index.js";
 import { type Condition, DbError } from "../base/errors.js";
-import { mayHoldShares } from "../base/secrets.js";
+import { mentionsSecret, secretWord, withoutShares } from "../base/secret-words.js";
 import type { Expr, Insert, LiteralClass, Statement } from "./ast.js";
 
 /** Longest statement text in UTF-16 units, but for lists of VALUES (M3). */
@@ -365,15 +372,27 @@ export function characterPosition(text: string, offset: number): number {
   return offset - pairs + 1;
 }
 
-/** Shares of a key are not repeated, mistyped ones neither. */
-function nearText(text: string, from: number, to: number): string {
-  return mayHoldShares(text) && to - from > shownNearMax ? "***" : text.slice(from, to);
+/** Typed wrongly, secrets are not repeated: behind a word such as PASSWORD only keywords, such words and signs are. */
+function nearText(text: string, { tokenType, startOffset, endOffset }: Token): string {
+  const near = text.slice(startOffset, endOffset);
+  const isTold =
+    !mayBeSecret.has(tokenType) || secretWord.test(near) || !mentionsSecret(text.slice(0, startOffset));
+  return isTold ? withoutShares(near) : "***";
 }
-function messageFor(message: string, text: string): string {
-  return mayHoldShares(text) ? message.replace(/ at or near ".{40,}"$/s, "") : message;
+const mayBeSecret: ReadonlySet<Token["tokenType"]> = new Set([
+  Identifier,
+  StringLiteral,
+  BinaryString,
+  HexString,
+  Integer,
+  Decimal,
+  Junk,
+]);
+function messageFor({ message, offset }: GrammarError, text: string): string {
+  return mentionsSecret(text.slice(0, offset))
+    ? message.replace(/ at or near ".*"$/s, "")
+    : withoutShares(message);
 }
-/** Words are shorter. */
-const shownNearMax = 40;
 
 /** What went wrong, as the client is told. RangeError is the stack's end: the depth limits make it a last resort. */
 function asDbError(error: unknown, text: string): unknown {
@@ -385,14 +404,14 @@ function asDbError(error: unknown, text: string): unknown {
         position: characterPosition(text, text.length),
       });
     }
-    const near = nearText(text, token.startOffset, token.endOffset);
+    const near = nearText(text, token);
     return new DbError("syntaxError", `syntax error at or near "${near}"`, {
       position: characterPosition(text, token.startOffset),
     });
   }
   if (error instanceof GrammarError) {
     const position = error.offset === undefined ? undefined : characterPosition(text, error.offset);
-    return new DbError(error.condition satisfies Condition, messageFor(error.message, text), {
+    return new DbError(error.condition satisfies Condition, messageFor(error, text), {
       position,
       hint: error.hint,
     });

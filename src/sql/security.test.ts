@@ -14,7 +14,7 @@ const catalog = fakeCatalog(
   "index t_n on t(n)",
 );
 const rules = (usingSql: string): AppliedRules => ({
-  permissive: [{ name: "p", command: "all", usingSql }],
+  permissive: [[{ name: "p", command: "all", usingSql }]],
   restrictive: [],
   columns: new Map(),
 });

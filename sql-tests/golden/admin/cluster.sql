@@ -530,7 +530,9 @@ HINT: It is hexadecimal: sys.certificates lists them.
 -- differs: ScratchBird's own
 PUBLISH SECURITY BUNDLE VERSION 2;
 ----
-ERROR 0A000: PUBLISH SECURITY BUNDLE is not supported yet
+ERROR 55000: no draft of a security bundle is open
+DETAIL: BUNDLE_NO_DRAFT: rules of the bundle are made in a draft, and take effect when it is published.
+HINT: CREATE SECURITY BUNDLE opens one.
 
 -- differs: ScratchBird's own
 ALTER SHARD s MOVE TO NODE b;

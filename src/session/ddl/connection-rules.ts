@@ -17,7 +17,7 @@ import {
   parseNetwork,
 } from "../../security/index.js";
 import type { ConnectionRule } from "../../sql/ast.js";
-import { holdsOnCluster } from "../cluster.js";
+import { holdsOnCluster } from "../cluster-call.js";
 import type { DdlContext } from "./context.js";
 
 /** Rules are gone through at every log-in. */

@@ -3,11 +3,13 @@
  * and notices. One per running statement.
  */
 import { DbError } from "../../base/errors.js";
+import type { BundleRules } from "../../cluster/contract.js";
 import type { CatalogDraft } from "../../cluster/index.js";
 import type { ExecContext } from "../../exec/index.js";
 import type { Batch } from "../../model/batch.js";
 import type { EvalContext } from "../../model/functions.js";
 import {
+  type CatalogReader,
   type DatabaseDesc,
   firstUserObjectId,
   type ObjectId,
@@ -33,6 +35,10 @@ export interface DdlSession {
   /** How the client is connected. */
   readonly start: SessionStart;
   readonly eval: EvalContext;
+  /** Of the cluster's current security bundle. */
+  readonly bundleRules: BundleRules | undefined;
+  /** The catalog without what this transaction changes. */
+  readonly committed: CatalogReader;
   /** Schema ids to look names up in, in order, those that exist. */
   searchPathIds(): readonly ObjectId[];
   /** Work inside a schema that is being created: names are looked up there first. */

@@ -103,7 +103,7 @@ function dependents(ddl: DdlContext, target: Target): Dependent[] {
       for (const other of draft.objects()) {
         if (other.kind !== "table") continue;
         other.columns.forEach((column, place) => {
-          if (column.defaultSql !== undefined && defaultReads(ddl, column, object.id))
+          if (column.defaultSql !== undefined && defaultReads(column, object.id))
             add({ kind: "default", id: other.id, column: place }, false);
         });
       }

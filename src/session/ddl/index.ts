@@ -11,6 +11,7 @@ import { changeConnectionRules } from "./connection-rules.js";
 import { DdlContext, type DdlSession, nameText, wrongKind } from "./context.js";
 import { drop } from "./drop.js";
 import { createIndex } from "./indexes.js";
+import { keepBundleRules } from "./kept-rules.js";
 import { alterPolicy, createPolicy, dropPolicy } from "./policies.js";
 import {
   alterGroup,
@@ -102,9 +103,24 @@ export function isDdl(statement: Statement): statement is DdlStatement {
   return kinds.has(statement.kind);
 }
 
-/** Carries it out; answers the command tag. `text` is the statement's own text: view definitions keep theirs. */
+/** What may change what a stored text means. */
+const unsettling: ReadonlySet<DdlStatement["kind"]> = new Set([
+  "alterTable",
+  "alterObjectSchema",
+  "rename",
+  "drop",
+  "dropOwned",
+]);
+
+/** Carries it out; answers the command tag. */
 export async function runDdl(session: DdlSession, statement: DdlStatement): Promise<string> {
   const ddl = new DdlContext(session);
+  const tag = await run(ddl, statement);
+  if (unsettling.has(statement.kind)) keepBundleRules(ddl);
+  return tag;
+}
+
+async function run(ddl: DdlContext, statement: DdlStatement): Promise<string> {
   switch (statement.kind) {
     case "createTable":
       await createTable(ddl, statement);

@@ -149,7 +149,7 @@ export function constantDefault(ddl: DdlContext, column: ColumnDesc): string | n
 }
 
 /** Whether a column's default reads this sequence. */
-export function defaultReads(ddl: DdlContext, column: ColumnDesc, sequenceId: ObjectId): boolean {
+export function defaultReads(column: ColumnDesc, sequenceId: ObjectId): boolean {
   if (column.sequenceId === sequenceId) return true;
   // Constants of type regclass are kept by number.
   return column.defaultSql!.includes(`'${sequenceId}'::regclass`);

@@ -7,7 +7,7 @@ import { defaultConnectionRuleId, type ObjectId } from "../../model/schema.js";
 import { oids } from "../../model/types.js";
 import { PgArray } from "../../model/value.js";
 import { orderedRules } from "../../security/index.js";
-import { holdsOnCluster } from "../cluster.js";
+import { holdsOnCluster } from "../cluster-call.js";
 import { methodText } from "../ddl/connection-rules.js";
 import type { Provider, ViewContext } from "./context.js";
 import type { CatalogRow } from "./registry.js";

@@ -62,6 +62,9 @@ function convergenceStatus(
   return known >= latest.epoch.number ? "CONVERGED" : "BEHIND";
 }
 
+/** Its own, and that of its Postgres port. */
+const isNodes = (kind: string): boolean => kind === "node" || kind === "server";
+
 const eventDetail = (fields: Readonly<Record<string, string>>): string =>
   canonicalJsonb(JSON.stringify(fields));
 
@@ -111,8 +114,8 @@ export const clusterProviders: Readonly<Record<string, Provider>> = {
       yield {
         serial: one.serial,
         kind: one.kind,
-        subject: one.kind === "node" ? (view.members.get(one.subject)?.name ?? one.subject) : one.subject,
-        node_uuid: one.kind === "node" ? one.subject : null,
+        subject: isNodes(one.kind) ? (view.members.get(one.subject)?.name ?? one.subject) : one.subject,
+        node_uuid: isNodes(one.kind) ? one.subject : null,
         fingerprint: one.fingerprint,
         issuer: one.issuer,
         not_before: time(one.notBefore),
@@ -206,6 +209,21 @@ export const clusterProviders: Readonly<Record<string, Provider>> = {
       nodes_left: texts([...progress.laggards].map(([node, why]) => `${nameOf(node)} ${why}`)),
       gate_open_since: time(progress.completeSince),
     };
+  },
+  *alerts({ cluster, alerts }): Iterable<CatalogRow> {
+    const { view, status } = cluster;
+    for (const { rule, labels, value, since } of alerts())
+      yield {
+        node_name: view.members.get(status.node)?.name ?? status.node,
+        alert: rule.name,
+        severity: rule.severity,
+        metric: `scratchbird_${rule.metric}`,
+        labels: eventDetail(labels),
+        value,
+        threshold: rule.above ?? rule.below ?? null,
+        firing_since: time(since),
+        summary: rule.summary,
+      };
   },
   *peer_health({ cluster, now }): Iterable<CatalogRow> {
     const { view, status } = cluster;

@@ -1,9 +1,11 @@
 /** What the computed catalogs are computed from. */
+
 import type { ClusterAdmin } from "../../cluster/contract.js";
 import type { CatalogDraft, CatalogState, ChurnHour } from "../../cluster/index.js";
 import type { Engine } from "../../mga/contract.js";
 import type { CatalogReader, DatabaseDesc, ObjectId, TableDesc } from "../../model/schema.js";
 import type { Value } from "../../model/value.js";
+import type { Alert } from "../../observe/index.js";
 import type { LockMode } from "../../shard/index.js";
 import type { ClientCertificate, TlsFacts } from "../contract.js";
 
@@ -84,6 +86,7 @@ export interface ViewContext {
   readonly cluster: Pick<ClusterAdmin, "view" | "status">;
   churn(): Iterable<ChurnHour>;
   performance(): Iterable<{ metric: string; value: number; unit: string; scope: string }>;
+  alerts(): Iterable<Alert>;
   /** Microseconds since 2000-01-01. */
   readonly now: number;
   readonly poolPages: number;

@@ -8,6 +8,7 @@ import { clusterProviders } from "./cluster.js";
 import type { Provider, ViewContext } from "./context.js";
 import { informationSchemaProviders, pgCatalogProviders } from "./pg-catalog.js";
 import { rowOf, virtualRelation } from "./registry.js";
+import { bundleProviders } from "./security-bundle.js";
 import { systemProviders } from "./system.js";
 
 export type { SessionInfo } from "./context.js";
@@ -18,7 +19,12 @@ function providerOf(schemaId: ObjectId, name: string): Provider | undefined {
   if (schemaId === pgCatalogSchemaId)
     return pgCatalogProviders[name] ?? systemProviders[name] ?? authenticationProviders[name];
   if (schemaId === informationSchemaId) return informationSchemaProviders[name];
-  return clusterProviders[name] ?? systemProviders[`sys.${name}`] ?? authenticationProviders[`sys.${name}`];
+  return (
+    clusterProviders[name] ??
+    bundleProviders[name] ??
+    systemProviders[`sys.${name}`] ??
+    authenticationProviders[`sys.${name}`]
+  );
 }
 
 /**
@@ -163,6 +169,7 @@ function contextOf(session: ServerSession): ViewContext {
     cluster: server.admin,
     churn: () => server.options.churn?.rows(session.clock.now()) ?? [],
     performance: () => server.performance(),
+    alerts: () => server.alerts(),
     now: session.now(),
     poolPages: server.options.poolPages,
     pageSize: server.options.pageSize,

@@ -38,4 +38,9 @@ export const ownShapes: readonly (readonly [schema: "sys" | "pg_catalog", name: 
   ["sys", "audit_log", auditColumns],
   ["sys", "audit_checkpoints", "node_uuid 2950!,node_name 25!,start_sequence 20!,end_sequence 20!,event_count 20!,first_hash 25!,last_hash 25!,merkle_root 25!,checkpoint_time 1184!,cert_fingerprint 25!,signature 25!"],
   ["sys", "verify_audit_chain_detail", "node_uuid 2950!,node_name 25!,event_sequence 20,kind 25!,reason 25!"],
+  ["sys", "alerts", "node_name 25!,alert 25!,severity 25!,metric 25!,labels 3802!,value 701!,threshold 701,firing_since 1184!,summary 25!"],
+  ["sys", "security_bundle_history", "bundle_version 20!,bundle_hash 25!,created_at 1184!,created_by 25,description 25!,applied_at 1184,superseded_at 1184,is_whole 16!"],
+  ["sys", "security_bundle_convergence", "node_uuid 2950!,version 20,hash 25,applied_at 1184,status 25!"],
+  ["sys", "security_bundle_rules", "bundle_version 20!,rule_set 25!,rule_name 25!,relation 25,definition 3802!"],
+  ["sys", "security_bundle_draft", "opened_by 25!,opened_at 1184!,bundle_version 20,from_version 20!,description 25!,rule_set 25,rule_name 25,relation 25,definition 3802"],
 ];
