@@ -149,6 +149,7 @@ export async function startControl(start: ControlStart, parts: ControlParts): Pr
     authority: trust.authority,
     store: trust.store,
     joinFacts: start.joinFacts,
+    follow: (cluster) => trust.follow(cluster),
     onTrust: (state: ControlState, leaving, now) => {
       trust.follow(state.cluster);
       follow?.(state.cluster, leaving, now);
@@ -165,6 +166,7 @@ export async function startControl(start: ControlStart, parts: ControlParts): Pr
       if (kind === "connected") actor.peerConnected(node);
       else if (kind === "disconnected") actor.peerDisconnected(node);
       else if (kind === "dead") actor.peerDead(node);
+      else if (kind === "distrusted") actor.peerDistrusts(node);
       else actor.peerSaysRemoved(node);
     });
     links.onMessage(({ node }, kind, payload) => actor.message(node, kind, payload));

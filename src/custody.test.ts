@@ -16,6 +16,8 @@ import {
   nodeRequest,
   passphraseFrom,
   readFormerMaterial,
+  readNodeMaterials,
+  storeNodeMaterial,
 } from "./security/index.js";
 
 const neighbours = new Neighbours();
@@ -211,5 +213,85 @@ describe("a CA in an emergency", () => {
         by,
       ),
     ).rejects.toMatchObject({ condition: "objectNotInPrerequisiteState" });
+  }, 60_000);
+
+  it("takes one back that was left behind, by a token and the key that it is known by", async () => {
+    const [one, b] = [node("a").control, node("a").control.cluster.memberByName("b")!.uuid];
+    // Nobody has a certificate left by which it has known the others.
+    const { authorityPem: again } = await ask("c", { kind: "createCa", by });
+    await ask("c", {
+      kind: "emergency",
+      authority: primary(),
+      certificatePem: again!,
+      immediate: false,
+      by,
+    });
+    await one.until(isOver);
+    // Started as it is, nobody takes it, and it says what helps.
+    const stale = await neighbours.open("b");
+    await expect
+      .poll(() => neighbours.lines.some((line) => line.startsWith("b this node and a peer do not trust")), {
+        timeout: 15_000,
+      })
+      .toBe(true);
+    expect(issuerOf("b")).not.toBe(primary());
+    await stale.close();
+
+    // Neither is enough: a token in a folder without the key, and the key without a token.
+    const disk = new HostDisk(join(neighbours.folder, "b"));
+    const [own] = readNodeMaterials(disk);
+    const unlock = disk.lockSync("lock");
+    await expect(neighbours.rejoin("b", node("a"))).rejects.toMatchObject({ condition: "objectInUse" });
+    unlock();
+    const other = nodeRequest({
+      clusterUuid: one.cluster.clusterUuid,
+      nodeUuid: b,
+      nodeName: "b",
+    });
+    const { certificatePem, authorityPem } = await ask("a", {
+      kind: "issue",
+      requestPem: other.requestPem,
+      to: "node",
+      name: b,
+      by,
+    });
+    storeNodeMaterial(disk, { certificatePem: certificatePem!, keyPem: other.keyPem }, authorityPem!);
+    await expect(neighbours.rejoin("b", node("a"))).rejects.toMatchObject({
+      condition: "invalidAuthorizationSpecification",
+      message: "this folder does not hold the key by which node b is known",
+    });
+    storeNodeMaterial(disk, own!.own, own!.authorityPem);
+    const spent = await neighbours.tokenOf(node("a"));
+    nodes.set("b", await neighbours.rejoin("b", node("a"), spent));
+    await one.until(() => issuerOf("b") === primary());
+    await expect(neighbours.rejoin("b", node("a"), spent)).rejects.toMatchObject({
+      message: "the join token is not known, was used, or has expired",
+    });
+
+    // It catches up behind two exchanges, and is a member as before.
+    await set("degraded_mode.max_duration", "5min");
+    const { control } = node("b");
+    await control.until(() => control.cluster.settings.get("degraded_mode.max_duration") === "5min");
+    await expect
+      .poll(
+        () =>
+          one.change({ kind: "moveMember", node: b, to: "ENABLED", reason: "" }, by).then(
+            () => "done",
+            (error: unknown) => (error as Error).message,
+          ),
+        { timeout: 15_000 },
+      )
+      .toBe("done");
+    await control.until(() => enabledIn(node("b")).length === 3);
+
+    // Who was removed does not come back.
+    await node("b").close();
+    nodes.delete("b");
+    await one.change({ kind: "moveMember", node: b, to: "DISABLED", reason: "" }, by);
+    await one.change({ kind: "removeMember", node: b, reason: "", force: false, allowDataLoss: false }, by);
+    await expect(neighbours.rejoin("b", node("a"))).rejects.toMatchObject({
+      condition: "objectNotInPrerequisiteState",
+      message: "node b was removed from the cluster",
+    });
   }, 60_000);
 });

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import xxhash from "xxhash-wasm";
 import { roleBits } from "./cluster/index.js";
 import { type Config, loadConfig } from "./config.js";
-import { joinCluster } from "./join.js";
+import { joinCluster, rejoinCluster } from "./join.js";
 import { type NodeCore, openCore } from "./node.js";
 import type { Log, LogFields } from "./observe/index.js";
 import { HostDisk, hostClock, hostRandom } from "./platform/host.js";
@@ -65,12 +65,16 @@ export class Neighbours {
     return node;
   }
 
-  async join(name: string, through: NodeCore): Promise<NodeCore> {
-    const token = await through.control.createJoinToken({
+  tokenOf(node: NodeCore): Promise<string> {
+    return node.control.createJoinToken({
       by: "admin",
       ttlMs: 60_000,
       roles: roleBits.VOTER | roleBits.COORDINATOR | roleBits.SHARD_OWNER,
     });
+  }
+
+  async join(name: string, through: NodeCore): Promise<NodeCore> {
+    const token = await this.tokenOf(through);
     const { clock, random, disk } = this.platformOf(name);
     this.#ports.set(name, await freePort("127.0.0.1", 0, false));
     const config = this.configOf(name);
@@ -84,6 +88,21 @@ export class Neighbours {
       hash: await xxhash(),
       network: new HostPeerNetwork(),
       freePort: (wanted, insisted) => freePort(config.host, wanted, insisted),
+    });
+    return this.open(name);
+  }
+
+  /** Of one that is closed: a certificate again. */
+  async rejoin(name: string, through: NodeCore, token?: string): Promise<NodeCore> {
+    const { clock, disk } = this.platformOf(name);
+    await rejoinCluster({
+      config: this.configOf(name),
+      token: token ?? (await this.tokenOf(through)),
+      peer: `127.0.0.1:${through.controlPort}`,
+      clock,
+      disk,
+      hash: await xxhash(),
+      network: new HostPeerNetwork(),
     });
     return this.open(name);
   }

@@ -55,6 +55,7 @@ const help = `usage: scratchbird COMMAND [OPTIONS]
   init       create a cluster and exit
   token      print a one-time token for a new node
   join       make a new node, join a cluster with a token, and serve
+  rejoin     give a node a certificate again whose own nobody takes any more, with a token, and serve
   sql        run SQL statements
   verify     check every page, index and log of a data folder, offline
   audit      export a node's audit chain, or verify an export
@@ -74,6 +75,7 @@ const commands: Readonly<Record<string, (args: readonly string[]) => Promise<num
   init,
   token,
   join,
+  rejoin,
   sql,
   verify,
   audit,
@@ -396,6 +398,29 @@ async function join(args: readonly string[]): Promise<number> {
     freePort: (wanted, insisted) => freePort(config.host, wanted, insisted),
   });
   // What the folder remembers now is as good as given: ports, name.
+  return startOne(loadConfig(sources(rest)));
+}
+
+async function rejoin(args: readonly string[]): Promise<number> {
+  const { values, rest } = takeOptions(args, ["token", "peer"]);
+  if (parseFlags(rest).help) {
+    process.stdout.write(
+      `usage: scratchbird rejoin --token T --peer HOST:PORT --data DIR [OPTIONS]\n\nFor a node that was down while the CA was replaced, or until its certificate had ended. --peer is the control port of a\nmember.\n\n${optionHelp(false)}\n`,
+    );
+    return 0;
+  }
+  const config = loadConfig(sources(rest));
+  const { joinTokenVariable } = await import("./supervisor.js");
+  const [text, peer] = [values.get("token") ?? process.env[joinTokenVariable], values.get("peer")];
+  if (text === undefined || peer === undefined)
+    throw new DbError("configFileError", "scratchbird rejoin needs --token and --peer", {
+      hint: "Make a token with: scratchbird token, or SELECT create_join_token().",
+    });
+  const { rejoinCluster } = await import("./join.js");
+  const { default: xxhash } = await import("xxhash-wasm");
+  const { clock, disk } = platformOf(config);
+  const network = new HostPeerNetwork();
+  await rejoinCluster({ config, token: text, peer, clock, disk, hash: await xxhash(), network });
   return startOne(loadConfig(sources(rest)));
 }
 

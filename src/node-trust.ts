@@ -39,6 +39,7 @@ import {
   type RevocationReason,
   readFormerMaterial,
   readNodeMaterials,
+  readReturned,
   readShare,
   revocationList,
   revocationReasons,
@@ -46,6 +47,7 @@ import {
   splitKey,
   storeNextMaterial,
   storeNodeMaterial,
+  storeReturned,
   type TrustedCa,
   verifyAuthoritySignature,
   verifySignature,
@@ -114,6 +116,7 @@ export function hostTrust(options: HostTrustOptions): NodeTrust {
   let current = first;
   checkOwn(current, clusterUuid, nodeUuid);
   let former = readFormerMaterial(disk);
+  let returned = readReturned(disk);
   let signer = signerOf(current);
   const use = (material: NodeMaterial): void => {
     current = material;
@@ -121,6 +124,10 @@ export function hostTrust(options: HostTrustOptions): NodeTrust {
   };
   const follow = (cluster: ClusterState): void => {
     const wanted = cluster.members.get(nodeUuid)?.certFingerprint;
+    if (wanted === current.certFingerprint && returned !== undefined) {
+      returned = undefined;
+      if (writes) storeReturned(disk, undefined);
+    }
     if (wanted === undefined || wanted === current.certFingerprint) return;
     let next = materials.find((one) => one.certFingerprint === wanted);
     // The other half has written it meanwhile.
@@ -179,8 +186,10 @@ export function hostTrust(options: HostTrustOptions): NodeTrust {
     credentials: (cluster, { leaving, told }) => {
       follow(cluster);
       const { own, authorityPem } = current;
-      // Of one that its log does not name yet, what it was told when it joined is newer than that log.
-      const isNew = !cluster.members.has(nodeUuid);
+      // Of one that its log does not name yet, or not by this certificate, what it was told when it joined, or came back, is newer.
+      const known = cluster.members.get(nodeUuid);
+      const isAhead = known !== undefined && told.size > 0 && returned === current.certFingerprint;
+      const isNew = known === undefined || isAhead;
       const pinned = cluster.pinnedAuthorities.flatMap(trustedAuthority);
       const authorities = [...cluster.authorities.flatMap(trustedAuthority), ...pinned];
       const issuer = isNew ? untried(authorityPem) : undefined;

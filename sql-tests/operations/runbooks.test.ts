@@ -251,6 +251,18 @@ describe.skipIf(!isBuilt)("docs/operations", () => {
     90_000,
   );
   it.skipIf(!all)(
+    "left-behind.md",
+    async () => {
+      const desk = await deskWithCluster();
+      await desk.run(
+        `scratchbird sql postgres://admin:secret@127.0.0.1:5433/scratchbird -c "ALTER CLUSTER SET membership.failure_timeout = '5s'"`,
+      );
+      kill(desk, "node-3");
+      await execute(desk, "left-behind.md");
+    },
+    120_000,
+  );
+  it.skipIf(!all)(
     "ca-compromised.md",
     async () => execute(await deskWithCluster(), "ca-compromised.md"),
     90_000,

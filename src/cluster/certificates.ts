@@ -331,6 +331,17 @@ export function consentDigest(clusterUuid: string, node: string, certificatePem:
   return Buffer.from(hashOf(JSON.stringify(["new certificate", clusterUuid, node, certificatePem])), "hex");
 }
 
+/** What a node that was left behind signs with the key that it is known by, to be given a certificate for a request. */
+export function returnDigest(
+  clusterUuid: string,
+  node: string,
+  token: string,
+  requestPem: string,
+): Uint8Array {
+  const text = JSON.stringify(["certificate again", clusterUuid, node, token, requestPem]);
+  return Buffer.from(hashOf(text), "hex");
+}
+
 /** What a member's new certificate makes of its record; or why it is not taken. */
 export function recertified(
   trust: CaTrust,
@@ -353,8 +364,10 @@ export function recertified(
     return refuse("SIGNATURE_INVALID", "the node has not signed for it with the key that it is known by");
   // Whom an administrator has cut off does not help itself to another one.
   const standing = issuerOf(trust, member.certificate?.issuer);
-  if (standing !== undefined && listOf(standing, pki)?.revoked.has(member.certificate!.serial) === true)
-    return refuse("REVOKED", `the certificate before, ${member.certificate!.serial}, is revoked`);
+  const isTakenBack =
+    standing !== undefined && listOf(standing, pki)?.revoked.has(member.certificate!.serial) === true;
+  if (member.isTakenBack === true || isTakenBack)
+    return refuse("REVOKED", `the certificate before, ${member.certificate?.serial}, is revoked`);
   if (read.node !== member.uuid) return refuse("WRONG_NODE", `it is a certificate of node ${read.node}`);
   if (listOf(primary, pki)?.revoked.has(read.serial) === true)
     return refuse("REVOKED", `certificate ${read.serial} is revoked`);

@@ -1476,8 +1476,28 @@ function withCertificate(
   if ("condition" in member) return member;
   const next = recertified(core.trust, pki, clusterUuid, member, change, isKeyKnown);
   if ("condition" in next) return next;
+  const tokens = withoutToken(core, change.token, at);
+  if ("condition" in tokens) return tokens;
   const certificates = withNodeCertificate(core.certificates, next, at, by);
-  return withParts({ ...replaced(core, next), certificates }, ["capabilityMatrix"]);
+  return withParts({ ...replaced(core, next), ...tokens, certificates }, ["capabilityMatrix"]);
+}
+
+/** A token is good once (MEM-33). Undefined: none is asked for. */
+function withoutToken(
+  { tokens }: Core,
+  token: string | undefined,
+  at: number,
+  roles?: number,
+): Pick<Core, "tokens"> | ErrorRecord {
+  if (token === undefined) return { tokens };
+  const known = tokens.get(token);
+  if (known === undefined || known.expiresAt <= at)
+    return fail("invalidAuthorizationSpecification", "the join token is not known, was used, or has expired");
+  if (roles !== undefined && known.roles !== roles)
+    return fail("invalidAuthorizationSpecification", "the join token is for other roles");
+  const rest = new Map(tokens);
+  rest.delete(token);
+  return { tokens: rest };
 }
 
 /** Rotations that are over and still shown. */
@@ -1528,10 +1548,16 @@ function withNewCa(
       next = moved;
     }
   }
-  const { trust, former } = cutOver(next.trust, next.former, at);
   // Certificates of the older CA are believed by nobody any more.
   const members = new Map<string, Member>();
-  for (const [uuid, { former: _, ...member }] of next.members) members.set(uuid, member);
+  for (const [uuid, { former: _, ...member }] of next.members) {
+    // Its list goes with it.
+    const issuer = issuerOf(next.trust, member.certificate?.issuer);
+    const isGoing = issuer !== undefined && issuer.fingerprint !== rotation.to;
+    const isTakenBack = isGoing && listOf(issuer, base.pki)?.revoked.has(member.certificate!.serial) === true;
+    members.set(uuid, isTakenBack ? { ...member, isTakenBack } : member);
+  }
+  const { trust, former } = cutOver(next.trust, next.former, at);
   const outcome = rotation.emergency === true ? "EMERGENCY" : "DONE";
   return withParts(withPast({ ...next, trust, former, members }, rotation, outcome, at), [
     "caPolicy",
@@ -1654,27 +1680,15 @@ function withNewMember(
       "UNTRUSTED_CA: it would be left behind.",
       "Ask for another one: join again.",
     );
-  let { tokens } = core;
-  if (token !== undefined) {
-    const known = tokens.get(token);
-    if (known === undefined || known.expiresAt <= at)
-      return fail(
-        "invalidAuthorizationSpecification",
-        "the join token is not known, was used, or has expired",
-      );
-    if (known.roles !== member.roles)
-      return fail("invalidAuthorizationSpecification", "the join token is for other roles");
-    const rest = new Map(tokens);
-    rest.delete(token);
-    tokens = rest;
-  }
+  const tokens = withoutToken(core, token, at, member.roles);
+  if ("condition" in tokens) return tokens;
   const needed = minVersion(core);
   if (member.version < needed) return tooOld(member.name, member.version, needed);
   const record = memberOf(member, core.nextRaftId, at, by);
   return withParts(
     {
       ...core,
-      tokens,
+      ...tokens,
       members: new Map(core.members).set(member.uuid, record),
       certificates: withNodeCertificate(core.certificates, record, at, by),
       nextRaftId: core.nextRaftId + 1,

@@ -221,7 +221,7 @@ function base64(bytes: number | undefined, max: number): Check {
   };
 }
 export const publicKey = base64(32, 44);
-const signature = base64(64, 88);
+export const signature = base64(64, 88);
 /** Larger than any epoch may be; how large that is the epoch's own check says. */
 const content = base64(undefined, 200_000_000);
 
@@ -327,7 +327,7 @@ const change = union<ClusterChange, "kind">("kind", {
     content,
     from: bundleSource,
   },
-  recertify: { node: uuid, certificatePem: pem, consent: signature },
+  recertify: { node: uuid, certificatePem: pem, consent: signature, token: optional(uuid) },
   revoke: { authority: hash, serials: list(serial, 10_000), crlPem },
   beginOverlap: { id: uuid, certificatePem: pem, crlPem, windowMs, automatic: flag },
   cutOver: { id: uuid, leaving: optional(list(uuid, 1000)) },
@@ -719,6 +719,7 @@ const savedCluster = fields<SavedCluster>({
           certificate: optional(certificateFacts),
         }),
       ),
+      isTakenBack: optional(flag),
       raftId: whole(1, Number.MAX_SAFE_INTEGER),
       state: oneOf(...memberStates),
       joinedAt: time,

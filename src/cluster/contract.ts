@@ -130,6 +130,8 @@ export type ClusterChange =
       readonly certificatePem: string;
       /** By the key that the node is known by: nobody else can put a certificate in its place. Over `consentDigest`. */
       readonly consent: string;
+      /** Of a node that was left behind, and is let in by nobody without: it is used up. */
+      readonly token?: string | undefined;
     }
   /** A newer list of what a CA has revoked, signed by it: `serials` are new on it. */
   | {

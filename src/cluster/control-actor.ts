@@ -29,9 +29,15 @@ import {
   type RaftStorage,
 } from "../raft/index.js";
 import { CertificateKeeper } from "./certificate-keeper.js";
-import type { CaService, CertificateStore } from "./certificates.js";
+import {
+  type CaService,
+  type CertificateStore,
+  consentDigest,
+  primaryOf,
+  returnDigest,
+} from "./certificates.js";
 import type { FromControl, LogEntry, ToControl } from "./channel.js";
-import { errorOf, recordOf } from "./cluster-state.js";
+import { type ClusterState, errorOf, recordOf } from "./cluster-state.js";
 import { epochEntryProblem } from "./commands.js";
 import type {
   Attestation,
@@ -56,6 +62,8 @@ import {
   caKeysShownMax,
   type Hello,
   type JoinAnswer,
+  type JoinRequest,
+  type Return,
   readMessage,
   type Status,
 } from "./control-messages.js";
@@ -156,6 +164,8 @@ export interface ControlActorOptions {
   readonly store?: CertificateStore | undefined;
   readonly joinFacts?: unknown;
   /** Members or trust have changed. */
+  /** This node shows what the state names from here on; of hosts whose certificates are exchanged. */
+  readonly follow?: ((cluster: ClusterState) => void) | undefined;
   readonly onTrust: (
     state: ControlState,
     leaving: ReadonlyMap<string, number>,
@@ -655,7 +665,8 @@ export class ControlActor {
       peers.set(member.uuid, this.#addressOf(member.uuid, member.addresses.control));
     }
     if (this.#endIfRemoved()) return;
-    const own = cluster.members.get(self.uuid);
+    this.#options.follow?.(cluster);
+    const own = this.#isAhead() ? undefined : cluster.members.get(self.uuid);
     const needed = cluster.latest?.epoch.minNodeVersion ?? 0;
     if (self.version < needed && this.#opened) {
       this.#fault(
@@ -668,7 +679,8 @@ export class ControlActor {
     }
     const now = this.#options.clock.monotonic();
     // Where a newcomer's log does not name it yet, what it was told is newer than that log.
-    const spokenTo = own === undefined && this.#told.size > 0 ? new Map<string, string>() : peers;
+    const isNew = !cluster.members.has(self.uuid);
+    const spokenTo = isNew && this.#told.size > 0 ? new Map<string, string>() : peers;
     for (const { uuid, address, raftId } of this.#told.values()) {
       if (own !== undefined && cluster.members.has(uuid)) this.#told.delete(uuid);
       else {
@@ -682,6 +694,13 @@ export class ControlActor {
     for (const uuid of this.#peers.keys()) if (!spokenTo.has(uuid)) this.#peers.delete(uuid);
     if (own?.state !== "REMOVED")
       this.#trusted = { members: cluster.members, authorities: cluster.authorities, version: needed };
+  }
+
+  /** The log that this node has does not name the certificate that it has joined, or come back, with. */
+  #isAhead(): boolean {
+    const { self, signer } = this.#options;
+    const own = this.state.cluster.members.get(self.uuid);
+    return own === undefined || (this.#told.size > 0 && own.certFingerprint !== signer.certFingerprint);
   }
 
   /** The same map while nothing has changed: credentials hang on it. */
@@ -710,7 +729,7 @@ export class ControlActor {
     if (voucher === undefined ? !this.#told.has(by) : !isFollowing(voucher)) return;
     let isNews = false;
     for (const one of members) {
-      if (one.uuid === self.uuid || (known.has(one.uuid) && known.has(self.uuid))) continue;
+      if (one.uuid === self.uuid || (known.has(one.uuid) && !this.#isAhead())) continue;
       const before = this.#told.get(one.uuid);
       if (before === undefined ? this.#told.size >= toldMax : !isSamePeer(before, one)) continue;
       if (before?.address === one.address) continue;
@@ -789,6 +808,18 @@ export class ControlActor {
       }),
     );
   }
+
+  /** It may be that log of one of both that is behind, and passes by itself: it is said once. */
+  peerDistrusts(node: string): void {
+    const { log } = this.#options;
+    if (this.#over || this.#distrustSaid || this.#admitted.size > 0) return;
+    this.#distrustSaid = true;
+    log.warn("this node and a peer do not trust the CAs of each other's certificates, or its own has ended", {
+      peer: node,
+      hint: "If that goes on, the CA was replaced while this node was down: stop it, and give it a certificate with scratchbird rejoin.",
+    });
+  }
+  #distrustSaid = false;
 
   /** That it was removed, or has an old folder. One faulty peer ends nobody; whom it is true of, all others refuse as well. */
   #refusedBy(node: string, error: DbError): void {
@@ -2062,6 +2093,7 @@ export class ControlActor {
         { hint: "Make a new one: SELECT create_join_token()." },
       );
     }
+    if (asked.again !== undefined) return json(await this.#takeBack(asked, asked.again, token));
     if (cluster.members.has(asked.uuid))
       throw new DbError("duplicateObject", `there is a node ${asked.uuid} already`, {
         hint: "Join with a new data folder.",
@@ -2083,18 +2115,74 @@ export class ControlActor {
       version: asked.version,
     };
     await this.#makeChange({ kind: "addMember", member, token: token.id }, token.by);
-    const record = cluster.members.get(asked.uuid);
+    return json(this.#joined(asked.uuid, certificatePem, authorityPem));
+  }
+  #joined(node: string, certificatePem: string, authorityPem: string): JoinAnswer {
+    const { cluster } = this.state;
+    const record = cluster.members.get(node);
     if (record === undefined) throw new DbError("cannotConnectNow", "the member is not applied here yet");
-    const answer: JoinAnswer = {
+    return {
       certificatePem,
       authorityPem,
       clusterUuid: cluster.clusterUuid,
       clusterName: cluster.clusterName,
       raftId: record.raftId,
       facts: this.#options.joinFacts,
-      peers: peersIn(cluster, asked.uuid),
+      peers: peersIn(cluster, node),
     };
-    return json(answer);
+  }
+
+  /**
+   * A member whose certificate nobody takes any more: an administrator's token and the key that the node is known by, both, get it
+   * another one. First it is given one, then it has signed for it.
+   */
+  async #takeBack(asked: JoinRequest, { proofs, given }: Return, token: JoinToken): Promise<JoinAnswer> {
+    const { self, pki, log } = this.#options;
+    const { cluster } = this.state;
+    const { uuid, requestPem } = asked;
+    const member = cluster.members.get(uuid);
+    if (member === undefined || member.state === "REMOVED")
+      throw new DbError(
+        "objectNotInPrerequisiteState",
+        member === undefined
+          ? `there is no node ${uuid} in this cluster`
+          : `node ${member.name} was removed from the cluster`,
+        { detail: member === undefined ? "NOT_A_MEMBER" : "REMOVED", hint: "Join with a new data folder." },
+      );
+    const key = Buffer.from(member.publicKey, "base64");
+    const signedBy = (digest: Uint8Array, signatures: readonly string[]): string | undefined =>
+      signatures.find((one) => pki.verify(key, digest, one));
+    if (signedBy(returnDigest(cluster.clusterUuid, uuid, token.id, requestPem), proofs) === undefined) {
+      log.warn("a node got no certificate: it has not the key that it is known by", { member: member.name });
+      throw new DbError(
+        "invalidAuthorizationSpecification",
+        `this folder does not hold the key by which node ${member.name} is known`,
+        {
+          detail: "SIGNATURE_INVALID: nothing was changed.",
+          hint: "Remove the node from the cluster, and join with a new data folder.",
+        },
+      );
+    }
+    if (given === undefined) {
+      const issued = await this.#keeper.do(
+        { kind: "issue", requestPem, to: "node", name: uuid, by: token.by },
+        self.uuid,
+      );
+      if (!(issued.certificatePem && issued.authorityPem))
+        throw new DbError("protocolViolation", "the answer to a request for a certificate holds none");
+      return this.#joined(uuid, issued.certificatePem, issued.authorityPem);
+    }
+    const { certificatePem, consents } = given;
+    const consent =
+      signedBy(consentDigest(cluster.clusterUuid, uuid, certificatePem), consents) ?? consents[0];
+    if (consent === undefined)
+      throw new DbError("protocolViolation", "nobody has signed for the certificate");
+    await this.#makeChange(
+      { kind: "recertify", node: uuid, certificatePem, consent, token: token.id },
+      token.by,
+    );
+    log.warn("a node that was left behind has a certificate again", { member: member.name, by: token.by });
+    return this.#joined(uuid, certificatePem, primaryOf(cluster)!.certificatePem);
   }
 
   // --- what it looks like ------------------------------------------------------------------------------------------

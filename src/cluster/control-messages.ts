@@ -28,6 +28,7 @@ import {
   optional,
   pem,
   serial,
+  signature,
   tagged,
   text,
   tuple,
@@ -165,6 +166,13 @@ export interface JoinRequest {
   readonly addresses: Member["addresses"];
   readonly hostLabel: string;
   readonly version: number;
+  /** Of a member that was left behind: it asks for a certificate, and then, with the one that it was given, to be known by it. */
+  readonly again?: Return | undefined;
+}
+export interface Return {
+  /** Over `returnDigest`, by each key that it has: it cannot know which of them the cluster knows it by. Base64. */
+  readonly proofs: readonly string[];
+  readonly given?: { readonly certificatePem: string; readonly consents: readonly string[] } | undefined;
 }
 export interface JoinAnswer {
   readonly certificatePem: string;
@@ -189,6 +197,8 @@ export const caKeysShownMax = 16;
 /** Names of earlier starts that a node shows; `identity.ts` keeps 4096. */
 const earlierMax = 10_000;
 const membersMax = 1000;
+/** Keys that a folder holds: the one in use, and what tries that were broken off have left. */
+export const returnKeysMax = 8;
 const requestChars = 20_000;
 
 function milliseconds(max: number): Check {
@@ -306,6 +316,12 @@ const checks: { readonly [Name in keyof Messages]: Check } = {
     addresses,
     hostLabel: text(300),
     version,
+    again: optional(
+      atLeast({
+        proofs: list(signature, returnKeysMax),
+        given: optional(atLeast({ certificatePem: pem, consents: list(signature, returnKeysMax) })),
+      } satisfies ChecksOf<Return>),
+    ),
   } satisfies ChecksOf<JoinRequest>),
   "answer to a join request": atLeast({
     certificatePem: pem,

@@ -245,7 +245,8 @@ export class ControlState {
     if (problem !== undefined) return errorOf(problem);
     const { origin, change } = value as { readonly origin: Origin; readonly change: ClusterChange };
     // A certificate comes into use where its key is, and nowhere else.
-    const isOthers = change.kind === "recertify" && change.node !== node;
+    // But for one that nobody else lets in: its own signature and the token speak for it.
+    const isOthers = change.kind === "recertify" && change.node !== node && change.token === undefined;
     return this.#foreign(node, isOthers ? undefined : origin);
   }
   #foreign(node: string, origin: Origin | undefined): DbError | undefined {

@@ -43,6 +43,7 @@ export {
   certificateKey,
   certificateKinds,
   certificatesOf,
+  consentDigest,
   crlValidMs,
   type FreshCertificate,
   fingerprintOfPem,
@@ -51,6 +52,7 @@ export {
   overlapEnd,
   overlapMaxMs,
   primaryOf,
+  returnDigest,
   serverNamesOf,
 } from "./certificates.js";
 export type { ControlChannel, FromControl, ToControl } from "./channel.js";
@@ -70,7 +72,9 @@ export {
   type AuthorityRequest,
   type JoinAnswer,
   type JoinRequest,
+  type Return,
   readMessage,
+  returnKeysMax,
 } from "./control-messages.js";
 export { ControlState } from "./control-state.js";
 export { brokenLink, convergence, epochStates, packVersion, versionText } from "./epochs.js";

@@ -45,6 +45,8 @@ export interface Member {
   readonly certificate?: CertificateFacts | undefined;
   /** The one before: believed until the next, so that connections made with it live on. */
   readonly former?: Pick<Member, "certFingerprint" | "publicKey" | "certificate"> | undefined;
+  /** Its certificate was revoked by a CA that is gone: it does not help itself to another one. */
+  readonly isTakenBack?: boolean | undefined;
   readonly addresses: { readonly control: string; readonly rpc: string; readonly pg: string };
   readonly hostLabel: string;
   readonly roles: number;

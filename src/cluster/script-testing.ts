@@ -12,7 +12,7 @@
  *     batch: CHANGE; CHANGE                   in one entry
  *     attest b [at 3] [seeing a,c] [badly]    `badly`: the signature is another's
  *     effective 3, boot b 2 NONCE [version 1.0.0], token t until 100 [roles ...], administrator x KEY or none
- *     recertify b [of CA 2] [serial s]        a node's new certificate; from then on it signs with that key. [for c]: another's; [signed c]: by another
+ *     recertify b [of CA 2] [serial s]        a node's new certificate; from then on it signs with that key. [for c]: another's; [signed c]: by another; [with TOKEN]
  *     overlap 2 [window 5000], cut over [leaving b,c], cancel overlap, extend overlap until 100
  *     emergency 1 for 2 [leaving b,c or none]     CA 1 is revoked, CA 2 takes its place; `leaving`: immediately
  *     revoke 1 b s [number 3] [updated 7]     on the list of CA 1: the certificate of node b, and the serial s; [only]: nothing else
@@ -376,6 +376,7 @@ export class ControlScript {
           consent: this.#author
             .signer(after("signed") ?? words[1]!)
             .sign(consentDigest(clusterUuid, uuidOf(words[1]!), pemOf(textOfRecertified(words)))),
+          ...(after("with") && { token: tokenId(after("with")!) }),
         };
       case "overlap": {
         const list = { number: 1, thisUpdate: at, nextUpdate: at + 1000, revoked: new Map() };

@@ -24,11 +24,13 @@ const quickDialMs = 5;
 
 /** Of a dial: the other side has proved who it is before it says so. */
 const removedDetail = "UNREACHABLE: it refuses this node: REMOVED";
+/** One side knows a CA that the other does not, or this node's certificate has ended. */
+const distrustedDetail = /^UNREACHABLE( UNTRUSTED_CA: |: it refuses this node: (UNTRUSTED_CA|EXPIRED)$)/;
 
 export interface PeerEvent {
   readonly node: string;
   /** dead: its host answers that nobody listens at its address. removed: it says that this node is no member any more. */
-  readonly kind: "connected" | "disconnected" | "dead" | "removed";
+  readonly kind: "connected" | "disconnected" | "dead" | "removed" | "distrusted";
 }
 
 export interface OutgoingOptions {
@@ -161,6 +163,7 @@ export class Outgoing {
       onEvent({ node: this.node, kind: "dead" });
     }
     if (detail === removedDetail) onEvent({ node: this.node, kind: "removed" });
+    if (distrustedDetail.test(detail)) onEvent({ node: this.node, kind: "distrusted" });
   }
 
   #backOff(): void {

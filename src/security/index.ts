@@ -72,9 +72,11 @@ export {
   readFormerMaterial,
   readNodeMaterial,
   readNodeMaterials,
+  readReturned,
   signerOf,
   storeNextMaterial,
   storeNodeMaterial,
+  storeReturned,
   verifyAuthoritySignature,
   verifySignature,
 } from "./node-material.js";

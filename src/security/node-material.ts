@@ -5,6 +5,7 @@
  *     node.crt node.key ca.crt        the certificate in use
  *     next-<16 digits>.pem            one that was issued and is not in use yet: key, certificate, CA in one file
  *     former.pem                      the one before it, for peers whose logs are behind
+ *     returned                        fingerprint of the one that the node has come back with; until its log names it
  *     ca.key                          of a CA founded by versions that kept its key in the clear (`ca-store.ts` takes it in)
  *
  * A new certificate comes into use when the consensus log says that it is the node's. It lies whole in one file until then, and
@@ -23,6 +24,7 @@ const paths = {
   authorityCertificate: "tls/ca.crt",
 } as const;
 const formerPath = "tls/former.pem";
+const returnedPath = "tls/returned";
 const nextPattern = /^next-[0-9a-f]{16}\.pem$/;
 
 export interface NodeMaterial {
@@ -69,6 +71,16 @@ export function promoteMaterial(
   for (const name of [...present.filter((one) => one !== kept), ...present.filter((one) => one === kept)])
     disk.removeSync(`tls/${name}`);
   disk.syncFolderSync("tls");
+}
+
+/** Undefined from when the node's log names it. */
+export function storeReturned(disk: Disk, certFingerprint: string | undefined): void {
+  if (certFingerprint !== undefined) disk.writeFileSync(returnedPath, Buffer.from(certFingerprint), 0o644);
+  else if (disk.existsSync(returnedPath)) disk.removeSync(returnedPath);
+  disk.syncFolderSync("tls");
+}
+export function readReturned(disk: Disk): string | undefined {
+  return disk.existsSync(returnedPath) ? textOf(disk, returnedPath) : undefined;
 }
 
 /**

@@ -158,7 +158,7 @@ export class Clients {
         return this.ask(process, "rotate", () => plane.authority({ kind: "rotate", windowMs, by: "admin" }));
       }
       case "emergency":
-        return random.below(6) > 0 ? this.setting(process) : this.#emergency(process, plane);
+        return random.below(3) > 0 ? this.setting(process) : this.#emergency(process, plane);
       case "cutover": {
         const { latest } = plane.cluster;
         if (latest?.state !== "CONVERGING") return this.setting(process);
