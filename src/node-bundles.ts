@@ -13,9 +13,9 @@ import type { BundleSource } from "./pgwire/index.js";
 import type { Clock } from "./platform/index.js";
 import type { Audit } from "./session/index.js";
 
-export const bundleSweepMs = 300_000;
-/** Not the newest bundle for so long: the cluster is degraded (SEC-26). */
-export const bundleLateMs = 60_000;
+const bundleSweepMs = 300_000;
+/** Not the newest bundle for so long is late (SEC-26). */
+const bundleLateMs = 60_000;
 
 export class NodeBundles implements BundleSource {
   /** Statements and answers refused since the node started. */
@@ -49,6 +49,8 @@ export class NodeBundles implements BundleSource {
     const now = this.stamp();
     if (now.version === this.#last.version && now.hash === this.#last.hash) return;
     this.#last = now;
+    // Compared with what is no more.
+    this.differing.clear();
     for (const changed of [...this.#changed]) changed();
   }
 
@@ -67,6 +69,14 @@ export class NodeBundles implements BundleSource {
     );
   }
 
+  /** These are the members that are asked; of others nothing is known any more. */
+  asking(members: ReadonlySet<string>): void {
+    for (const node of [...this.differing.keys()]) if (!members.has(node)) this.differing.delete(node);
+  }
+  /** How long until they are asked again: soon, where one differs. */
+  get askAgainMs(): number {
+    return this.differing.size > 0 ? bundleLateMs : bundleSweepMs;
+  }
   /** A member has been asked; undefined: it could not be. */
   asked(peer: string, theirs: BundleStamp | undefined): void {
     const own = this.stamp();

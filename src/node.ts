@@ -77,7 +77,7 @@ import {
   type SchemaDesc,
   sysSchemaId,
 } from "./model/schema.js";
-import { bundleSweepMs, NodeBundles } from "./node-bundles.js";
+import { NodeBundles } from "./node-bundles.js";
 import type { OpenNode, RunningNode, VerifyFinding, VerifyNode } from "./node-contract.js";
 import { clientTrustOf, type FoundedTrust, foundTrust, hostPki, hostTrust } from "./node-trust.js";
 import { type Log, LoopDelay } from "./observe/index.js";
@@ -985,14 +985,25 @@ class RpcPort {
   /** SEC-28: asks all others which security bundle they hold, again and again. */
   sweepBundles(): { cancel(): void } {
     const { clock, log } = this.core;
-    const look = (): void => {
-      void this.askBundles().catch((error: unknown) =>
-        log.error("security bundles could not be asked", { error }),
-      );
-      timer = clock.after(bundleSweepMs, look);
+    const { bundles } = this.core;
+    let timer = clock.after(bundles.askAgainMs, look);
+    let stopped = false;
+    function again(): void {
+      if (!stopped) timer = clock.after(bundles.askAgainMs, look);
+    }
+    const ask = (): Promise<void> => this.askBundles();
+    function look(): void {
+      ask().then(again, (error: unknown) => {
+        log.error("security bundles could not be asked", { error });
+        again();
+      });
+    }
+    return {
+      cancel: () => {
+        stopped = true;
+        timer.cancel();
+      },
     };
-    let timer = clock.after(bundleSweepMs, look);
-    return { cancel: () => timer.cancel() };
   }
 
   async askBundles(): Promise<void> {
@@ -1000,6 +1011,7 @@ class RpcPort {
     const others = [...control.view.members.values()].filter(
       (one) => one.state === "ENABLED" && one.uuid !== identity.nodeId,
     );
+    bundles.asking(new Set(others.map((one) => one.uuid)));
     await Promise.all(
       others.map(async (member) => {
         let text: string;

@@ -166,6 +166,26 @@ export const alertRules: readonly AlertRule[] = [
     summary: "Nodes have different security bundles of the same number.",
   },
   {
+    name: "SecurityBundleMismatch",
+    severity: "CRITICAL",
+    metric: "security_bundle_mismatches_total",
+    above: 0,
+    growthMs: 5 * minute,
+    forMs: 0,
+    clearForMs: minute,
+    summary: "Statements between nodes were refused because their security bundles differ.",
+  },
+  {
+    // SEC-26; who differs is asked again every minute.
+    name: "SecurityBundleLate",
+    severity: "WARNING",
+    metric: "security_bundle_other_versions",
+    above: 0,
+    forMs: 1.5 * minute,
+    clearForMs: 0,
+    summary: "A member has held a security bundle of another number for more than a minute.",
+  },
+  {
     name: "NodeFailure",
     severity: "CRITICAL",
     metric: "cluster_members_by_state",

@@ -9,7 +9,7 @@
  *
  * Invariant: while the two differ no message of the client runs anything.
  */
-import type { DbError } from "../base/errors.js";
+import { DbError } from "../base/errors.js";
 import type { BundleStamp } from "../cluster/contract.js";
 import type { Clock, Timer } from "../platform/index.js";
 import type { BodyReader } from "./input.js";
@@ -41,6 +41,7 @@ export class GuestGate {
   #agreed: BundleStamp | undefined;
   #refusal: Refusal | undefined;
   #timer: Timer | undefined;
+  #isClosed = false;
   readonly #unwatch: () => void;
 
   /** `changed`: it may be open now. */
@@ -66,8 +67,9 @@ export class GuestGate {
     this.changed();
   }
 
-  /** False: messages wait, and `changed` is called when they need no longer. */
+  /** Asked with a message that runs something at hand. False: it waits, and `changed` is called when it need no longer. */
   isOpen(): boolean {
+    if (this.#isClosed) return false;
     const own = this.source.stamp();
     if (own === this.#agreed) return true;
     const theirs = this.#theirs;
@@ -102,6 +104,7 @@ export class GuestGate {
   }
 
   close(): void {
+    this.#isClosed = true;
     this.#unwatch();
     this.#settle(undefined);
   }
@@ -125,9 +128,19 @@ export function bundleMessage({ version, hash }: BundleStamp): Buffer {
 export function isSameBundle(a: BundleStamp, b: BundleStamp): boolean {
   return a.hash === b.hash && a.version === b.version;
 }
-/** Undefined: it is none. */
+/** Of a message's body: a number, a hash, and a zero byte behind each. */
+export const bundleBytesMax = 16 + 1 + 64 + 1;
+
+/** A whole body; undefined: it is none. */
 export function readBundle(body: BodyReader): BundleStamp | undefined {
-  return bundleStamp({ version: Number(body.cstring()), hash: body.cstring() });
+  try {
+    const stamp = { version: Number(body.cstring()), hash: body.cstring() };
+    body.done();
+    return bundleStamp(stamp);
+  } catch (error) {
+    if (error instanceof DbError) return undefined;
+    throw error;
+  }
 }
 export function bundleStamp(value: unknown): BundleStamp | undefined {
   const { version, hash } = (

@@ -185,6 +185,8 @@ export class PgConnection {
   #isGuest = false;
   #guestGate: GuestGate | undefined;
   #bundleTold: BundleStamp | undefined;
+  /** The message found waits for the gate. */
+  #isGated = false;
   #isSilent = false;
   /** What the other node knows of the session's state; null: nothing yet. */
   #stateTold: Settings | undefined | null = null;
@@ -289,7 +291,7 @@ export class PgConnection {
 
   #limitInput(): void {
     const { inputBytesMax } = this.server.limits;
-    if (!this.#paused && (this.#busy || !this.#mayGoOn()) && this.#input.waitingBytes > inputBytesMax) {
+    if (!this.#paused && (this.#busy || this.#isGated) && this.#input.waitingBytes > inputBytesMax) {
       this.#paused = true;
       this.connection.pause();
     } else if (this.#paused && this.#input.waitingBytes <= inputBytesMax) {
@@ -298,9 +300,20 @@ export class PgConnection {
     }
   }
 
-  /** False: a client of another node waits until both hold the same security bundle. */
-  #mayGoOn(): boolean {
-    return this.#guestGate === undefined || this.#guestGate.isOpen();
+  /** A client of another node waits with a message that runs something until both hold the same security bundle. */
+  #nextMessage(): boolean {
+    const gate = this.#guestGate;
+    const input = this.#input;
+    if (gate === undefined) return input.next();
+    if (this.#isGated) {
+      this.#isGated = !gate.isOpen();
+      return !this.#isGated;
+    }
+    if (!input.next()) return false;
+    if (!runsSomething.has(input.tag) || gate.isOpen()) return true;
+    this.#isGated = true;
+    input.hold();
+    return false;
   }
 
   /** Handles messages until one has to wait, none is whole, or the slice is over. */
@@ -310,7 +323,7 @@ export class PgConnection {
     let handled = 0;
     let sliceEnd = 0;
     try {
-      while (!this.#busy && this.#phase !== "closed" && this.#mayGoOn() && this.#input.next()) {
+      while (!this.#busy && this.#phase !== "closed" && this.#nextMessage()) {
         this.#handle();
         if (this.#terminating !== undefined && !this.#busy) throw this.#terminating;
         if (this.output.isSlow && !this.#busy) this.#waitForReader();

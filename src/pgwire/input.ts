@@ -79,6 +79,13 @@ export class Input {
     return this.#current.length - this.#at + this.#queuedBytes;
   }
 
+  /** The message found is to be looked at later: its piece may have been given back by then. */
+  hold(): void {
+    this.buffer = Buffer.from(this.buffer.subarray(this.start, this.end));
+    this.end -= this.start;
+    this.start = 0;
+  }
+
   /** Nothing is under way: what comes next begins a message. */
   get isBetweenMessages(): boolean {
     return this.bufferedBytes === 0 && this.#passOver === 0;

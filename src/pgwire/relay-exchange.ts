@@ -285,7 +285,7 @@ export class Exchange {
   isConfused = false;
   /** The client has sent what nodes alone say to each other. */
   isForged = false;
-  /** Which security bundle the home node says it holds; taken by who looks at it. */
+  /** Which security bundle the home node has said last that it holds. */
   homeBundle: BundleStamp | undefined;
   readonly #pending: Request[] = [];
   /** What has been sent since the last Query or Sync. */
@@ -343,6 +343,11 @@ export class Exchange {
 
   readonly fromClient: MessageVisitor = {
     begin: (tag) => {
+      // Not one byte of it goes on, however large it says it is.
+      if (tag === relayTag.bundle) {
+        this.isForged = true;
+        return false;
+      }
       this.#texts.begin(tag, this.status !== "I");
       return true;
     },
@@ -360,10 +365,6 @@ export class Exchange {
       }
     },
     end: (tag) => {
-      if (tag === relayTag.bundle) {
-        this.isForged = true;
-        return Fate.withhold;
-      }
       this.#sent(tag);
       return Fate.pass;
     },

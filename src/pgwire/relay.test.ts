@@ -349,6 +349,45 @@ describe("security bundles of both nodes", () => {
       "FATAL 08P01 invalid frontend message type 33",
     ]);
     expect(client.ended).toBe(true);
+    // Nor does a part of one get through, whatever its length says.
+    const { here: other, relay, homeBundles: told, home } = nodes();
+    let size = Number.POSITIVE_INFINITY;
+    relay.pieceBytes = () => size;
+    const { ask: say } = await logIn(other);
+    size = 7;
+    const forged = Buffer.concat([
+      Buffer.from("!\0\0\x9c\x40", "latin1"),
+      Buffer.from(`1\0${"f".repeat(64)}\0x`),
+    ]);
+    expect(await say(forged)).toEqual(["FATAL 08P01 invalid frontend message type 33"]);
+    await settle();
+    expect([told.told, home.connectionCount]).toEqual([[], 0]);
+  });
+
+  it("that no node would tell of end the stream, and nothing else", async () => {
+    for (const bytes of [
+      Buffer.from("!\0\0\x9c\x40x", "latin1"),
+      Buffer.from("!\0\0\0\x06xy"),
+      Buffer.from("!\0\0\0\x04"),
+    ]) {
+      const { here, relay, home } = nodes();
+      const { ask } = await logIn(here);
+      for (const stream of relay.streams) stream.write(bytes);
+      await settle();
+      expect(await ask(query("where"))).toEqual(where("home"));
+      expect(home.connectionCount).toBe(1);
+    }
+  });
+
+  it("matter to who runs something alone: an idle client is not counted", async () => {
+    const { here, homeBundles, homeClock } = nodes();
+    const { ask } = await logIn(here);
+    homeBundles.publish(2);
+    homeClock.advance(10_000);
+    await settle();
+    expect([homeBundles.told, homeClock.timers]).toEqual([[], []]);
+    expect(await ask(flush, serialize.end() as Buffer)).toEqual([]);
+    expect(homeClock.timers).toEqual([]);
   });
 
   it("are told in the middle of a COPY, and watched no longer than a client is there", async () => {

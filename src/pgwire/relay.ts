@@ -44,7 +44,7 @@ import type {
   TlsFacts,
   TransactionStatus,
 } from "../session/contract.js";
-import { type BundleSource, bundleMessage, readBundle } from "./bundle-gate.js";
+import { type BundleSource, bundleBytesMax, bundleMessage, readBundle } from "./bundle-gate.js";
 import { fatal, fatalViolation, violation } from "./errors.js";
 import { BodyReader } from "./input.js";
 import { backendTag, frontendTag, relayTag } from "./messages.js";
@@ -323,7 +323,10 @@ export class RelayedClient {
     this.#greeting = undefined;
     this.#phase = "relaying";
     this.#bundleTold = undefined;
-    this.#unwatchBundle = this.gate.bundles?.watch(() => this.#tellBundle());
+    this.#unwatchBundle = this.gate.bundles?.watch(() => {
+      this.#tellBundle();
+      if (!this.#checkBundle()) this.#streamClosed();
+    });
     this.#tellBundle();
     this.owner.wentHome({ settings, pid, key });
   }
@@ -364,7 +367,6 @@ export class RelayedClient {
     const { relay, bundles } = this.gate;
     const theirs = this.#exchange.homeBundle;
     const own = bundles?.stamp();
-    this.#exchange.homeBundle = undefined;
     if (theirs === undefined || own === undefined) return true;
     if (theirs.version !== own.version || theirs.hash === own.hash) return true;
     bundles!.mismatch(relay.home(), theirs);
@@ -676,11 +678,17 @@ export class StreamConnection implements Connection {
     this.stream.onData((chunk) => this.#cutter.feed(asBuffer(chunk), this.#visitor, handler));
   }
   readonly #visitor: MessageVisitor = {
-    begin: () => true,
+    begin: (tag, bodyBytes) => {
+      // What no node of this version sends: nobody who does is listened to any longer.
+      if (tag !== relayTag.bundle || bodyBytes <= bundleBytesMax) return true;
+      this.stream.destroy();
+      return false;
+    },
     body: (bytes, start, end) => {
       if (this.#cutter.tag !== relayTag.bundle) return;
       const theirs = readBundle(new BodyReader().over(bytes, start, end));
       if (theirs !== undefined) this.onBundle(theirs);
+      else this.stream.destroy();
     },
     end: (tag) => (tag === relayTag.bundle ? Fate.withhold : Fate.pass),
   };

@@ -59,6 +59,7 @@ const troubleEveryMs = 60_000;
 /** Refusals of one kind from one address are told at once, and then counted for so long. */
 const refusalsMs = 60_000;
 const mismatchesMs = 60_000;
+const mismatchPairsMax = 8;
 const refusalKindsMax = 1000;
 /** Of certificates shown from one address and refused for one reason. */
 const refusalVariantsMax = 8;
@@ -83,8 +84,11 @@ export class Audit {
   #queriesVersion = -1;
   #queries = false;
   readonly #refusals: Repeats<AuditPayload>;
-  /** By member: when it was told of last that its security bundle is another, and how often it was met since. */
-  readonly #mismatches = new Map<string, { readonly at: number; count: number }>();
+  /** By member: since when, of which bundles it was told that they differ, and how often it was met without being told. */
+  readonly #mismatches = new Map<
+    string,
+    { readonly at: number; readonly pairs: Set<string>; count: number }
+  >();
   /** Of administrative events, since start. */
   administrative = 0;
 
@@ -243,22 +247,28 @@ export class Audit {
     );
   }
 
-  /** Answers whether it is news: of one member once a minute, with how often it was met since. */
+  /** Answers whether it is news: of one member and pair of bundles once a minute, and of few pairs. */
   bundleMismatch(node: string, own: BundleStamp, theirs: BundleStamp): boolean {
     const now = this.#options.clock.monotonic();
-    const known = this.#mismatches.get(node);
-    if (known !== undefined && now - known.at < mismatchesMs) {
+    const pair = `${own.hash} ${theirs.version} ${theirs.hash}`;
+    let known = this.#mismatches.get(node);
+    const missed = known?.count ?? 0;
+    if (known === undefined || now - known.at >= mismatchesMs) {
+      known = { at: now, pairs: new Set(), count: 0 };
+      this.#mismatches.set(node, known);
+    } else if (known.pairs.has(pair) || known.pairs.size >= mismatchPairsMax) {
       known.count++;
       return false;
     }
-    this.#mismatches.set(node, { at: now, count: 0 });
+    known.pairs.add(pair);
+    known.count = 0;
     this.note("SECURITY_BUNDLE_MISMATCH", {
       node,
       own_version: own.version,
       own_hash: own.hash,
       their_version: theirs.version,
       their_hash: theirs.hash,
-      count: 1 + (known?.count ?? 0),
+      count: 1 + missed,
     });
     return true;
   }

@@ -6,6 +6,7 @@
  */
 import { assert, DbError } from "../base/errors.js";
 import type { BundleRules, ClusterView } from "../cluster/contract.js";
+import { unenforcedIn } from "../cluster/index.js";
 import type { TableDesc } from "../model/schema.js";
 import type { ColumnRule, RowRule, SecurityRules } from "../model/security-rules.js";
 import { holdsOnCluster } from "./cluster-call.js";
@@ -59,10 +60,16 @@ const none: readonly never[] = [];
 export class BundleSecurityRules implements SecurityRules {
   #known: ByTable | undefined;
   #knownVersion = 0;
+  #problem: DbError | undefined;
   constructor(private readonly admin: { readonly view: Pick<ClusterView, "bundle" | "bundleRules"> }) {}
 
   get version(): number {
     return this.admin.view.bundle.version;
+  }
+  /** Rules that this version does not keep: it serves nobody then. */
+  get problem(): DbError | undefined {
+    this.#rules();
+    return this.#problem;
   }
   rowRulesOf(table: TableDesc): readonly RowRule[] {
     return this.#rules().rows.get(table.id) ?? none;
@@ -79,10 +86,20 @@ export class BundleSecurityRules implements SecurityRules {
       // Better nobody is served than that somebody is served without them.
       assert(rules !== undefined, "the current security bundle is always whole");
       this.#known = byTable(rules);
+      this.#problem = unkept(rules);
       this.#knownVersion = version;
     }
     return this.#known;
   }
+}
+
+function unkept(rules: BundleRules): DbError | undefined {
+  const open = unenforcedIn(rules);
+  if (open === undefined) return undefined;
+  return new DbError("cannotConnectNow", "this node does not keep the cluster's security rules", {
+    detail: `BUNDLE_NOT_ENFORCED: ${open}. A newer version of the server has published them.`,
+    hint: "Start this node with that version.",
+  });
 }
 
 /**
@@ -131,8 +148,11 @@ function fixedRules(rules: BundleRules, version: number): SecurityRules {
  */
 export function triedRules(session: ServerSession, version: number): SecurityRules {
   // Who has logged in: an administrator tries the rules in the role of somebody else.
-  const login = session.catalog.roleByName(session.start.user);
-  if (login === undefined || !holdsOnCluster(session.catalog, login.id, "CLUSTER_SECURITY_ADMIN"))
+  const { catalog, loginRoleId } = session;
+  if (
+    catalog.roleById(loginRoleId) === undefined ||
+    !holdsOnCluster(catalog, loginRoleId, "CLUSTER_SECURITY_ADMIN")
+  )
     throw new DbError("insufficientPrivilege", "permission denied to try a security bundle", {
       detail: "User does not have CLUSTER_SECURITY_ADMIN privilege.",
     });

@@ -300,6 +300,15 @@ class CopySource implements Operator {
   }
 }
 
+function refuseRuled(session: ServerSession, { id }: TableDesc): void {
+  const now = session.catalog.relationById(id);
+  const rules = now?.kind === "table" ? session.access.rulesFor(now, undefined) : undefined;
+  if (rules === undefined || !leavesRowsOut(rules)) return;
+  throw new DbError("featureNotSupported", "COPY FROM not supported with row-level security", {
+    hint: "Use INSERT statements instead.",
+  });
+}
+
 async function copyFrom(session: ServerSession, ast: Copy, sink: ResultSink): Promise<UtilityResult> {
   if (session.transaction.settings.readOnly)
     throw new DbError("readOnlySqlTransaction", "cannot execute COPY FROM in a read-only transaction");
@@ -308,12 +317,7 @@ async function copyFrom(session: ServerSession, ast: Copy, sink: ResultSink): Pr
     throw new DbError("insufficientPrivilege", `permission denied: "${relation.name}" is a system catalog`);
   if (relation.kind !== "table")
     throw new DbError("wrongObjectType", `cannot copy to ${relation.kind} "${relation.name}"`);
-  const rules = session.access.rulesFor(relation, undefined);
-  if (rules !== undefined && leavesRowsOut(rules)) {
-    throw new DbError("featureNotSupported", "COPY FROM not supported with row-level security", {
-      hint: "Use INSERT statements instead.",
-    });
-  }
+  refuseRuled(session, relation);
   const columns = copyColumns(relation, ast.columns);
   const options = copyOptions(ast.options, columns, true);
   const parameters = columns.map((column) => column.type.oid);
@@ -325,9 +329,10 @@ async function copyFrom(session: ServerSession, ast: Copy, sink: ResultSink): Pr
       ? `INSERT INTO ${name} DEFAULT VALUES`
       : `INSERT INTO ${name} (${list}) OVERRIDING SYSTEM VALUE VALUES (${values})`;
   const parsed = parseOne(text);
-  const plan = planQuery(parsed!.ast, session.bindEnv(parameters), session);
-  session.shard.admit(session.catalog, session.currentRoleId, plan.privileges);
-  await session.lockTable(relation.id, "RowExclusive", relation.name);
+  const plan = await session.lockedPlan(() => {
+    refuseRuled(session, relation);
+    return planQuery(parsed!.ast, session.bindEnv(parameters), session);
+  });
   session.auditUse(plan);
   const source = findValues(plan);
   const reader = new CopyReader(relation.name, columns, options, session.eval);
@@ -436,19 +441,12 @@ async function copyTo(session: ServerSession, ast: Copy, sink: ResultSink): Prom
   } else {
     query = ast.query as Query;
   }
-  const plan = planQuery(query, session.bindEnv([], undefined, true), session);
-  if (plan.columns.length === 0 && plan.modifies)
-    throw new DbError("featureNotSupported", "COPY query must have a RETURNING clause");
-  session.shard.admit(session.catalog, session.currentRoleId, plan.privileges);
-  for (const id of plan.objects) {
-    const relation = session.catalog.relationById(id);
-    if (relation?.kind === "table")
-      await session.lockTable(
-        id,
-        plan.modifiedTables.includes(id) ? "RowExclusive" : "AccessShare",
-        relation.name,
-      );
-  }
+  const plan = await session.lockedPlan(() => {
+    const made = planQuery(query, session.bindEnv([], undefined, true), session);
+    if (made.columns.length === 0 && made.modifies)
+      throw new DbError("featureNotSupported", "COPY query must have a RETURNING clause");
+    return made;
+  });
   const { columns } = plan;
   const options = copyOptions(ast.options, columns, false);
   const writer = new CopyWriter(options);

@@ -16,12 +16,14 @@ export async function runCreateTableAs(session: ServerSession, ast: CreateTableA
   if (ast.persistence === "temporary") throw notSupported("temporary tables", ast.position);
   if (ast.source.kind === "execute") throw notSupported("CREATE TABLE AS EXECUTE", ast.position);
   refuseShard(ast.shard);
+  session.refuseWhileTrying("CREATE TABLE AS");
   const ddl = new DdlContext(session);
   const schema = ddl.creationSchema(ast.name);
   if (alreadyThere(ddl, schema, ast.name.name, ast.ifNotExists)) return { tag: "CREATE TABLE AS" };
   const query = ast.source as Query;
-  const plan = planQuery(query, session.bindEnv([], undefined, true), session);
-  session.shard.admit(session.catalog, session.currentRoleId, plan.privileges);
+  const plan = await session.lockedPlan(() =>
+    planQuery(query, session.bindEnv([], undefined, true), session),
+  );
   if (ast.columns.length > plan.columns.length)
     throw new DbError("syntaxError", "too many column names were specified");
   const columns = plan.columns.map(

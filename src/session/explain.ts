@@ -7,7 +7,7 @@ import { explainPlan } from "../sql/index.js";
 
 import type { OutputColumn } from "../sql/plan.js";
 import { isPlannable, type UtilityResult } from "./prepared.js";
-import { planQuery } from "./queries.js";
+import { type PreparedPlan, planQuery } from "./queries.js";
 import { RunningContext } from "./running.js";
 import type { ServerSession } from "./session.js";
 
@@ -56,25 +56,18 @@ export async function explain(session: ServerSession, ast: Explain): Promise<Uti
   const inner = ast.statement.kind === "createTableAs" ? ast.statement.source : ast.statement;
   if (!isPlannable(inner)) throw notSupported(`EXPLAIN of ${inner.kind}`, ast.position);
   const started = session.clock.monotonic();
-  const plan = planQuery(inner, session.bindEnv([], undefined, true), session);
+  const analyze = flag("analyze", false);
+  const make = (): PreparedPlan => planQuery(inner, session.bindEnv([], undefined, true), session);
+  let plan = make();
   const planningMs = session.clock.monotonic() - started;
   session.shard.admit(session.catalog, session.currentRoleId, plan.privileges);
-  const analyze = flag("analyze", false);
   let instrumentation: Instrumentation | undefined;
   let executionMs: number | undefined;
   if (analyze) {
+    plan = await session.lockedPlan(make);
     session.auditUse(plan);
     instrumentation = { clock: () => session.clock.monotonic(), nodes: new Map() };
     const context = new RunningContext(session, session.workMemory());
-    for (const id of plan.objects) {
-      const relation = session.catalog.relationById(id);
-      if (relation?.kind === "table")
-        await session.lockTable(
-          id,
-          plan.modifiedTables.includes(id) ? "RowExclusive" : "AccessShare",
-          relation.name,
-        );
-    }
     const operator = buildPlan(plan.plan, { ...session.buildContext(), instrument: instrumentation });
     context.transaction = session.transaction.rows();
     context.snapshot = session.engine.statementSnapshot(context.transaction);

@@ -19,6 +19,7 @@ export class InsertParts {
   /** What the part at hand has passed. */
   #phase: "parsing" | "planning" | "running" = "parsing";
   #width = -1;
+  #part: Insert | undefined;
 
   constructor(list: InsertRows, plan: (insert: Insert) => PreparedPlan) {
     this.#list = list;
@@ -44,7 +45,15 @@ export class InsertParts {
         position: row[0]?.position ?? source.position,
       });
     }
-    const plan = this.#plan({ ...insert, source: { ...source, rows } });
+    this.#part = { ...insert, source: { ...source, rows } };
+    return this.again();
+  }
+
+  /** A plan for the same rows, as things are now. */
+  again(): PreparedPlan {
+    assert(this.#part !== undefined, "there is a part at hand");
+    this.#phase = "planning";
+    const plan = this.#plan(this.#part);
     this.#phase = "running";
     return plan;
   }

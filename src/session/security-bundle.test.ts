@@ -236,7 +236,16 @@ describe("the rules of a bundle", () => {
     expect(await asClerk(all)).toBe("1|1111|10, 2|2222|20");
     await run("SET scratchbird.test_bundle_version = 1");
     expect(await asClerk(all)).toBe("1|1111|10, 2|2222|20, 3|3333|30");
-    await run("RESET scratchbird.test_bundle_version");
+    expect(await refused("INSERT INTO people VALUES (9, 1, '9', 9)")).toMatch(
+      /^25006 cannot execute INSERT while a security bundle is tried/,
+    );
+    expect(await refused("CREATE TABLE stolen AS SELECT * FROM people")).toMatch(/^25006/);
+    expect(
+      await value(
+        "SELECT count(*) FROM sys.audit_events WHERE payload->>'action' = 'TRY SECURITY BUNDLE' AND payload->>'user' = 'admin'",
+      ),
+    ).toBe("2");
+    await run("RESET ALL");
     expect(await asClerk(all)).toBe("1|**11|-, 2|**22|-");
     await run("CREATE ROLE nosy LOGIN");
     const other = core.server.openSession({

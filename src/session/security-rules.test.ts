@@ -467,6 +467,23 @@ describe("a row rule of the bundle", () => {
     await as("owner", "drop policy even on people; alter table people disable row level security");
   });
 
+  it("stands beside policies that say the same in other places", async () => {
+    publish({
+      rows: [rule({ name: "pay > 0", checkSql: "pay < 500", bindsOwner: true, command: "insert" })],
+    });
+    await as(
+      "owner",
+      "create policy one on people for insert with check (pay > 0); create policy two on people for insert with check (pay < 500); alter table people enable row level security, force row level security",
+    );
+    expect(await as("owner", "insert into people values (9, 'x', '9', 900, 1)")).toBe(
+      '42501 new row violates row-level security policy "pay > 0" for table "people"',
+    );
+    await as(
+      "owner",
+      "drop policy one on people; drop policy two on people; alter table people disable row level security, no force row level security",
+    );
+  });
+
   it("is no filter of a dump", async () => {
     publish({ rows: [rule()] });
     await as("reader", "set row_security = off");
@@ -480,6 +497,24 @@ describe("a row rule of the bundle", () => {
 });
 
 describe("a new version of the bundle", () => {
+  it("is what a statement goes by that has waited for a lock meanwhile", async () => {
+    publish({});
+    for (const text of [
+      "copy people (id, ssn) to stdout",
+      "copy (select ssn from people) to stdout",
+      "explain analyze select ssn from people",
+      "create table copied as select ssn from people",
+    ]) {
+      await as("admin", "begin; lock table people in access exclusive mode");
+      const waiting = as("reader", text);
+      await new Promise<void>((resolve) => setImmediate(resolve));
+      publish({ columns: [hide("ssn", { action: "deny" })] });
+      await as("admin", "commit");
+      expect([text, await waiting]).toEqual([text, "42501 permission denied for column ssn of table people"]);
+      publish({});
+    }
+  });
+
   it("is what the next execution goes by: plans by shape, prepared ones", async () => {
     const one = (id: number): string => `select name, ssn from people where id = ${id}`;
     await as("reader", "prepare q as select ssn from people where id = $1");

@@ -85,6 +85,7 @@ export class Server implements SessionHost {
   address: { readonly address: string; readonly port: number } | null = null;
   /** Row and column rules of the cluster's security bundle. Their version only rises. */
   securityRules: SecurityRules;
+  readonly #bundleRules: BundleSecurityRules;
   readonly triedBundles = new TriedBundles();
   readonly auditRules: BundleAuditRules;
   /** Those that fire on this node; replaced by whoever looks for them. */
@@ -107,7 +108,8 @@ export class Server implements SessionHost {
     this.sweeper = new Sweeper(this);
     this.workMemory = new WorkMemoryPool(options.workMemory);
     this.heavy = new HeavyGate(options.heavyStatements);
-    this.securityRules = new BundleSecurityRules(options.admin);
+    this.#bundleRules = new BundleSecurityRules(options.admin);
+    this.securityRules = this.#bundleRules;
     this.auditRules = new BundleAuditRules(options.admin);
   }
 
@@ -117,7 +119,7 @@ export class Server implements SessionHost {
   /** Why this node serves no clients now, but for its status. */
   get unserved(): DbError | undefined {
     const { admin } = this.options;
-    return servingProblem(admin.view.members.get(admin.status.node));
+    return servingProblem(admin.view.members.get(admin.status.node)) ?? this.#bundleRules.problem;
   }
   /** Unsharded tables live on the first shard. */
   get home(): Shard {

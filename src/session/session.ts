@@ -154,6 +154,8 @@ export class ServerSession implements Session, DdlSession, RunningHost {
   readonly #parsedTexts = new Map<string, Prepared>();
   sessionRoleId: ObjectId;
   currentRoleId: ObjectId;
+  /** Who has logged in. */
+  readonly loginRoleId: ObjectId;
   readonly backendStart: number;
   /** In audit events. */
   readonly sessionUuid: string;
@@ -227,6 +229,7 @@ export class ServerSession implements Session, DdlSession, RunningHost {
     this.settings = settings;
     this.sessionRoleId = role.id;
     this.currentRoleId = role.id;
+    this.loginRoleId = role.id;
     this.backendStart = this.now();
     this.authenticatedAt = start.authenticatedAt ?? server.clock.now();
     this.sessionUuid = server.audit.newSessionUuid();
@@ -282,6 +285,7 @@ export class ServerSession implements Session, DdlSession, RunningHost {
     });
     settings.onChange("role", () => this.#followRole());
     this.#triedBundle = settings.number("scratchbird.test_bundle_version");
+    if (this.#triedBundle !== 0) this.#tellTried(this.#triedBundle);
     settings.onChange("scratchbird.test_bundle_version", (value) => {
       this.#triedBundle = Number(value);
     });
@@ -647,22 +651,28 @@ export class ServerSession implements Session, DdlSession, RunningHost {
     let partRows = 16;
     for (;;) {
       const started = this.clock.monotonic();
-      const plan = parts.next(partRows);
+      let plan = parts.next(partRows);
       if (plan === undefined) break;
-      const planned = this.plannedOf(plan);
+      let planned = this.plannedOf(plan);
+      for (;;) {
+        for (const lock of planned.locks) await this.lockTable(lock.id, lock.mode, lock.name);
+        if (this.isCurrent(planned.key)) break;
+        plan = parts.again();
+        planned = this.plannedOf(plan);
+      }
       if (!described) this.auditUse(plan);
       const { context } = planned;
-      if (!described && planned.returnsRows) sink.rowDescription(plan.columns);
+      const { columns } = plan;
+      if (!described && planned.returnsRows) sink.rowDescription(columns);
       described = true;
       if (this.transaction.settings.readOnly)
         throw new DbError("readOnlySqlTransaction", "cannot execute INSERT in a read-only transaction");
-      for (const lock of planned.locks) await this.lockTable(lock.id, lock.mode, lock.name);
       context.transaction = this.transaction.rows();
       context.snapshot = this.engine.statementSnapshot(context.transaction);
       try {
-        await runPlan(planned.operator, context, plan.columns.length, {
+        await runPlan(planned.operator, context, columns.length, {
           clock: this.clock,
-          onBatch: (batch) => sink.rows(batch, plan.columns, []),
+          onBatch: (batch) => sink.rows(batch, columns, []),
           drained: () => sink.drained(),
         });
       } finally {
@@ -812,6 +822,27 @@ export class ServerSession implements Session, DdlSession, RunningHost {
   get rules(): SecurityRules {
     return this.#triedBundle === 0 ? this.server.securityRules : triedRules(this, this.#triedBundle);
   }
+  /** SEC-17. @throws DbError as `triedRules`; 58030, 53100: it could not be told of */
+  tryBundle(version: number): void {
+    triedRules(this, version);
+    this.#tellTried(version);
+  }
+  #tellTried(version: number): void {
+    const { name: user } = this.role;
+    const { audit } = this.server;
+    audit.event(
+      "CLUSTER_ADMIN",
+      { action: "TRY SECURITY BUNDLE", target: String(version), user, outcome: "begun" },
+      this,
+    );
+  }
+  /** Rows are written under the current rules alone. */
+  refuseWhileTrying(what: string): void {
+    if (this.#triedBundle === 0) return;
+    throw new DbError("readOnlySqlTransaction", `cannot execute ${what} while a security bundle is tried`, {
+      hint: "RESET scratchbird.test_bundle_version.",
+    });
+  }
   get bundleRules(): BundleRules | undefined {
     const { view } = this.server.admin;
     return view.bundleRules(view.bundle.version);
@@ -877,6 +908,20 @@ export class ServerSession implements Session, DdlSession, RunningHost {
     );
     prepared.parameterTypes = [...plan.parameterTypes];
     return this.plannedOf(plan);
+  }
+
+  /**
+   * A plan whose tables are locked: made anew when the catalog, the role's rights or the rules changed while a lock was awaited.
+   * `make` plans, and checks whatever else depends on these.
+   */
+  async lockedPlan(make: () => PreparedPlan): Promise<PreparedPlan> {
+    for (;;) {
+      const key = this.planKey();
+      const plan = make();
+      this.shard.admit(this.catalog, this.currentRoleId, plan.privileges);
+      for (const lock of locksOf(plan, this.catalog)) await this.lockTable(lock.id, lock.mode, lock.name);
+      if (this.isCurrent(key)) return plan;
+    }
   }
 
   plannedOf(plan: PreparedPlan): Planned {
@@ -1492,6 +1537,7 @@ export class ServerSession implements Session, DdlSession, RunningHost {
     hash: () => string = () => statementHash(this.activity.query),
     portal?: Portal,
   ): void {
+    if (plan.modifies) this.refuseWhileTrying(plan.command);
     const { audit, auditRules } = this.server;
     const ruled = auditRules.isEmpty ? undefined : auditRules.ofPlan(plan.privileges, this.#auditedRoles);
     this.#ruled = ruled;

@@ -1199,7 +1199,6 @@ integer(
   "user",
   "scratchbird",
   "Security bundle whose row and column rules this session tries; 0 is the current one.",
-  { noResetAll: true },
 );
 text("scratchbird.node_name", "", "internal", "scratchbird", "Node that holds this session.");
 

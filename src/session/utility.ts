@@ -25,7 +25,6 @@ import type {
 } from "../sql/ast.js";
 import type { OutputColumn } from "../sql/plan.js";
 import { analyzeTable } from "./analyze.js";
-import { triedRules } from "./bundle-rules.js";
 import { clusterColumns, runCluster } from "./cluster.js";
 import type { MaybePromise, ResultSink } from "./contract.js";
 import { runCopy } from "./copy.js";
@@ -470,7 +469,7 @@ function set(session: ServerSession, ast: SetVariable): UtilityResult {
     default:
       refuseClusterKey(name, "SET");
       if (name === "scratchbird.test_bundle_version" && Number(values?.[0]) > 0)
-        triedRules(session, Number(values![0]));
+        session.tryBundle(Number(values![0]));
       session.settings.set(name, values ?? [], { local: ast.local });
   }
   return { tag: "SET" };

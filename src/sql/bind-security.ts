@@ -130,17 +130,17 @@ function conditions(
     });
   const permissive = rules.permissive.map(texts);
   if (permissive.some((list) => list.length === 0))
-    return [{ key: "", policy: undefined, expr: () => falseExpr }];
+    return [{ key: "none", policy: undefined, expr: () => falseExpr }];
   const out = texts(rules.restrictive).map(
     ({ name, sql }): Condition => ({
-      key: `${name}\0${sql}`,
+      key: JSON.stringify(["restrictive", name, sql]),
       policy: name,
       expr: () => bindRule(binder, entry, sql),
     }),
   );
   for (const list of permissive) {
     out.push({
-      key: list.map(({ sql }) => sql).join("\0"),
+      key: JSON.stringify(["permissive", ...list.map(({ sql }) => sql)]),
       policy: undefined,
       expr: () => {
         const args = list.map(({ sql }) => bindRule(binder, entry, sql));
