@@ -109,6 +109,7 @@ import {
 import {
   checkedBundle,
   descriptionProblem,
+  draftBytes,
   isProblem,
   noRules,
   readBundle,
@@ -546,6 +547,14 @@ export class ClusterState implements ClusterView {
     const problem = rulesProblem(rules);
     if (problem !== undefined)
       return fail("invalidParameterValue", problem, "BUNDLE_INVALID: the draft is as it was.");
+    // Every node keeps it, and writes it into each snapshot.
+    const bytesMax = readSetting(core, "security_bundle.bytes_max");
+    if (action.kind === "put" && draftBytes(rules) > bytesMax)
+      return fail(
+        "programLimitExceeded",
+        "the draft of the security bundle would be too large",
+        `BUNDLE_TOO_LARGE: it is ${draftBytes(rules)} bytes, ${bytesMax} are allowed.`,
+      );
     return keep({ ...open, rules });
   }
 

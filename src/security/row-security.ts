@@ -77,6 +77,11 @@ export class RowSecurity implements TableAccess {
     return holds("table", table.acl) || holds("column", table.columns[place]?.acl ?? []);
   }
 
+  /** Whether a rule puts something in the column's place. */
+  hidesColumn(table: TableDesc, place: number): boolean {
+    return this.#applied(table, this.source.currentRoleId)?.columns.has(place) === true;
+  }
+
   /** Whether rules leave rows out. */
   hidesRows(table: TableDesc): boolean {
     const applied = this.#applied(table, this.source.currentRoleId);

@@ -252,6 +252,27 @@ describe("a denied column", () => {
     await as("admin", "drop view all_people");
   });
 
+  it("is not read by its owner's statements on the table either", async () => {
+    publish({ columns: [hide("ssn", { action: "deny" }), hide("dept", { action: "redact" })] });
+    for (const text of [
+      "alter table people alter name type text using ssn",
+      "alter table people alter ssn type varchar(3)",
+      "alter table people add check (ssn::int > 0)",
+      "create index on people ((ssn || ''))",
+      "create index on people (id) where ssn > '2'",
+    ])
+      expect([text, await as("owner", text)]).toEqual([text, refused]);
+    // That a key fails he learns, and not by which value.
+    expect(await as("owner", "create unique index on people (dept)")).toBe(
+      '23505 could not create unique index "people_dept_idx"',
+    );
+    await as("admin", "create table known (id int primary key); grant references on known to owner");
+    expect(await as("owner", "alter table people add foreign key (dept) references known")).toBe(
+      '23503 insert or update on table "people" violates foreign key constraint "people_dept_fkey"',
+    );
+    await as("admin", "drop table known");
+  });
+
   it("cannot be had under another name", async () => {
     publish({ columns: [hide("ssn", { action: "deny" })] });
     await as("owner", "alter table people rename ssn to number");

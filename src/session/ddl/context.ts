@@ -21,6 +21,7 @@ import {
 } from "../../model/schema.js";
 import type { Value } from "../../model/value.js";
 import { type AclKind, hasRights, holdsPrivileges } from "../../security/privileges.js";
+import type { RowSecurity } from "../../security/row-security.js";
 import type { LockMode } from "../../shard/index.js";
 import type { QualifiedName, RoleSpec } from "../../sql/ast.js";
 import type { BindEnv } from "../../sql/index.js";
@@ -35,6 +36,7 @@ export interface DdlSession {
   /** How the client is connected. */
   readonly start: SessionStart;
   readonly eval: EvalContext;
+  readonly access: Pick<RowSecurity, "hidesColumn">;
   /** Of the cluster's current security bundle. */
   readonly bundleRules: BundleRules | undefined;
   /** The catalog without what this transaction changes. */
@@ -80,6 +82,19 @@ export class DdlContext {
   }
   get roleId(): ObjectId {
     return this.session.currentRoleId;
+  }
+
+  hides(table: TableDesc, columns: readonly number[]): boolean {
+    return columns.some((place) => this.session.access.hidesColumn(table, place));
+  }
+  /** What an expression reads of a table that has rows its owner learns. @throws DbError insufficientPrivilege (42501) */
+  mustSee(table: TableDesc, columns: readonly number[]): void {
+    for (const place of columns)
+      if (this.hides(table, [place]))
+        throw new DbError(
+          "insufficientPrivilege",
+          `permission denied for column ${table.columns[place]!.name} of table ${table.name}`,
+        );
   }
 
   /** Waits for a table lock until the end of the transaction. */

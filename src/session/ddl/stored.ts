@@ -73,7 +73,9 @@ export function storedCheck(
   table: TableDesc,
   expr: Expr,
 ): { readonly sql: string; readonly columns: readonly number[] } {
-  return storeTableExpression(expr, table, "check", envOf(ddl));
+  const stored = storeTableExpression(expr, table, "check", envOf(ddl));
+  ddl.mustSee(table, stored.columns);
+  return stored;
 }
 
 /** A policy's USING or WITH CHECK; text is one that is stored already. */
@@ -93,6 +95,7 @@ export function storedExpression(
 ): StoredExpression {
   const clause = what === "index expression" ? "indexExpression" : "indexPredicate";
   const bound = bindTableExpression(expr, table, clause, envOf(ddl));
+  ddl.mustSee(table, bound.columns);
   if (!isImmutable(bound.expr)) {
     throw new DbError("invalidObjectDefinition", `functions in ${what} must be marked IMMUTABLE`, {
       position: "position" in expr ? expr.position : undefined,
@@ -299,8 +302,9 @@ export function storedAlterUsing(
   const name = formatType(type.oid, type.typmod);
   const conversion =
     using === undefined
-      ? { sql: quoteIdentifier(column.name), type: column.type }
+      ? { sql: quoteIdentifier(column.name), type: column.type, columns: [place] }
       : storeTableExpression(using, table, "indexExpression", envOf(ddl));
+  ddl.mustSee(table, conversion.columns);
   if (
     conversion.type.oid !== type.oid &&
     findCast(conversion.type.oid, type.oid, "assignment") === undefined

@@ -688,6 +688,9 @@ export async function placeIndex(
       while (!(await ddl.session.retrying(() => build.step()))) await ddl.session.breathe();
     } catch (error) {
       build.abandon();
+      const keys = index.columns.flatMap(({ column }) => column ?? []);
+      if (error instanceof DbError && error.fields.detail !== undefined && ddl.hides(table, keys))
+        throw new DbError(error.condition, error.message, { ...error.fields, detail: undefined });
       throw error;
     }
   }
@@ -865,7 +868,9 @@ export async function checkReferences(
       "foreignKeyViolation",
       `insert or update on table "${table.name}" violates foreign key constraint "${name}"`,
       {
-        detail: `Key (${columns.map((place) => table.columns[place]!.name).join(", ")})=(${key}) is not present in table "${target.name}".`,
+        detail: ddl.hides(table, columns)
+          ? undefined
+          : `Key (${columns.map((place) => table.columns[place]!.name).join(", ")})=(${key}) is not present in table "${target.name}".`,
         table: table.name,
         constraint: name,
         schema: schemaName(ddl, table),
