@@ -102,9 +102,3 @@ export const sometimes = [
   "whole node: DDL of another node followed",
 ] as const;
 export type Sometimes = (typeof sometimes)[number];
-/** It takes several things at once, seen about once in 50 simulated minutes: asked of runs of `rareMinutes` and more. */
-export const rare: ReadonlySet<Sometimes> = new Set([
-  "stale folder that was not behind",
-  "member left behind by an emergency",
-]);
-export const rareMinutes = 300;
