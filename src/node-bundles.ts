@@ -9,7 +9,7 @@ import { DbError } from "./base/errors.js";
 import type { BundleStamp } from "./cluster/contract.js";
 import type { ControlPlane } from "./cluster/index.js";
 import type { Log } from "./observe/index.js";
-import type { BundleSource } from "./pgwire/index.js";
+import type { HeldBundle } from "./pgwire/index.js";
 import type { Clock } from "./platform/index.js";
 import type { Audit } from "./session/index.js";
 
@@ -17,7 +17,7 @@ const bundleSweepMs = 300_000;
 /** Not the newest bundle for so long is late (SEC-26). */
 const bundleLateMs = 60_000;
 
-export class NodeBundles implements BundleSource {
+export class NodeBundles implements HeldBundle {
   /** Statements and answers refused since the node started. */
   mismatches = 0;
   /** Members that held another one when they were asked last. */

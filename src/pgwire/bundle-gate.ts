@@ -17,7 +17,7 @@ import { relayTag } from "./messages.js";
 import type { Output } from "./output.js";
 
 /** What this node holds, and who is told when another does not hold the same. */
-export interface BundleSource {
+export interface HeldBundle {
   stamp(): BundleStamp;
   /** `changed` is called whenever it is another; answers how to stop that. */
   watch(changed: () => void): () => void;
@@ -46,7 +46,7 @@ export class GuestGate {
 
   /** `changed`: it may be open now. */
   constructor(
-    private readonly source: BundleSource,
+    private readonly source: HeldBundle,
     private readonly clock: Clock,
     private readonly peer: string,
     theirs: BundleStamp,

@@ -33,7 +33,7 @@ import type {
   TransactionStatus,
 } from "../session/contract.js";
 import type { OutputColumn } from "../sql/plan.js";
-import { type BundleSource, GuestGate, writeBundle } from "./bundle-gate.js";
+import { GuestGate, type HeldBundle, writeBundle } from "./bundle-gate.js";
 import { asDbError, fatal, fatalViolation, isFatal, violation } from "./errors.js";
 import { BodyReader, Input } from "./input.js";
 import { type FailureReason, Login, type LoginMethod, type LoginPolicy, LoginRefused } from "./login.js";
@@ -97,7 +97,7 @@ export interface WireServer {
   ) => void;
   readonly closed: (connection: PgConnection) => void;
   /** Security bundles of this node and others; undefined: nobody compares them. */
-  readonly bundles: BundleSource | undefined;
+  readonly bundles: HeldBundle | undefined;
   /** The way to the node that runs the sessions of clients; undefined: this one does. */
   readonly gate: RelayGate | undefined;
   /** CancelRequest. A promise: somebody else has to be asked. */

@@ -27,7 +27,7 @@ import type {
 } from "../platform/index.js";
 import { type ClientTrust, serverEndPoint } from "../security/index.js";
 import type { SessionHost } from "../session/contract.js";
-import type { BundleSource } from "./bundle-gate.js";
+import type { HeldBundle } from "./bundle-gate.js";
 import { PgConnection, type WireLimits, type WireServer } from "./connection.js";
 import { defaultLoginPolicy, type FailureReason, type LoginMethod, type LoginPolicy } from "./login.js";
 import { LoginFailures } from "./login-failures.js";
@@ -37,7 +37,7 @@ import { type Relay, type RelayHead, type RelayStream, StreamConnection } from "
 import { RowFormats, type TypeOutputs } from "./rows.js";
 import { typeOutputs } from "./type-outputs.js";
 
-export { type BundleSource, bundleStamp, isSameBundle } from "./bundle-gate.js";
+export { bundleStamp, type HeldBundle, isSameBundle } from "./bundle-gate.js";
 export type { WireLimits } from "./connection.js";
 export {
   defaultLoginPolicy,
@@ -90,7 +90,7 @@ export interface PgWireOptions {
   /** Whom client certificates are believed now; undefined: nobody. */
   readonly trust?: (() => ClientTrust | undefined) | undefined;
   /** Security bundles of this node and others; absent in tests that are not about them. */
-  readonly bundles?: BundleSource | undefined;
+  readonly bundles?: HeldBundle | undefined;
   /** The way to the node where sessions run; undefined: they run here. */
   readonly relay?: Relay | undefined;
   /** Text and binary forms of values; those of model/io.ts unless a test brings its own. */

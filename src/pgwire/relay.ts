@@ -44,7 +44,7 @@ import type {
   TlsFacts,
   TransactionStatus,
 } from "../session/contract.js";
-import { type BundleSource, bundleBytesMax, bundleMessage, readBundle } from "./bundle-gate.js";
+import { bundleBytesMax, bundleMessage, type HeldBundle, readBundle } from "./bundle-gate.js";
 import { fatal, fatalViolation, violation } from "./errors.js";
 import { BodyReader } from "./input.js";
 import { backendTag, frontendTag, relayTag } from "./messages.js";
@@ -115,7 +115,7 @@ export interface Relay {
 export interface RelayGate {
   readonly relay: Relay;
   readonly clock: Clock;
-  readonly bundles: BundleSource | undefined;
+  readonly bundles: HeldBundle | undefined;
   /** `clock.monotonic`: nobody tries before. */
   retryAt: number;
 }

@@ -21,7 +21,7 @@ import type {
   TransactionStatus,
 } from "../session/contract.js";
 import type { OutputColumn } from "../sql/plan.js";
-import type { BundleSource } from "./bundle-gate.js";
+import type { HeldBundle } from "./bundle-gate.js";
 import { PgWire, type Relay, type RelayHead, type RelayStream, type WireLimits } from "./index.js";
 import type { TypeOutputs } from "./rows.js";
 
@@ -517,7 +517,7 @@ export function streamPair(
 
 /** The way to a home node in the same process; it can be away, silent or refusing. */
 /** Which security bundle a node holds: what the test says. */
-export class FakeBundles implements BundleSource {
+export class FakeBundles implements HeldBundle {
   readonly told: string[] = [];
   readonly #watchers = new Set<() => void>();
   #stamp = stampOf(1);

@@ -1,6 +1,6 @@
 /**
- * Publishing security bundles by SQL, on a whole node that keeps its CA's key: versions, the rate, going back, what is refused and
- * that the draft survives it, views and audit.
+ * Security bundles by SQL, on a whole node that keeps its CA's key: publishing (versions, the rate, going back, what is refused and that
+ * the draft survives it), rules in force and on trial, what DDL may not take from them, audit rules.
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { DbError } from "../base/errors.js";
@@ -156,7 +156,7 @@ describe("PUBLISH SECURITY BUNDLE", () => {
     expect(core.control.cluster.bundle.version).toBe(5);
   });
 
-  it("leaves an event for each statement, done or refused", async () => {
+  it("leaves an event for each statement, before it is carried out", async () => {
     const { rows } = await run(
       "SELECT payload->>'action', payload->>'outcome' FROM sys.audit_events WHERE event_type = 'CLUSTER_ADMIN' AND payload->>'action' LIKE '%BUNDLE%' ORDER BY event_sequence LIMIT 4",
     );
