@@ -490,14 +490,14 @@ describe("a row rule of the bundle", () => {
 
   it("stands beside policies that say the same in other places", async () => {
     publish({
-      rows: [rule({ name: "pay > 0", checkSql: "pay < 500", bindsOwner: true, command: "insert" })],
+      rows: [rule({ name: "(pay > 0)", checkSql: "(pay < 500)", bindsOwner: true, command: "insert" })],
     });
     await as(
       "owner",
       "create policy one on people for insert with check (pay > 0); create policy two on people for insert with check (pay < 500); alter table people enable row level security, force row level security",
     );
     expect(await as("owner", "insert into people values (9, 'x', '9', 900, 1)")).toBe(
-      '42501 new row violates row-level security policy "pay > 0" for table "people"',
+      '42501 new row violates row-level security policy "(pay > 0)" for table "people"',
     );
     await as(
       "owner",
